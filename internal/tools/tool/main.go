@@ -1,0 +1,49 @@
+// Command tool prints the path of a pinned test tool and builds it first where it is missing:
+//
+//	go run ./internal/tools/tool cosign
+//	go run ./internal/tools/tool -run staticcheck ./...
+//
+// With -run the tool is run with the arguments that follow its name, and its exit status is handed on.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/bulla-sign/bulla/internal/tools/toolcache"
+)
+
+func main() {
+	args := os.Args[1:]
+	run := len(args) > 0 && args[0] == "-run"
+	if run {
+		args = args[1:]
+	}
+	if len(args) == 0 || (!run && len(args) > 1) {
+		fmt.Fprintf(os.Stderr, "usage: tool NAME | tool -run NAME ARGS…\ntools: %s\n", strings.Join(toolcache.Names(), " "))
+		os.Exit(2)
+	}
+	exe, err := toolcache.Path(args[0], os.Stderr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tool:", err)
+		os.Exit(1)
+	}
+	if !run {
+		fmt.Println(exe)
+		return
+	}
+	cmd := exec.Command(exe, args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		os.Exit(exit.ExitCode())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tool:", err)
+		os.Exit(1)
+	}
+}
