@@ -130,7 +130,9 @@ func Document(data []byte, limits Limits, read func(*Decoder) error) error {
 	if len(data) == 0 {
 		return Fail("empty")
 	}
-	d := &Decoder{json: jsontext.NewDecoder(bytes.NewBuffer(data)), limits: limits}
+	// jsontext's own check for duplicate names costs an allocation per name;
+	// object, Members and whole do it instead.
+	d := &Decoder{json: jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true)), limits: limits}
 	if err := read(d); err != nil {
 		return syntax(err)
 	}
@@ -164,6 +166,7 @@ func object[T any](d *Decoder, fields []Field[T], v *T, open bool) error {
 	}
 	var seen, oneOfs uint64 // bit i: field i, oneof i
 	next := 0               // documents usually follow the table's order
+	var others names
 	for d.json.PeekKind() == '"' {
 		name, err := d.text()
 		if err != nil {
@@ -174,8 +177,12 @@ func object[T any](d *Decoder, fields []Field[T], v *T, open bool) error {
 			if !open {
 				return unknown(fields, string(name))
 			}
-			if err := d.skip(); err != nil {
-				return At(string(name), err)
+			other := string(name)
+			if err := others.add(other); err != nil {
+				return err
+			}
+			if _, err := d.whole(); err != nil {
+				return At(shorten(other), err)
 			}
 			continue
 		}
@@ -260,6 +267,7 @@ func (d *Decoder) Members(limit int, read func(name string) error) error {
 	if err := d.enter(jsontext.KindBeginObject); err != nil {
 		return err
 	}
+	var seen names
 	for n := 0; d.json.PeekKind() == '"'; n++ {
 		if limit > 0 && n >= limit {
 			return Fail("more than " + strconv.Itoa(limit) + " members")
@@ -269,11 +277,29 @@ func (d *Decoder) Members(limit int, read func(name string) error) error {
 			return err
 		}
 		key := string(name)
+		if err := seen.add(key); err != nil {
+			return err
+		}
 		if err := read(key); err != nil {
-			return At(key, syntax(err))
+			return At(shorten(key), syntax(err))
 		}
 	}
 	return d.leave()
+}
+
+// names are those met in one object.
+type names map[string]struct{}
+
+// add refuses a name met before.
+func (n *names) add(name string) error {
+	if _, met := (*n)[name]; met {
+		return At(shorten(name), Fail("given twice"))
+	}
+	if *n == nil {
+		*n = names{}
+	}
+	(*n)[name] = struct{}{}
+	return nil
 }
 
 // enter consumes the opening bracket of kind.

@@ -47,13 +47,22 @@ func (d *Decoder) value(kind jsontext.Kind, want string) ([]byte, error) {
 	return raw, syntax(err)
 }
 
-// skip reads over one value, checking its syntax and depth.
-func (d *Decoder) skip() error {
+// whole reads one value of any kind and returns its text, valid until the next
+// call. Its depth and the names in its objects are checked.
+func (d *Decoder) whole() ([]byte, error) {
 	raw, err := d.json.ReadValue()
 	if err != nil {
-		return syntax(err)
+		return nil, syntax(err)
 	}
-	return d.checkDepth(raw)
+	if err := d.checkDepth(raw); err != nil {
+		return nil, err
+	}
+	if raw[0] == '{' || raw[0] == '[' {
+		if err := jsontext.NewDecoder(bytes.NewBuffer(raw)).SkipValue(); err != nil {
+			return nil, syntax(err)
+		}
+	}
+	return raw, nil
 }
 
 // String reads a string into dst.
@@ -290,15 +299,9 @@ func (d *Decoder) Timestamp(dst *time.Time) error {
 // Raw reads any value and copies its text, without surrounding white space,
 // into dst.
 func (d *Decoder) Raw(dst *[]byte) error {
-	raw, err := d.json.ReadValue()
-	if err != nil {
-		return syntax(err)
-	}
-	if err := d.checkDepth(raw); err != nil {
-		return err
-	}
+	raw, err := d.whole()
 	*dst = bytes.Clone(raw)
-	return nil
+	return err
 }
 
 // IsNull reports whether the next value is null, without reading it. [Object]
