@@ -104,31 +104,28 @@ func (m Matcher) Match(c *Certificate) Match {
 	return r
 }
 
+// matchSAN looks for a name that matches, and prefers one that matches as a whole to an earlier one that matches by a
+// part.
 func (m Matcher) matchSAN(c *Certificate, r *Match) {
-	var partial []string
+	found, note := false, ""
 	for _, san := range c.SANs {
 		if m.opts.SANKind != 0 && san.Kind != m.opts.SANKind {
 			continue
 		}
-		ok, note := m.opts.SAN.Match(san.Value)
-		if !ok {
+		ok, n := m.opts.SAN.Match(san.Value)
+		if !ok || found && n != "" {
 			continue
 		}
-		if note == "" {
-			r.SAN = san
-			r.Score++
-			return
-		}
-		if partial == nil {
-			r.SAN = san
-			partial = []string{note}
+		found, note, r.SAN = true, n, san
+		if n == "" {
+			break
 		}
 	}
 	want := m.opts.SAN.String()
 	if m.opts.SANKind != 0 {
 		want = m.opts.SANKind.String() + " " + want
 	}
-	r.add(partial != nil, strings.Join(partial, ""), Miss{Field: fieldSAN, Want: want, Got: joinSANs(c.SANs)})
+	r.add(found, note, Miss{Field: fieldSAN, Want: want, Got: joinSANs(c.SANs)})
 }
 
 func (m Matcher) matchIssuer(c *Certificate, r *Match) {
