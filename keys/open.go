@@ -1,0 +1,211 @@
+package keys
+
+import (
+	"context"
+	"crypto"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/bulla-sign/bulla/algorithm"
+)
+
+// httpTimeout bounds the fetch of a key from a URL, where the caller's client has no bound of its own.
+const httpTimeout = 30 * time.Second
+
+// Environment is everything this package takes from outside. The zero value has no variables, asks for no password and
+// finds no plug-ins.
+type Environment struct {
+	// LookupEnv reads an environment variable, as os.LookupEnv does.
+	LookupEnv func(name string) (string, bool)
+	// HTTP fetches keys from URLs; nil means a client of our own with a timeout. Its cookie jar is not used.
+	HTTP *http.Client
+	// Password asks for a password; with confirm it is a new one, to be asked for twice. It is called only when neither
+	// BULLA_PASSWORD nor COSIGN_PASSWORD is set.
+	Password func(ctx context.Context, confirm bool) ([]byte, error)
+	// PlugInDirs are searched for plug-in programs before PATH: a configured directory, then the executable's own.
+	PlugInDirs []string
+	// Stderr receives what plug-in programs write to standard error, up to a limit; nil discards it.
+	Stderr io.Writer
+}
+
+// Open returns the signer that ref names; see the package comment for the forms. It may ask for a password.
+func Open(ctx context.Context, ref string, env Environment) (Signer, error) {
+	r, err := ParseReference(ref)
+	if err != nil {
+		return nil, err
+	}
+	if r.Kind == PlugIn {
+		return openPlugIn(ctx, r, env)
+	}
+	data, err := env.read(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	block, err := firstBlock(data)
+	if err != nil {
+		return nil, fmt.Errorf("reading the private key from %s: %w", ref, err)
+	}
+	if block.Type != pemSigstore && block.Type != pemCosign {
+		return nil, fmt.Errorf("reading the private key from %s: %w", ref, notEncrypted(block))
+	}
+	password, err := env.ReadPassword(ctx, false)
+	if err != nil {
+		return nil, fmt.Errorf("reading the password of %s: %w", ref, err)
+	}
+	key, err := decryptBlock(block, password)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ref, err)
+	}
+	return FromSigner(key)
+}
+
+// OpenPublic returns the public key that ref names: a PEM "PUBLIC KEY", or what a plug-in says of its key. A certificate
+// or a private key in its place is an error that says what to do.
+func OpenPublic(ctx context.Context, ref string, env Environment) (crypto.PublicKey, error) {
+	r, err := ParseReference(ref)
+	if err != nil {
+		return nil, err
+	}
+	if r.Kind == PlugIn {
+		signer, err := openPlugIn(ctx, r, env)
+		if err != nil {
+			return nil, err
+		}
+		return signer.Public(), nil
+	}
+	data, err := env.read(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	pub, err := parsePublic(data)
+	if err != nil {
+		return nil, fmt.Errorf("reading the public key from %s: %w", ref, err)
+	}
+	return pub, nil
+}
+
+// ReadPassword returns the password of a private key: BULLA_PASSWORD, else COSIGN_PASSWORD (set to nothing counts), else
+// whatever env.Password answers.
+func (e Environment) ReadPassword(ctx context.Context, confirm bool) ([]byte, error) {
+	for _, name := range []string{"BULLA_PASSWORD", "COSIGN_PASSWORD"} {
+		if e.LookupEnv == nil {
+			break
+		}
+		if v, ok := e.LookupEnv(name); ok {
+			return []byte(v), nil
+		}
+	}
+	if e.Password == nil {
+		return nil, errors.New("no password: set COSIGN_PASSWORD")
+	}
+	return e.Password(ctx, confirm)
+}
+
+func parsePublic(data []byte) (crypto.PublicKey, error) {
+	block, err := firstBlock(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := notPublic(block); err != nil {
+		return nil, err
+	}
+	pub, err := algorithm.ParsePublicKeyPEM(data)
+	if err != nil {
+		return nil, err
+	}
+	return pub, checkPublic(pub)
+}
+
+func notPublic(block *pem.Block) error {
+	switch block.Type {
+	case pemSigstore, pemCosign, "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY":
+		return errors.New("it holds a private key, and verifying takes the public one (a .pub file); \"bulla public-key --key FILE\" prints it")
+	case "CERTIFICATE":
+		return errors.New("it holds a certificate, not a public key; certificates belong to --certificate or to a trusted root")
+	}
+	return nil
+}
+
+// checkPublic refuses keys that no algorithm of the registry takes: other curves, RSA outside 2048 to 4096 bits.
+func checkPublic(pub crypto.PublicKey) error {
+	alg, err := algorithm.Default(pub)
+	if err != nil {
+		return err
+	}
+	return alg.CheckKey(pub)
+}
+
+// read returns the bytes behind a reference that is not a plug-in's, limited to [maxKeyBytes].
+func (e Environment) read(ctx context.Context, r Reference) ([]byte, error) {
+	switch r.Kind {
+	case File:
+		f, err := os.Open(r.Value)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return readLimited(f, r.Value)
+	case Variable:
+		if e.LookupEnv != nil {
+			if v, ok := e.LookupEnv(r.Value); ok {
+				return []byte(v), nil
+			}
+		}
+		return nil, fmt.Errorf("loading env://%s: the environment variable %s is not set", r.Value, r.Value)
+	case URL:
+		return e.fetch(ctx, r.Value)
+	case PKCS11:
+		return nil, errPKCS11()
+	}
+	return nil, errKubernetes()
+}
+
+func (e Environment) fetch(ctx context.Context, url string) ([]byte, error) {
+	client := http.Client{Timeout: httpTimeout, CheckRedirect: noDowngrade}
+	if e.HTTP != nil {
+		client.Transport = e.HTTP.Transport
+		if e.HTTP.Timeout > 0 {
+			client.Timeout = e.HTTP.Timeout
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, fmt.Errorf("loading URL %s: %v", url, err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("loading URL %s: %w", url, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return nil, fmt.Errorf("loading URL %s: server returned HTTP %d", url, resp.StatusCode)
+	}
+	return readLimited(resp.Body, url)
+}
+
+// noDowngrade keeps a key that was asked for over TLS from arriving without it.
+func noDowngrade(req *http.Request, via []*http.Request) error {
+	if len(via) >= 10 {
+		return errors.New("more than 10 redirects")
+	}
+	if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
+		return fmt.Errorf("redirected from https to %s", req.URL.Scheme)
+	}
+	return nil
+}
+
+func readLimited(r io.Reader, name string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxKeyBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if len(data) > maxKeyBytes {
+		return nil, fmt.Errorf("reading %s: more than %d bytes; a key is smaller", name, maxKeyBytes)
+	}
+	return data, nil
+}

@@ -1,0 +1,125 @@
+package keys
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+	"unicode"
+)
+
+const (
+	programPrefix = "sigstore-kms-"
+
+	// maxPlugInOutput bounds a plug-in's answer. The largest, a signature or a public key in base64, is below 4 KB.
+	maxPlugInOutput = 1 << 20
+	// maxPlugInStderr bounds what a plug-in may print to the user's terminal.
+	maxPlugInStderr = 64 << 10
+	// plugInTimeout bounds one call where the caller set no deadline: long enough for a touch on a token.
+	plugInTimeout = 2 * time.Minute
+	// plugInGrace is how long a killed plug-in's children may keep our pipes open.
+	plugInGrace = 2 * time.Second
+)
+
+// program is a plug-in program that was found.
+type program struct {
+	name   string // sigstore-kms-NAME, for messages
+	path   string // absolute
+	stderr io.Writer
+}
+
+// findProgram looks for sigstore-kms-SCHEME in the directories of env and then on PATH. Relative directories are
+// skipped: whoever writes to the directory a command happens to run in must not choose the program that holds the keys.
+func findProgram(scheme string, env Environment) (program, error) {
+	name := programPrefix + scheme
+	dirs := env.PlugInDirs
+	if env.LookupEnv != nil {
+		path, _ := env.LookupEnv("PATH")
+		dirs = append(dirs[:len(dirs):len(dirs)], filepath.SplitList(path)...)
+	}
+	for _, dir := range dirs {
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		path := filepath.Join(dir, name)
+		info, err := os.Stat(path)
+		if err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
+			return program{name: name, path: path, stderr: env.Stderr}, nil
+		}
+	}
+	return program{}, noPlugIn(scheme)
+}
+
+// run starts the program with args and returns its standard output. A non-zero exit status is not an error, as the
+// protocol has it; anything that kept the program from running to its end is.
+func (p program) run(ctx context.Context, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, plugInTimeout)
+	defer cancel()
+
+	stdout := &bounded{limit: maxPlugInOutput, full: cancel}
+	stderr := &bounded{limit: maxPlugInStderr}
+	cmd := exec.CommandContext(ctx, p.path, args...)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.WaitDelay = plugInGrace
+	err := cmd.Run()
+
+	if p.stderr != nil && stderr.buf.Len() > 0 {
+		io.WriteString(p.stderr, printable(stderr.buf.String()))
+	}
+	if stdout.overflow {
+		return nil, fmt.Errorf("%s wrote more than %d bytes, which is more than any answer of the protocol", p.name, maxPlugInOutput)
+	}
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() < 0) {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("%s did not answer in time: %w", p.name, ctx.Err())
+		}
+		return nil, fmt.Errorf("running %s: %v", p.path, err)
+	}
+	if stdout.buf.Len() == 0 {
+		if err != nil {
+			return nil, fmt.Errorf("%s wrote no answer (%v)", p.name, err)
+		}
+		return nil, fmt.Errorf("%s wrote no answer", p.name)
+	}
+	return stdout.buf.Bytes(), nil
+}
+
+// bounded keeps the first limit bytes and drops the rest, calling full once if there is any.
+type bounded struct {
+	buf      bytes.Buffer
+	limit    int
+	overflow bool
+	full     func()
+}
+
+func (b *bounded) Write(data []byte) (int, error) {
+	keep := min(len(data), b.limit-b.buf.Len())
+	b.buf.Write(data[:keep])
+	if keep < len(data) && !b.overflow {
+		b.overflow = true
+		if b.full != nil {
+			b.full()
+		}
+	}
+	return len(data), nil
+}
+
+// printable makes a program's text safe to print: no escape sequences, and not endless.
+func printable(s string) string {
+	if len(s) > maxPlugInStderr {
+		s = s[:maxPlugInStderr]
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, s)
+}
