@@ -1,0 +1,201 @@
+// Package blob reads the artifacts that blob commands sign and verify: files, standard input, URLs, environment
+// variables and bare digests. Whatever its size, an artifact is hashed as it flows by and never held in memory.
+package blob
+
+import (
+	"context"
+	"crypto"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/bulla-sign/bulla/algorithm"
+)
+
+// Need is one digest to compute: Hash over Prefix followed by the artifact.
+type Need struct {
+	Hash   crypto.Hash
+	Prefix []byte
+}
+
+// Blob is an artifact as far as it was asked for. It implements [algorithm.Message].
+type Blob struct {
+	// Name is what the user typed.
+	Name string
+	// open starts the artifact from its beginning; nil when it can be read only once, or is known by digest only.
+	open func() (io.ReadCloser, error)
+	// once reads the artifact the only time that it can be read; nil when open is set or nothing can be read.
+	once    io.Reader
+	digests map[string][]byte
+	known   []string // what a bare digest was given in, for messages
+}
+
+// Sources say where artifacts that are not files come from.
+type Sources struct {
+	Stdin     io.Reader
+	LookupEnv func(string) (string, bool)
+	HTTP      *http.Client
+}
+
+// Open finds the artifact that ref names: "-" is standard input, "sha256:HEX" (sha384, sha512) a bare digest,
+// "http://", "https://" and "env://" what they say, and anything else a file. A file that has such a name wins.
+func Open(ctx context.Context, ref string, src Sources) (*Blob, error) {
+	b := &Blob{Name: ref, digests: map[string][]byte{}}
+	if ref == "-" {
+		b.Name, b.once = "standard input", src.Stdin
+		return b, nil
+	}
+	info, err := os.Stat(ref)
+	switch {
+	case err == nil && info.IsDir():
+		return nil, fmt.Errorf("%s is a directory; give a file", ref)
+	case err == nil && info.Mode().IsRegular():
+		b.open = func() (io.ReadCloser, error) { return os.Open(ref) }
+		return b, nil
+	case err == nil:
+		// A pipe or a device: it can be read once only.
+		f, err := os.Open(ref)
+		b.once = f
+		return b, err
+	}
+	if known, derr := b.digest(ref); known {
+		return b, derr
+	}
+	switch scheme, rest, ok := strings.Cut(ref, "://"); {
+	case ok && scheme == "env":
+		value, found := src.LookupEnv(rest)
+		if !found {
+			return nil, fmt.Errorf("%s: the environment variable is not set", ref)
+		}
+		b.open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(value)), nil }
+		return b, nil
+	case ok && (scheme == "http" || scheme == "https"):
+		b.open = func() (io.ReadCloser, error) { return get(ctx, src.HTTP, ref) }
+		return b, nil
+	}
+	return nil, err
+}
+
+// digest recognises "sha256:HEX" and its siblings.
+func (b *Blob) digest(ref string) (bool, error) {
+	name, value, ok := strings.Cut(ref, ":")
+	h, known := algorithm.Hash(name)
+	if !ok || !known {
+		return false, nil
+	}
+	sum, err := hex.DecodeString(value)
+	if err != nil || len(sum) != h.Size() || value != strings.ToLower(value) {
+		return true, fmt.Errorf("%s is not a %s digest: it needs %d lower-case hexadecimal digits after the colon", ref, name, 2*h.Size())
+	}
+	b.AddDigest(h, sum)
+	return true, nil
+}
+
+// FromDigest is an artifact of which only a digest is known.
+func FromDigest(name string, h crypto.Hash, sum []byte) *Blob {
+	b := &Blob{Name: name, digests: map[string][]byte{}}
+	b.AddDigest(h, sum)
+	return b
+}
+
+// AddDigest states a digest that is known without reading.
+func (b *Blob) AddDigest(h crypto.Hash, sum []byte) {
+	b.digests[key(h, nil)] = sum
+	b.known = append(b.known, algorithm.HashName(h))
+}
+
+// get starts a download.
+func get(ctx context.Context, client *http.Client, url string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		resp.Body.Close()
+		return nil, fmt.Errorf("loading %s: the server answered HTTP %d", url, resp.StatusCode)
+	}
+	return resp.Body, nil
+}
+
+// Hash computes all of the needs in one pass. For an artifact that can be read only once, it must be called before
+// [Blob.Digest], with everything that will be asked for.
+func (b *Blob) Hash(needs ...Need) error {
+	var missing []Need
+	for _, n := range needs {
+		if _, ok := b.digests[key(n.Hash, n.Prefix)]; !ok {
+			missing = append(missing, n)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	r, err := b.reader()
+	if err != nil {
+		return err
+	}
+	hashes := make([]hash.Hash, len(missing))
+	writers := make([]io.Writer, len(missing))
+	for i, n := range missing {
+		if !n.Hash.Available() {
+			return fmt.Errorf("%s: hash %v is not available", b.Name, n.Hash)
+		}
+		hashes[i] = n.Hash.New()
+		hashes[i].Write(n.Prefix)
+		writers[i] = hashes[i]
+	}
+	_, err = io.CopyBuffer(writerOnly{io.MultiWriter(writers...)}, r, make([]byte, bufferSize))
+	err = errors.Join(err, r.Close())
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", b.Name, err)
+	}
+	for i, n := range missing {
+		b.digests[key(n.Hash, n.Prefix)] = hashes[i].Sum(nil)
+	}
+	return nil
+}
+
+// bufferSize is how much is read at once: large enough that system calls do not show beside hashing.
+const bufferSize = 256 << 10
+
+// writerOnly keeps io.CopyBuffer to the buffer it was given.
+type writerOnly struct{ io.Writer }
+
+func (b *Blob) reader() (io.ReadCloser, error) {
+	if b.open != nil {
+		return b.open()
+	}
+	if b.once != nil {
+		r := b.once
+		b.once = nil
+		return io.NopCloser(r), nil
+	}
+	if len(b.known) > 0 {
+		return nil, fmt.Errorf("%s: only its %s digest is known: %w", b.Name, strings.Join(b.known, " and "), algorithm.ErrDigestUnavailable)
+	}
+	return nil, fmt.Errorf("%s was read already and cannot be read again: %w", b.Name, algorithm.ErrDigestUnavailable)
+}
+
+// Readable says whether the artifact can be read from its beginning any number of times.
+func (b *Blob) Readable() bool { return b.open != nil }
+
+// Digest implements [algorithm.Message]: h over prefix and artifact, computed now unless [Blob.Hash] did so before.
+func (b *Blob) Digest(h crypto.Hash, prefix []byte) ([]byte, error) {
+	if sum, ok := b.digests[key(h, prefix)]; ok {
+		return sum, nil
+	}
+	if err := b.Hash(Need{h, prefix}); err != nil {
+		return nil, err
+	}
+	return b.digests[key(h, prefix)], nil
+}
+
+func key(h crypto.Hash, prefix []byte) string { return fmt.Sprintf("%d:%s", h, prefix) }

@@ -1,0 +1,88 @@
+package blob
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/sha512"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/bulla-sign/bulla/algorithm"
+)
+
+func TestOpen(t *testing.T) {
+	content := "hello\n"
+	file := filepath.Join(t.TempDir(), "a.txt")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/a.txt" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write([]byte(content))
+	}))
+	defer server.Close()
+	src := Sources{
+		Stdin:     strings.NewReader(content),
+		LookupEnv: func(k string) (string, bool) { return content, k == "BLOB" },
+		HTTP:      server.Client(),
+	}
+	want := sha256.Sum256([]byte(content))
+	const hexSum = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+	for _, ref := range []string{file, "-", "env://BLOB", server.URL + "/a.txt", "sha256:" + hexSum} {
+		b, err := Open(context.Background(), ref, src)
+		if err != nil {
+			t.Errorf("%s: %v", ref, err)
+			continue
+		}
+		sum, err := b.Digest(crypto.SHA256, nil)
+		if err != nil || !bytes.Equal(sum, want[:]) {
+			t.Errorf("%s: digest %x, %v", ref, sum, err)
+		}
+	}
+	for _, ref := range []string{"env://NONE", "none.txt", t.TempDir(), "sha256:" + strings.ToUpper(hexSum), "sha256:abc"} {
+		if _, err := Open(context.Background(), ref, src); err == nil {
+			t.Errorf("%s was opened", ref)
+		}
+	}
+	b, err := Open(context.Background(), server.URL+"/none", src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Digest(crypto.SHA256, nil); err == nil || !strings.Contains(err.Error(), "HTTP 404") {
+		t.Errorf("a missing URL gave %v", err)
+	}
+}
+
+func TestStreamIsReadOnce(t *testing.T) {
+	b, err := Open(context.Background(), "-", Sources{Stdin: strings.NewReader("hello\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Hash(Need{Hash: crypto.SHA256}, Need{Hash: crypto.SHA512, Prefix: []byte("p")}); err != nil {
+		t.Fatal(err)
+	}
+	want := sha512.Sum512([]byte("phello\n"))
+	if got, err := b.Digest(crypto.SHA512, []byte("p")); err != nil || !bytes.Equal(got, want[:]) {
+		t.Errorf("digest with prefix: %x, %v", got, err)
+	}
+	if _, err := b.Digest(crypto.SHA384, nil); !errors.Is(err, algorithm.ErrDigestUnavailable) {
+		t.Errorf("a digest that was not asked for in time gave %v", err)
+	}
+}
+
+func TestBareDigestKnowsNothingElse(t *testing.T) {
+	b := FromDigest("image", crypto.SHA256, make([]byte, 32))
+	if _, err := b.Digest(crypto.SHA512, nil); !errors.Is(err, algorithm.ErrDigestUnavailable) {
+		t.Errorf("SHA-512 of a SHA-256 digest gave %v", err)
+	}
+}
