@@ -31,20 +31,34 @@ type Tool struct {
 // tools is the one table of pinned versions. A version is raised here and nowhere else.
 func tools() []Tool {
 	return []Tool{
-		{Name: "cosign", Package: "github.com/sigstore/cosign/v3/cmd/cosign", Version: "v3.1.3",
-			Why: "the peer of the interop tests and of the bench"},
-		{Name: "registry", Package: "github.com/distribution/distribution/v3/cmd/registry", Version: "v3.1.2",
-			Why: "a real registry without the referrers API, for the demo and the interop tests"},
-		{Name: "crane", Package: "github.com/google/go-containerregistry/cmd/crane", Version: "v0.22.1",
-			Why: "looks at registries from outside"},
-		{Name: "staticcheck", Package: "honnef.co/go/tools/cmd/staticcheck", Version: "v0.8.2",
-			Why: "the linter"},
-		{Name: "errcheck", Package: "github.com/kisielk/errcheck", Version: "v1.30.0",
-			Why: "finds errors that nobody looks at"},
-		{Name: "gofumpt", Package: "mvdan.cc/gofumpt", Version: "v0.12.0",
-			Why: "the formatter"},
-		{Name: "govulncheck", Package: "golang.org/x/vuln/cmd/govulncheck", Version: "v1.8.0",
-			Why: "known holes in what is linked; v1.9.0 needs a module that the proxy refuses"},
+		{
+			Name: "cosign", Package: "github.com/sigstore/cosign/v3/cmd/cosign", Version: "v3.1.3",
+			Why: "the peer of the interop tests and of the bench",
+		},
+		{
+			Name: "registry", Package: "github.com/distribution/distribution/v3/cmd/registry", Version: "v3.1.2",
+			Why: "a real registry without the referrers API, for the demo and the interop tests",
+		},
+		{
+			Name: "crane", Package: "github.com/google/go-containerregistry/cmd/crane", Version: "v0.22.1",
+			Why: "looks at registries from outside",
+		},
+		{
+			Name: "staticcheck", Package: "honnef.co/go/tools/cmd/staticcheck", Version: "v0.8.2",
+			Why: "the linter",
+		},
+		{
+			Name: "errcheck", Package: "github.com/kisielk/errcheck", Version: "v1.30.0",
+			Why: "finds errors that nobody looks at",
+		},
+		{
+			Name: "gofumpt", Package: "mvdan.cc/gofumpt", Version: "v0.12.0",
+			Why: "the formatter",
+		},
+		{
+			Name: "govulncheck", Package: "golang.org/x/vuln/cmd/govulncheck", Version: "v1.8.0",
+			Why: "known holes in what is linked; v1.9.0 needs a module that the proxy refuses",
+		},
 	}
 }
 

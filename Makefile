@@ -1,0 +1,73 @@
+# make help-free on purpose: a dozen targets, each one line of meaning.
+#
+#   build          bin/bulla, static, stripped, version stamped
+#   test           everything that needs no network but the Go modules (RACE=1: with the race detector)
+#   demo           sign and verify an image in a real registry on loopback, and see a tampered one refused
+#   bench          the figures, side by side with cosign and sigstore-go
+#   fuzz           every fuzz target for FUZZTIME (10s)
+#   lint           formatting, vet, staticcheck, errcheck
+#   interop        against cosign, a real registry and sigstore-go
+#   conformance    the conformance vectors of ../shared, through a test client
+#   soak           the long form of the differential test and of fuzzing (hours are welcome: SOAK=200000 FUZZTIME=5m)
+#   refresh-trust  takes the current public-good trust root into trust/publicgood (needs the network)
+#   docs           man pages and command reference into dist/
+#   clean          removes bin/ and dist/
+
+SHELL   := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+# A workspace would lift the versions of one module to those of another; see docs/design/one-path.md.
+export GOWORK := off
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 10s
+SOAK     ?= 50000
+# Every module in the tree, found rather than listed, so that none is forgotten. WITHOUT leaves one out.
+MODULES  := $(filter-out $(WITHOUT),$(sort $(patsubst ./%,%,$(shell find . -name go.mod -not -path '*/testdata/*' -printf '%h\n'))))
+TOOL     := go run ./internal/tools/tool
+
+.PHONY: build test demo bench fuzz lint interop conformance soak refresh-trust docs clean
+
+build:
+	mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
+
+# The modules below test/ run other programs, whose code the test cache does not watch and the race detector does not see.
+test:
+	for m in $(MODULES); do \
+		echo "--- go test in $$m"; \
+		case $$m in test/*) flags='-count=1 -timeout 30m' ;; *) flags='$(if $(RACE),-race) -timeout 20m' ;; esac; \
+		(cd $$m && go test $$flags ./...); \
+	done
+
+demo: build
+	go run ./internal/tools/demo -bulla bin/bulla
+
+bench: build
+	go run ./test/bench -bulla bin/bulla
+
+fuzz:
+	go run ./internal/tools/fuzz -time $(FUZZTIME)
+
+lint:
+	.ci/lint $(MODULES)
+
+interop:
+	cd test/interop && go test -count=1 -timeout 30m -v ./... | $(CURDIR)/.ci/brief
+
+conformance:
+	.ci/conformance
+
+soak:
+	cd test/interop && BULLA_SOAK=$(SOAK) go test -count=1 -timeout 0 -run Differential -v ./...
+	go run ./internal/tools/fuzz -time $(FUZZTIME)
+
+refresh-trust:
+	go run ./trust/publicgood/refresh
+
+docs: build
+	go run ./internal/tools/gendocs dist
+
+clean:
+	rm -rf bin dist
