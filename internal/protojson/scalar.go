@@ -304,6 +304,12 @@ func (d *Decoder) Raw(dst *[]byte) error {
 	return err
 }
 
+// Skip reads over any value, checking its syntax and depth.
+func (d *Decoder) Skip() error {
+	_, err := d.whole()
+	return err
+}
+
 // IsNull reports whether the next value is null, without reading it. [Object]
 // never lets a field see null; members and documents may.
 func (d *Decoder) IsNull() bool { return d.json.PeekKind() == jsontext.KindNull }
