@@ -1,0 +1,181 @@
+package testenv
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+)
+
+// ServeHTTP is the registry with its faults, conditions and lag.
+func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if req.URL.Path == "/v2/" || req.URL.Path == "/v2" {
+		if r.authorized(w, req) {
+			r.inner.ServeHTTP(w, req)
+		}
+		return
+	}
+	r.mu.Lock()
+	r.agents[req.UserAgent()] = true
+	r.mu.Unlock()
+	recorder := httptest.NewRecorder()
+	fault := r.match(req)
+	if fault != nil && fault.Wait != nil {
+		<-fault.Wait
+	}
+	if r.authorized(recorder, req) {
+		r.answer(recorder, req, fault)
+	}
+	r.mu.Lock()
+	r.counts[requestKind(req)]++
+	r.log = append(r.log, fmt.Sprintf("%s %s %d", req.Method, req.URL.RequestURI(), recorder.Code))
+	r.mu.Unlock()
+	send(w, req, recorder, fault)
+}
+
+func (r *Registry) authorized(w http.ResponseWriter, req *http.Request) bool {
+	if r.options.User == "" {
+		return true
+	}
+	if user, password, ok := req.BasicAuth(); ok && user == r.options.User && password == r.options.Password {
+		return true
+	}
+	w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+	writeError(w, http.StatusUnauthorized, "UNAUTHORIZED")
+	return false
+}
+
+func (r *Registry) answer(w *httptest.ResponseRecorder, req *http.Request, f *Fault) {
+	switch {
+	case f != nil && f.Status != 0:
+		for name, value := range f.Header {
+			w.Header().Set(name, value)
+		}
+		if f.Body == "" && f.Code != "" {
+			writeError(w, f.Status, f.Code)
+			return
+		}
+		w.WriteHeader(f.Status)
+		_, _ = io.WriteString(w, f.Body) // a recorder does not fail
+	case f != nil && f.LoseWrite:
+		w.WriteHeader(http.StatusCreated)
+	case req.Method == http.MethodPut && requestKind(req) == "PUT manifests":
+		r.put(w, req)
+	case req.Method == http.MethodGet && r.serveStale(w, req):
+	default:
+		r.inner.ServeHTTP(w, req)
+		r.tagAnswer(w, req)
+	}
+}
+
+// put stores a manifest: conditions first, then what lagging readers will go on seeing.
+func (r *Registry) put(w *httptest.ResponseRecorder, req *http.Request) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, "MANIFEST_INVALID")
+		return
+	}
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	r.writes.Lock()
+	defer r.writes.Unlock()
+	if r.options.ETag && !r.options.IgnoreMatch {
+		current := r.current(req.URL.Path)
+		etag := `"` + current.Header().Get("Docker-Content-Digest") + `"`
+		exists := current.Code == http.StatusOK
+		if want := req.Header.Get("If-Match"); want != "" && (!exists || want != etag) ||
+			req.Header.Get("If-None-Match") == "*" && exists {
+			writeError(w, http.StatusPreconditionFailed, "PRECONDITION_FAILED")
+			return
+		}
+	}
+	var manifest struct {
+		Subject *struct{ Digest string }
+	}
+	_ = json.Unmarshal(body, &manifest) // no subject when it does not parse
+	r.remember(req.URL.Path)
+	if manifest.Subject != nil {
+		repo, _, _ := strings.Cut(req.URL.Path, "/manifests/")
+		r.remember(repo + "/referrers/" + manifest.Subject.Digest)
+	}
+	r.inner.ServeHTTP(w, req)
+	if manifest.Subject != nil && r.options.OCISubject && w.Code == http.StatusCreated {
+		w.Header().Set("OCI-Subject", manifest.Subject.Digest)
+	}
+}
+
+func (r *Registry) current(path string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	r.inner.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w
+}
+
+// staleAnswer is what a path showed before the last write.
+type staleAnswer struct {
+	answer *httptest.ResponseRecorder
+	left   int
+}
+
+func (r *Registry) remember(path string) {
+	if r.options.Lag == 0 || strings.Contains(path, "/manifests/sha256:") {
+		return
+	}
+	old := r.current(path)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stale[path] = &staleAnswer{answer: old, left: r.options.Lag}
+}
+
+func (r *Registry) serveStale(w *httptest.ResponseRecorder, req *http.Request) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.stale[req.URL.Path]
+	if old == nil || old.left == 0 {
+		return false
+	}
+	old.left--
+	for name, values := range old.answer.Header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(old.answer.Code)
+	_, _ = w.Write(old.answer.Body.Bytes()) // a recorder does not fail
+	return true
+}
+
+func (r *Registry) tagAnswer(w *httptest.ResponseRecorder, req *http.Request) {
+	if digest := w.Header().Get("Docker-Content-Digest"); r.options.ETag && digest != "" && req.Method == http.MethodGet {
+		w.Header().Set("ETag", `"`+digest+`"`)
+	}
+}
+
+// send copies the recorded answer to the client, damaged as the fault says.
+func send(w http.ResponseWriter, req *http.Request, recorded *httptest.ResponseRecorder, f *Fault) {
+	body := recorded.Body.Bytes()
+	for name, values := range recorded.Header() {
+		w.Header()[name] = values
+	}
+	if req.Method != http.MethodHead {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	w.WriteHeader(recorded.Code)
+	if f != nil && f.Corrupt && len(body) > 0 {
+		body = bytes.Clone(body)
+		body[len(body)-1] ^= 1
+	}
+	if f != nil && f.Truncate {
+		body = body[:len(body)/2]
+	}
+	_, _ = w.Write(body) // the client may have gone
+	if f != nil && f.Truncate {
+		panic(http.ErrAbortHandler) // breaks the connection off
+	}
+}
+
+func writeError(w http.ResponseWriter, status int, code string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"errors":[{"code":%q,"message":"made by the test"}]}`, code)
+}

@@ -1,0 +1,264 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/bulla-sign/bulla/bundle"
+)
+
+// Annotations of a bundle's manifest (bundle spec "OCI referrers") and of the older layers.
+const (
+	annotationContent   = "dev.sigstore.bundle.content"
+	annotationPredicate = "dev.sigstore.bundle.predicateType"
+	annotationCreated   = "org.opencontainers.image.created"
+	annotationSignature = "dev.cosignproject.cosign/signature"
+	annotationLegacy    = "predicateType"
+)
+
+// workers is how many candidates are fetched at once: enough to hide latency, too few to be taken for an attack.
+const workers = 4
+
+// finder is the state of one Find.
+type finder struct {
+	client  *Client
+	session *session
+	img     *Image
+	options FindOptions
+
+	mu    sync.Mutex
+	left  int64 // bytes of evidence that may still be read
+	blobs map[string]*lazyBlob
+}
+
+// errNotEvidence marks a manifest that turned out to be something else, and is left out.
+var errNotEvidence = errors.New("not evidence")
+
+func (f *finder) referrers(ctx context.Context, found *Evidence) {
+	l, err := f.client.referrers(ctx, f.session, f.img)
+	place := Place{Name: l.place, Ref: l.ref, Outcome: Absent, Note: l.note}
+	if err != nil {
+		place.Outcome, place.Err = Unknown, err
+		found.Places = append(found.Places, place)
+		return
+	}
+	candidates, skipped := f.candidates(l)
+	if l.cut == nil && len(candidates) > f.client.limits.Candidates {
+		l.cut = fmt.Errorf("the list has more than %d candidates", f.client.limits.Candidates)
+	}
+	candidates = candidates[:min(len(candidates), f.client.limits.Candidates)]
+	items := f.fetch(ctx, l.place, candidates)
+	for i := range items {
+		if items[i] == nil {
+			skipped++
+			continue
+		}
+		found.Items = append(found.Items, *items[i])
+		place.Count++
+	}
+	place.Skipped = skipped
+	if place.Count > 0 {
+		place.Outcome = Present
+	}
+	if l.cut != nil {
+		place.Err = &UnknownError{Place: l.place, URL: l.ref, Detail: l.cut.Error(), Err: l.cut,
+			Hint: "raise the limit if so many are expected, or remove what should not be there"}
+		if place.Count == 0 {
+			place.Outcome = Unknown
+		}
+	}
+	found.Places = append(found.Places, place)
+}
+
+// candidate is an entry of a list that may be evidence.
+type candidate struct {
+	descriptor
+	err error // the entry itself cannot be used
+}
+
+// candidates leaves out what states to be something else. The statement is believed only where it is a definite other
+// type: some registries report the config's media type instead, and older indexes have none.
+func (f *finder) candidates(l *listing) (list []candidate, skipped int) {
+	for i, raw := range l.entries {
+		d, err := parseDescriptor(raw)
+		if err == nil {
+			err = d.check(f.client.limits.Manifest)
+		}
+		if err != nil {
+			list = append(list, candidate{descriptor: descriptor{Digest: d.Digest}, err: fmt.Errorf("%s: manifests[%d]: %w", l.place, i, err)})
+			continue
+		}
+		predicate := d.Annotations[annotationPredicate]
+		other := f.options.PredicateType != "" && predicate != "" && predicate != f.options.PredicateType
+		if isManifest(d.MediaType) && mayBeEvidence(d.ArtifactType) && !other {
+			list = append(list, candidate{descriptor: d})
+			continue
+		}
+		skipped++
+	}
+	return list, skipped
+}
+
+func mayBeEvidence(artifactType string) bool {
+	switch artifactType {
+	case "", typeEmpty, typeOCIConfig, typeDockerConfig, typeSignature:
+		return true
+	}
+	return strings.HasPrefix(artifactType, typeBundlePrefix)
+}
+
+// fetch gets all candidates; a nil result was not evidence. Results of experimental signature artifacts, which hold several
+// layers, follow in the same order.
+func (f *finder) fetch(ctx context.Context, place string, list []candidate) []*Item {
+	results := make([][]*Item, len(list))
+	each(len(list), func(i int) { results[i] = f.one(ctx, place, &list[i]) })
+	var items []*Item
+	for _, some := range results {
+		items = append(items, some...)
+	}
+	return items
+}
+
+// each calls do for every index below n, a few at a time.
+func each(n int, do func(i int)) {
+	next := make(chan int)
+	var group sync.WaitGroup
+	for range min(workers, n) {
+		group.Go(func() {
+			for i := range next {
+				do(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	group.Wait()
+}
+
+// one fetches one candidate: its manifest, then what it holds.
+func (f *finder) one(ctx context.Context, place string, cand *candidate) []*Item {
+	item := &Item{Digest: cand.Digest, Place: place, Annotations: cand.Annotations, PredicateType: cand.Annotations[annotationPredicate]}
+	if cand.err != nil {
+		item.Err = cand.err
+		return []*Item{item}
+	}
+	m, err := f.client.referrer(ctx, f.session, f.img, place, cand.descriptor)
+	if err != nil {
+		item.Err = err
+		return []*Item{item}
+	}
+	item.Annotations, item.PredicateType = m.Annotations, m.Annotations[annotationPredicate]
+	if m.ArtifactType == typeSignature || m.Config.MediaType == typeSignature {
+		return f.layersOf(ctx, place, m)
+	}
+	layer, err := bundleLayer(m)
+	if err == errNotEvidence {
+		return []*Item{nil}
+	}
+	if err == nil {
+		err = f.bundle(ctx, item, layer)
+	}
+	if err != nil {
+		item.Err = fmt.Errorf("%s@%s: %w", f.session.repo.Name(), cand.Digest, err)
+	}
+	return []*Item{item}
+}
+
+// referrer fetches a manifest by its descriptor and checks that it refers to the image.
+func (c *Client) referrer(ctx context.Context, s *session, img *Image, place string, d descriptor) (*manifest, error) {
+	body, err := c.manifest(ctx, s, place, d.Digest)
+	name := s.repo.Name() + "@" + d.Digest
+	if nf := (*notFound)(nil); errors.As(err, &nf) {
+		return nil, &UnknownError{Place: place, URL: name, Status: 404, Code: nf.code, Detail: "it is listed, and the registry does not have it",
+			Hint: "try again, since lists may lag behind; if it stays, the list is stale"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if body.mediaType != d.MediaType || int64(len(body.body)) != d.Size {
+		return nil, fmt.Errorf("%s: listed as %d bytes of %s, served as %d bytes of %s",
+			name, d.Size, printable(d.MediaType, 100), len(body.body), body.mediaType)
+	}
+	m, err := parseManifest(body.body, body.mediaType)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if m.Subject == nil || m.Subject.Digest != img.Digest {
+		stated := "nothing"
+		if m.Subject != nil {
+			stated = printable(m.Subject.Digest, 150)
+		}
+		return nil, fmt.Errorf("%s: its subject is %s, want %s", name, stated, img.Digest)
+	}
+	return m, nil
+}
+
+// bundleLayer finds the one layer that is a bundle.
+func bundleLayer(m *manifest) (descriptor, error) {
+	var layer descriptor
+	bundles := 0
+	for i, raw := range m.Layers {
+		d, err := parseDescriptor(raw)
+		if err != nil {
+			return d, fmt.Errorf("layers[%d]: %w", i, err)
+		}
+		if strings.HasPrefix(d.MediaType, typeBundlePrefix) {
+			layer = d
+			bundles++
+		}
+	}
+	switch {
+	case bundles == 1 && len(m.Layers) == 1:
+		return layer, nil
+	case bundles == 0 && !strings.HasPrefix(m.ArtifactType, typeBundlePrefix):
+		return layer, errNotEvidence
+	}
+	return layer, fmt.Errorf("want one layer with a bundle, got %d layers and %d bundles", len(m.Layers), bundles)
+}
+
+func (f *finder) bundle(ctx context.Context, item *Item, layer descriptor) error {
+	item.MediaType = layer.MediaType
+	if err := layer.check(f.client.limits.Bundle); err != nil {
+		return err
+	}
+	raw, err := f.blob(ctx, item.Place, layer)
+	if err != nil {
+		return err
+	}
+	item.Raw = raw
+	item.Bundle, err = bundle.Decode(raw)
+	return err
+}
+
+// blob fetches a blob once: several signatures often share one payload. It keeps to the limit of all evidence together.
+func (f *finder) blob(ctx context.Context, place string, d descriptor) ([]byte, error) {
+	f.mu.Lock()
+	known, ok := f.blobs[d.Digest]
+	if !ok {
+		if d.Size > f.left {
+			f.mu.Unlock()
+			return nil, fmt.Errorf("all evidence together is larger than %d bytes", f.client.limits.Total)
+		}
+		f.left -= d.Size
+		known = &lazyBlob{}
+		f.blobs[d.Digest] = known
+	}
+	f.mu.Unlock()
+	known.once.Do(func() { known.data, known.err = f.client.blob(ctx, f.session, place, d) })
+	if known.err == nil && int64(len(known.data)) != d.Size {
+		return nil, fmt.Errorf("blob %s has %d bytes, the descriptor states %d", d.Digest, len(known.data), d.Size)
+	}
+	return known.data, known.err
+}
+
+// lazyBlob is a blob that is fetched by the first who needs it.
+type lazyBlob struct {
+	once sync.Once
+	data []byte
+	err  error
+}

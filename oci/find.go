@@ -1,0 +1,140 @@
+package oci
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/bulla-sign/bulla/bundle"
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// Outcome is what is known about a place.
+type Outcome int
+
+// The three outcomes of looking.
+const (
+	Unknown Outcome = iota // no usable answer
+	Absent                 // the registry said that nothing is there
+	Present                // something is there
+)
+
+// String returns "unknown", "absent" or "present".
+func (o Outcome) String() string {
+	switch o {
+	case Absent:
+		return "absent"
+	case Present:
+		return "present"
+	}
+	return "unknown"
+}
+
+// Place is somewhere evidence was looked for.
+type Place struct {
+	Name    string // one of PlaceReferrers, PlaceFallback, PlaceSignatures, PlaceAttestations, PlaceSBOMs
+	Ref     string // the reference that was asked for
+	Outcome Outcome
+	Err     error  // why it is Unknown, or why only a part was read
+	Count   int    // items found here
+	Skipped int    // entries that state to be something else than what was asked for
+	Note    string // what was there and not taken for evidence; may be empty
+}
+
+// Item is one piece of evidence, or something that claims to be.
+type Item struct {
+	Bundle        *bundle.Bundle    // nil when Err is set
+	Err           error             // why it could not be fetched or decoded; an [*UnknownError] when the registry did not deliver
+	Raw           []byte            // the bundle, or the layer's payload, as stored
+	MediaType     string            // of Raw
+	Annotations   map[string]string // of the manifest, or of the older tags' layer
+	Digest        string            // of the manifest, or of the older tags' layer
+	Place         string            // a Place's Name
+	Legacy        bool              // converted from one of cosign's older formats
+	PredicateType string            // as the annotations state it; not verified, may be empty
+}
+
+// Evidence is what was found and where it was looked for.
+type Evidence struct {
+	Items  []Item
+	Places []Place
+}
+
+// FindOptions say where to look.
+type FindOptions struct {
+	Bundles      bool // the image's referrers (and cosign's experimental signature artifacts among them)
+	Signatures   bool // the older tag .sig
+	Attestations bool // the older tag .att
+	// PredicateType, when set, skips referrers whose own annotation states another one. A referrer without that annotation is
+	// always fetched.
+	PredicateType string
+}
+
+// Find looks for the evidence attached to an image. The image may come from [Client.Parse] when it was addressed by digest;
+// then one bundle costs three requests (list, manifest, blob), or four without the referrers API. To keep to that, ask for
+// the older tags only when the bundles do not suffice: a later Find adds what they hold.
+//
+// Every candidate is returned, those that cannot be decoded with their Err. The error is nil when something was decoded,
+// and when every place answered. It is an [*UnknownError] when nothing was decoded and some answer is missing, and wraps
+// [ErrImageNotFound] when nothing was found because the image is not there. The evidence is never nil.
+func (c *Client) Find(ctx context.Context, img *Image, o FindOptions) (*Evidence, error) {
+	found := &Evidence{}
+	if !o.Bundles && !o.Signatures && !o.Attestations {
+		return found, fmt.Errorf("find: nothing was asked for")
+	}
+	if img.Digest == "" {
+		if err := c.resolve(ctx, img); err != nil {
+			return found, err
+		}
+	}
+	s, err := c.connect(ctx, c.evidenceRepository(img), false)
+	if err != nil {
+		return found, err
+	}
+	f := &finder{client: c, session: s, img: img, options: o, left: c.limits.Total, blobs: map[string]*lazyBlob{}}
+	if o.Bundles {
+		f.referrers(ctx, found)
+	}
+	if o.Signatures {
+		f.layers(ctx, found, "sig")
+	}
+	if o.Attestations {
+		f.layers(ctx, found, "att")
+	}
+	return found, c.conclude(ctx, img, found)
+}
+
+// conclude decides whether what was found is an answer.
+func (c *Client) conclude(ctx context.Context, img *Image, found *Evidence) error {
+	var missing error
+	for i := range found.Items {
+		item := &found.Items[i]
+		if item.Bundle != nil {
+			return nil
+		}
+		if missing == nil && isUnknown(item.Err) {
+			missing = item.Err
+		}
+	}
+	for i := range found.Places {
+		place := &found.Places[i]
+		if place.Outcome == Unknown && place.Err != nil {
+			return place.Err
+		}
+		if missing == nil && isUnknown(place.Err) {
+			missing = place.Err
+		}
+	}
+	if missing != nil || len(found.Items) > 0 {
+		return missing
+	}
+	// Nothing is attached: "no such image" is another answer than "not signed".
+	return c.resolve(ctx, img)
+}
+
+// evidenceRepository is where an image's evidence is kept.
+func (c *Client) evidenceRepository(img *Image) name.Repository {
+	if c.repository != nil {
+		return *c.repository
+	}
+	return img.Repository
+}

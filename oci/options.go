@@ -1,0 +1,174 @@
+package oci
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// Options say how registries are reached and where evidence is kept. The zero value uses the Docker configuration's
+// credentials and the system's certificate authorities.
+type Options struct {
+	Keychain           authn.Keychain    // nil: the Docker configuration and its credential helpers
+	Username, Password string            // both or neither; used instead of Keychain
+	Token              string            // registry bearer token; used instead of Keychain, not together with Username
+	Transport          http.RoundTripper // nil: our own, built from the TLS settings below, which must be empty otherwise
+	AllowHTTP          bool              // try plain HTTP where HTTPS does not answer; loopback, private and .localhost names always may
+	AllowInsecure      bool              // accept any TLS certificate
+	CACerts            string            // PEM file of certificate authorities, in place of the system's
+	ClientCert         string            // PEM file of a client certificate; with ClientKey
+	ClientKey          string            // PEM file of its key
+	ServerName         string            // name the registry's certificate must have, when not its host name
+	UserAgent          string            // such as "bulla/1.0"; empty: "bulla"
+	Repository         string            // COSIGN_REPOSITORY: where evidence is kept, when not beside the image
+	TagPrefix          string            // prefix of the older tags
+	DockerMediaTypes   bool              // COSIGN_DOCKER_MEDIA_TYPES: Docker's media types in new .sig and .att manifests
+	Limits             Limits
+
+	Settle   time.Duration                              // see AttachBundle; 0: 250 ms
+	Attempts int                                        // how often a shared tag is written and read back; 0: 40
+	Sleep    func(context.Context, time.Duration) error // nil: a timer
+	Jitter   func(limit time.Duration) time.Duration    // nil: uniform in [0, limit)
+	Log      func(format string, args ...any)           // progress for people; nil: nothing
+	Now      func() time.Time                           // nil: time.Now
+}
+
+// Client talks to registries. It may be used by several goroutines at once.
+type Client struct {
+	options    Options
+	limits     Limits
+	base       http.RoundTripper
+	keychain   authn.Keychain
+	nameOpts   []name.Option
+	repository *name.Repository // where evidence is kept; nil: beside the image
+
+	etags    sync.Map // registry host -> true, once it has sent an ETag with a manifest
+	mu       sync.Mutex
+	sessions map[string]*session
+}
+
+// New checks the options and reads the files they name. It does not touch the network.
+func New(o Options) (*Client, error) {
+	c := &Client{options: o, limits: o.Limits.withDefaults(), sessions: map[string]*session{}}
+	if err := c.setCredentials(o); err != nil {
+		return nil, err
+	}
+	base := o.Transport
+	if base == nil {
+		config, err := tlsConfig(o)
+		if err != nil {
+			return nil, err
+		}
+		base = newTransport(config)
+	} else if o.AllowInsecure || o.CACerts != "" || o.ClientCert != "" || o.ClientKey != "" || o.ServerName != "" {
+		return nil, errors.New("registry options: TLS settings cannot be combined with a transport")
+	}
+	agent := o.UserAgent
+	if agent == "" {
+		agent = "bulla"
+	}
+	c.base = &agentTransport{inner: base, agent: agent}
+	if o.AllowHTTP {
+		c.nameOpts = append(c.nameOpts, name.Insecure)
+	}
+	if o.Repository != "" {
+		repo, err := name.NewRepository(o.Repository, c.nameOpts...)
+		if err != nil {
+			return nil, fmt.Errorf("repository for signatures %q: %w", o.Repository, err)
+		}
+		c.repository = &repo
+	}
+	c.setDefaults()
+	return c, nil
+}
+
+func (c *Client) setDefaults() {
+	o := &c.options
+	if o.Settle <= 0 {
+		o.Settle = 250 * time.Millisecond
+	}
+	if o.Attempts <= 0 {
+		o.Attempts = 40
+	}
+	if o.Sleep == nil {
+		o.Sleep = sleep
+	}
+	if o.Jitter == nil {
+		o.Jitter = func(limit time.Duration) time.Duration { return rand.N(max(limit, 1)) }
+	}
+	if o.Log == nil {
+		o.Log = func(string, ...any) {}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+func (c *Client) setCredentials(o Options) error {
+	c.keychain = o.Keychain
+	if c.keychain == nil {
+		c.keychain = authn.DefaultKeychain
+	}
+	switch {
+	case (o.Username == "") != (o.Password == ""):
+		return errors.New("registry credentials: a user name and a password are needed together")
+	case o.Username != "" && o.Token != "":
+		return errors.New("registry credentials: give a user name and password, or a token, not both")
+	case o.Username != "":
+		c.keychain = fixed{authn.FromConfig(authn.AuthConfig{Username: o.Username, Password: o.Password})}
+	case o.Token != "":
+		c.keychain = fixed{authn.FromConfig(authn.AuthConfig{RegistryToken: o.Token})}
+	}
+	return nil
+}
+
+// fixed gives the same credentials for every registry that a reference names.
+type fixed struct{ authn.Authenticator }
+
+func (f fixed) Resolve(authn.Resource) (authn.Authenticator, error) { return f.Authenticator, nil }
+
+func tlsConfig(o Options) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.ServerName, InsecureSkipVerify: o.AllowInsecure}
+	if o.CACerts != "" {
+		pem, err := os.ReadFile(o.CACerts)
+		if err != nil {
+			return nil, fmt.Errorf("registry CA certificates: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("registry CA certificates: %s holds no PEM certificate", o.CACerts)
+		}
+	}
+	if (o.ClientCert == "") != (o.ClientKey == "") {
+		return nil, errors.New("registry client certificate: a certificate and a key are needed together")
+	}
+	if o.ClientCert != "" {
+		pair, err := tls.LoadX509KeyPair(o.ClientCert, o.ClientKey)
+		if err != nil {
+			return nil, fmt.Errorf("registry client certificate %s: %w", o.ClientCert, err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

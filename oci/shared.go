@@ -1,0 +1,267 @@
+package oci
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// A shared tag holds a list that several writers extend: the index behind a referrers tag, or the manifest behind one of
+// cosign's older tags. The specification has no way to add one entry, so that each writer replaces the list, and the last
+// one wins. The loop in update makes up for that.
+
+// entry is one element of the list, as it is written there.
+type entry struct {
+	key string // equal keys are the same entry
+	raw jsontext.Value
+}
+
+// list knows the form of one kind of shared tag.
+type list interface {
+	// read returns the entries of what the tag holds; an error means that the tag holds something else.
+	read(m *fetched) ([]entry, error)
+	// write returns a manifest with these entries; everything else is kept from base, which is nil when there was none.
+	write(ctx context.Context, base *fetched, entries []entry) (body []byte, mediaType string, err error)
+}
+
+// update is one change of a shared tag.
+type update struct {
+	client  *Client
+	session *session
+	place   string
+	tag     string
+	list    list
+	add     entry
+	replace func(e entry) bool // entries to remove of those found at first; nil: none
+
+	seen    []entry         // everything that must be there at the end, in the order it was seen
+	known   map[string]bool // keys of seen
+	removed map[string]bool // keys that replace took out, or that are gone from the registry
+	settle  time.Duration   // how long other writers may take between reading and writing
+}
+
+// errConflict says that somebody else wrote in between.
+var errConflict = errors.New("the tag was changed by somebody else")
+
+// run adds the entry and returns when a read-back, made after other writers have had the time to finish, has shown it and
+// everything that was seen before. It ends with a [*LostError] when that cannot be reached.
+//
+// A writer that read the list before our write and writes after our read-back would undo our work unseen. Two rules close
+// that window: nobody writes a list that was read more than half the settle time ago, and the read-back comes a whole settle
+// time after the write. The time adapts to how long requests take. Where the registry honours If-Match the window does not
+// exist; since it cannot be known that a registry does, we wait there too.
+func (u *update) run(ctx context.Context) error {
+	u.settle = u.client.options.Settle
+	u.known, u.removed = map[string]bool{}, map[string]bool{}
+	var written []entry
+	var last error
+	quiet := false // the read before this one was complete too
+	for attempt := 1; attempt <= u.client.options.Attempts; attempt++ {
+		began := u.client.options.Now()
+		base, entries, err := u.read(ctx)
+		if err != nil {
+			return u.lost(attempt, entries, err)
+		}
+		if attempt == 1 {
+			u.markReplaced(entries)
+		}
+		want, complete := u.merge(entries)
+		if complete {
+			if written == nil || quiet || sameEntries(entries, written) {
+				return nil
+			}
+			quiet = true // others are writing: look once more
+			if err := u.pause(ctx, 1); err != nil {
+				return u.lost(attempt, nil, err)
+			}
+			continue
+		}
+		quiet = false
+		last = u.write(ctx, base, want, began)
+		switch {
+		case last == nil:
+			written = want
+		case !errors.Is(last, errConflict):
+			return u.lost(attempt, entries, last)
+		}
+		if err := u.pause(ctx, min(attempt, 4)); err != nil {
+			return u.lost(attempt, nil, err)
+		}
+	}
+	_, entries, err := u.read(ctx)
+	if err == nil {
+		err = last
+	}
+	return u.lost(u.client.options.Attempts, entries, err)
+}
+
+func (u *update) read(ctx context.Context) (*fetched, []entry, error) {
+	m, err := u.client.manifest(ctx, u.session, u.place, u.tag)
+	if isNotFound(err) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	entries, err := u.list.read(m)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", u.name(), err)
+	}
+	return m, entries, nil
+}
+
+func (u *update) name() string { return u.session.repo.Name() + ":" + u.tag }
+
+func (u *update) markReplaced(entries []entry) {
+	if u.replace == nil {
+		return
+	}
+	for _, e := range entries {
+		if e.key != u.add.key && u.replace(e) {
+			u.removed[e.key] = true
+		}
+	}
+}
+
+// merge returns what the list should be: what it is, less what is replaced, plus what is missing. complete says that it is
+// so already.
+func (u *update) merge(entries []entry) (want []entry, complete bool) {
+	here := map[string]bool{}
+	complete = true
+	for _, e := range entries {
+		if u.removed[e.key] || here[e.key] {
+			complete = complete && here[e.key]
+			continue
+		}
+		here[e.key] = true
+		want = append(want, e)
+		u.remember(e)
+	}
+	u.remember(u.add)
+	for _, e := range u.seen {
+		if !here[e.key] && !u.removed[e.key] {
+			want = append(want, e)
+			complete = false
+		}
+	}
+	return want, complete
+}
+
+func (u *update) remember(e entry) {
+	if !u.known[e.key] {
+		u.known[e.key] = true
+		u.seen = append(u.seen, e)
+	}
+}
+
+// write puts the list, unless it was read too long ago.
+func (u *update) write(ctx context.Context, base *fetched, entries []entry, began time.Time) error {
+	c := u.client
+	body, mediaType, err := u.list.write(ctx, base, entries)
+	if err != nil {
+		return err
+	}
+	if took := c.options.Now().Sub(began); took > u.settle/2 {
+		u.settle = max(u.settle, min(4*took, maxSettle))
+		return fmt.Errorf("%w: it took %s to read it", errConflict, took.Round(time.Millisecond))
+	}
+	r := request{place: u.place, path: "manifests/" + u.tag, body: body, header: map[string]string{"Content-Type": mediaType}}
+	if base != nil && base.etag != "" {
+		r.header["If-Match"] = base.etag
+	} else if _, ok := c.etags.Load(u.session.repo.RegistryStr()); ok && base == nil {
+		r.header["If-None-Match"] = "*"
+	}
+	a, err := c.putManifest(ctx, u.session, r)
+	u.settle = max(u.settle, min(4*c.options.Now().Sub(began), maxSettle))
+	if err == nil || a == nil {
+		return err
+	}
+	switch a.status {
+	case http.StatusPreconditionFailed, http.StatusConflict:
+		return fmt.Errorf("%w: %w", errConflict, err)
+	case http.StatusNotFound, http.StatusBadRequest:
+		// A registry refuses a list of what it no longer has. What we meant to restore may have been deleted on purpose.
+		if u.forgetDeleted(ctx, base) {
+			return fmt.Errorf("%w: %w", errConflict, err)
+		}
+	}
+	return err
+}
+
+// maxSettle bounds the wait for other writers; a registry that needs longer for one request is not usable at all.
+const maxSettle = 15 * time.Second
+
+// forgetDeleted drops entries that are not in the list any more and whose manifests are not in the registry either.
+func (u *update) forgetDeleted(ctx context.Context, base *fetched) bool {
+	here := map[string]bool{u.add.key: true}
+	if base != nil {
+		entries, err := u.list.read(base)
+		if err != nil {
+			return false
+		}
+		for _, e := range entries {
+			here[e.key] = true
+		}
+	}
+	forgot := false
+	for _, e := range u.seen {
+		if here[e.key] || u.removed[e.key] || checkDigest(e.key) != nil {
+			continue
+		}
+		_, err := u.client.do(ctx, u.session, request{place: u.place, method: http.MethodHead, path: "manifests/" + e.key,
+			header: map[string]string{"Accept": acceptManifests}})
+		if isNotFound(err) {
+			u.removed[e.key] = true
+			forgot = true
+		}
+	}
+	return forgot
+}
+
+// pause waits until writers that had read the list before us must have written.
+func (u *update) pause(ctx context.Context, spread int) error {
+	return u.client.options.Sleep(ctx, u.settle+u.client.options.Jitter(u.settle*time.Duration(spread)))
+}
+
+func (u *update) lost(attempts int, entries []entry, err error) error {
+	here := map[string]bool{}
+	for _, e := range entries {
+		here[e.key] = true
+	}
+	u.remember(u.add)
+	var missing []string
+	for _, e := range u.seen {
+		if !here[e.key] && !u.removed[e.key] {
+			missing = append(missing, entryDigest(e))
+		}
+	}
+	if errors.Is(err, errConflict) {
+		err = nil
+	}
+	return &LostError{Tag: u.name(), Digest: entryDigest(u.add), Lost: missing, Attempts: attempts, Err: err}
+}
+
+func entryDigest(e entry) string {
+	d, err := parseDescriptor(e.raw)
+	if err != nil {
+		return printable(e.key, 150)
+	}
+	return printable(d.Digest, 150)
+}
+
+func sameEntries(a, b []entry) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].key != b[i].key || !bytes.Equal(a[i].raw, b[i].raw) {
+			return false
+		}
+	}
+	return true
+}

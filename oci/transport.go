@@ -1,0 +1,204 @@
+package oci
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// newTransport is the default way to the network.
+func newTransport(config *tls.Config) *http.Transport {
+	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second, Control: refuseLinkLocal}
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		TLSClientConfig:       config,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConnsPerHost:   8,
+		IdleConnTimeout:       60 * time.Second,
+		TLSHandshakeTimeout:   15 * time.Second,
+		ResponseHeaderTimeout: 60 * time.Second,
+		ExpectContinueTimeout: time.Second,
+	}
+}
+
+// refuseLinkLocal keeps a registry from sending us, by a token realm, a redirect or a DNS name, to the metadata service of
+// the machine we run on. No registry lives at a link-local address.
+func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
+	target, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	if addr := target.Addr().Unmap(); addr.IsLinkLocalUnicast() || addr == metadataV6 {
+		return fmt.Errorf("refused to connect to %s: link-local addresses are not registries", addr)
+	}
+	return nil
+}
+
+// metadataV6 is the address of the instance metadata service in some clouds, which is not link-local (fd00:ec2::254).
+var metadataV6 = netip.AddrFrom16([16]byte{0xfd, 0x00, 0x0e, 0xc2, 14: 0x02, 15: 0x54})
+
+// agentTransport names us, and gives every try of a request its whole body: the token transport sends a request again
+// after a challenge, when the body has been consumed.
+type agentTransport struct {
+	inner http.RoundTripper
+	agent string
+}
+
+func (t *agentTransport) RoundTrip(in *http.Request) (*http.Response, error) {
+	out := in.Clone(in.Context())
+	out.Header.Set("User-Agent", t.agent)
+	if in.GetBody != nil {
+		body, err := in.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		out.Body = body
+		if in.Body != nil {
+			_ = in.Body.Close() // RoundTrip must close it; an in-memory body cannot fail
+		}
+	}
+	return t.inner.RoundTrip(out)
+}
+
+// session is one authenticated way to one repository. The handshake happens once, at the first request.
+type session struct {
+	repo   name.Repository
+	scope  string
+	client *http.Client
+	scheme string
+	mu     sync.Mutex // held during the handshake
+}
+
+// connect returns a session for a repository; push says whether it must be able to write.
+func (c *Client) connect(ctx context.Context, repo name.Repository, push bool) (*session, error) {
+	writeKey := repo.Name() + " " + transport.PushScope
+	key := writeKey
+	c.mu.Lock()
+	if _, ok := c.sessions[writeKey]; !ok && !push {
+		key = repo.Name() + " " + transport.PullScope
+	}
+	s, ok := c.sessions[key]
+	if !ok {
+		s = &session{repo: repo, scope: transport.PullScope}
+		if push {
+			s.scope = transport.PushScope
+		}
+		c.sessions[key] = s
+	}
+	c.mu.Unlock()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client != nil {
+		return s, nil
+	}
+	return s, c.handshake(ctx, s)
+}
+
+func (c *Client) handshake(ctx context.Context, s *session) error {
+	auth, err := c.keychain.Resolve(s.repo)
+	if err != nil {
+		return &UnknownError{Place: "credentials for " + s.repo.RegistryStr(), Detail: printable(err.Error(), maxDetail), Err: err,
+			Hint: "check the Docker configuration and its credential helper"}
+	}
+	seen := &schemeRecorder{inner: c.base, host: s.repo.RegistryStr()}
+	rt, err := transport.NewWithContext(ctx, s.repo.Registry, auth, seen, []string{s.repo.Scope(s.scope)})
+	if err != nil {
+		return c.handshakeError(s, err)
+	}
+	s.scheme = seen.scheme()
+	s.client = &http.Client{Transport: rt, CheckRedirect: checkRedirect}
+	return nil
+}
+
+func (c *Client) handshakeError(s *session, err error) error {
+	place := "registry " + s.repo.RegistryStr()
+	result := transportError(place, "", nil, err)
+	var unknown *UnknownError
+	var tlsErr *tls.CertificateVerificationError
+	if errors.As(result, &unknown) && errors.As(err, &tlsErr) {
+		unknown.Hint = "give the registry's certificate authority with --registry-cacert"
+	}
+	return result
+}
+
+// schemeRecorder remembers with which scheme the registry answered.
+type schemeRecorder struct {
+	inner http.RoundTripper
+	host  string
+	mu    sync.Mutex
+	last  string
+}
+
+func (r *schemeRecorder) RoundTrip(in *http.Request) (*http.Response, error) {
+	resp, err := r.inner.RoundTrip(in)
+	if err == nil && in.URL.Host == r.host {
+		r.mu.Lock()
+		// HTTPS wins: when both answer, the handshake prefers it too.
+		if r.last != "https" {
+			r.last = in.URL.Scheme
+		}
+		r.mu.Unlock()
+	}
+	return resp, err
+}
+
+func (r *schemeRecorder) scheme() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == "" {
+		return "https"
+	}
+	return r.last
+}
+
+// checkRedirect follows redirects of reads only, never from HTTPS to HTTP, and never with credentials to another host
+// (the token transport adds them for the registry's own host).
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	first, last := via[0], via[len(via)-1]
+	if len(via) > maxRedirects {
+		return fmt.Errorf("stopped after %d redirects", maxRedirects)
+	}
+	if first.Method != http.MethodGet && first.Method != http.MethodHead {
+		return fmt.Errorf("refused a redirect of a %s", first.Method)
+	}
+	if last.URL.Scheme == "https" && req.URL.Scheme != "https" {
+		return fmt.Errorf("refused a redirect from https to %s", req.URL.Scheme)
+	}
+	if req.URL.Host != first.URL.Host {
+		req.Header.Del("Authorization")
+		req.Header.Del("Cookie")
+	}
+	return checkForeignHost(first.URL.Host, req.URL.Hostname(), req.URL.Host)
+}
+
+// checkForeignHost refuses an address that a registry sends us to when it is a private or loopback IP literal and not the
+// registry's own: such a redirect reaches what only we can reach.
+func checkForeignHost(registry, hostname, host string) error {
+	if host == registry {
+		return nil
+	}
+	addr, err := netip.ParseAddr(hostname)
+	if err != nil {
+		return nil
+	}
+	addr = addr.Unmap()
+	if addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() || addr.IsUnspecified() {
+		if own, _, err := net.SplitHostPort(registry); err == nil && own == hostname {
+			return nil
+		}
+		return fmt.Errorf("refused to follow the registry to the private address %s", host)
+	}
+	return nil
+}

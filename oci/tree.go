@@ -1,0 +1,201 @@
+package oci
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// Node is something attached to an image.
+type Node struct {
+	Place        string   // PlaceReferrers, PlaceFallback, PlaceSignatures, PlaceAttestations or PlaceSBOMs
+	Ref          string   // the manifest: by tag for the older tags, else by digest
+	Digest       string   // of the manifest
+	ArtifactType string   // as the manifest states it, or its config's media type
+	Kind         string   // the predicate type of a bundle's annotations, else the artifact type; empty for the older tags
+	Layers       []string // digests of the layers
+	Annotations  map[string]string
+	Err          error // why it could not be read
+}
+
+// Tree lists everything attached to an image, evidence or not: its referrers and the older tags. The places say where was
+// looked and what came of it; an unknown place makes the list incomplete, and is not an error of the call.
+func (c *Client) Tree(ctx context.Context, img *Image) ([]Node, []Place, error) {
+	if err := c.resolve(ctx, img); err != nil {
+		return nil, nil, err
+	}
+	s, err := c.connect(ctx, c.evidenceRepository(img), false)
+	if err != nil {
+		return nil, nil, err
+	}
+	var nodes []Node
+	var places []Place
+	for _, suffix := range []string{"sig", "att", "sbom"} {
+		place := Place{Name: legacyPlace(suffix), Ref: s.repo.Name() + ":" + c.legacyTag(img, suffix), Outcome: Absent}
+		if node, err := c.legacyNode(ctx, s, place, c.legacyTag(img, suffix)); err != nil {
+			place.Outcome, place.Err = Unknown, err
+		} else if node != nil {
+			place.Outcome, place.Count = Present, 1
+			nodes = append(nodes, *node)
+		}
+		places = append(places, place)
+	}
+	l, err := c.referrers(ctx, s, img)
+	place := Place{Name: l.place, Ref: l.ref, Outcome: Absent, Note: l.note, Err: l.cut}
+	if err != nil {
+		place.Outcome, place.Err = Unknown, err
+		return nodes, append(places, place), nil
+	}
+	found := c.referrerNodes(ctx, s, img, l)
+	if place.Count = len(found); place.Count > 0 {
+		place.Outcome = Present
+	}
+	return append(nodes, found...), append(places, place), nil
+}
+
+func (c *Client) legacyNode(ctx context.Context, s *session, place Place, tag string) (*Node, error) {
+	if len(tag) > maxTag {
+		return nil, nil
+	}
+	body, err := c.manifest(ctx, s, place.Name, tag)
+	if isNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := c.parseLayers(body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", place.Ref, err)
+	}
+	return &Node{Place: place.Name, Ref: place.Ref, Digest: body.digest, ArtifactType: artifactType(m), Layers: layerDigests(m),
+		Annotations: m.Annotations}, nil
+}
+
+func (c *Client) referrerNodes(ctx context.Context, s *session, img *Image, l *listing) []Node {
+	nodes := make([]Node, min(len(l.entries), c.limits.Candidates))
+	each(len(nodes), func(i int) {
+		node := &nodes[i]
+		node.Place = l.place
+		d, err := parseDescriptor(l.entries[i])
+		if err == nil {
+			err = d.check(c.limits.Manifest)
+		}
+		if err != nil {
+			node.Err = err
+			return
+		}
+		node.Digest, node.Ref, node.ArtifactType = d.Digest, s.repo.Name()+"@"+d.Digest, d.ArtifactType
+		m, err := c.referrer(ctx, s, img, l.place, d)
+		if err != nil {
+			node.Err = err
+			return
+		}
+		node.ArtifactType, node.Annotations, node.Layers = artifactType(m), m.Annotations, layerDigests(m)
+		if node.Kind = m.Annotations[annotationPredicate]; node.Kind == "" {
+			node.Kind = node.ArtifactType
+		}
+	})
+	return nodes
+}
+
+// artifactType follows image-spec "guidelines for artifact usage": the manifest's own, else its config's media type.
+func artifactType(m *manifest) string {
+	if m.ArtifactType == "" && m.Config != nil {
+		return m.Config.MediaType
+	}
+	return m.ArtifactType
+}
+
+func layerDigests(m *manifest) []string {
+	var digests []string
+	for _, raw := range m.Layers {
+		if d, err := parseDescriptor(raw); err == nil && checkDigest(d.Digest) == nil {
+			digests = append(digests, d.Digest)
+		}
+	}
+	return digests
+}
+
+// Triangulate returns the reference of one of cosign's older tags for an image: kind is "signature", "attestation" or
+// "sbom"; "digest" returns the image's own name by digest.
+func (c *Client) Triangulate(ctx context.Context, img *Image, kind string) (string, error) {
+	suffix, ok := map[string]string{"signature": "sig", "attestation": "att", "sbom": "sbom", "digest": ""}[kind]
+	if !ok {
+		return "", fmt.Errorf("triangulate: unknown type %q: want signature, attestation, sbom or digest", kind)
+	}
+	if img.Digest == "" {
+		if err := c.resolve(ctx, img); err != nil {
+			return "", err
+		}
+	}
+	if suffix == "" {
+		return img.Name(), nil
+	}
+	return c.evidenceRepository(img).Name() + ":" + c.legacyTag(img, suffix), nil
+}
+
+// Layer is the content of one layer.
+type Layer struct {
+	MediaType   string
+	Digest      string
+	Annotations map[string]string
+	Data        []byte
+}
+
+// Layers downloads the layers of a manifest, such as those of cosign's tag for an SBOM. reference is a tag or a digest in
+// the repository. The error wraps [ErrImageNotFound] when there is no such manifest.
+func (c *Client) Layers(ctx context.Context, repo name.Repository, reference string) ([]Layer, error) {
+	s, err := c.connect(ctx, repo, false)
+	if err != nil {
+		return nil, err
+	}
+	where := repo.Name() + " " + reference
+	body, err := c.manifest(ctx, s, "download", reference)
+	if isNotFound(err) {
+		return nil, fmt.Errorf("%s: %w", where, ErrImageNotFound)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := c.parseLayers(body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", where, err)
+	}
+	f := &finder{client: c, session: s, left: c.limits.Total, blobs: map[string]*lazyBlob{}}
+	layers := make([]Layer, 0, len(m.Layers))
+	for i, raw := range m.Layers {
+		d, err := parseDescriptor(raw)
+		if err == nil {
+			err = d.check(c.limits.Attachment)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: layers[%d]: %w", where, i, err)
+		}
+		data, err := f.blob(ctx, "download", d)
+		if err != nil {
+			return nil, err
+		}
+		layers = append(layers, Layer{MediaType: d.MediaType, Digest: d.Digest, Annotations: d.Annotations, Data: data})
+	}
+	return layers, nil
+}
+
+// Delete removes a manifest by tag or digest ("Deleting Manifests"); false says that it was not there.
+func (c *Client) Delete(ctx context.Context, repo name.Repository, reference string) (bool, error) {
+	s, err := c.connect(ctx, repo, true)
+	if err != nil {
+		return false, err
+	}
+	r := request{place: "delete", method: http.MethodDelete, path: "manifests/" + reference, limit: c.limits.Manifest}
+	a, err := c.do(ctx, s, r)
+	if isNotFound(err) {
+		return false, nil
+	}
+	if err == nil && a.status != http.StatusAccepted {
+		err = a.unknown(r, "want status 202")
+	}
+	return err == nil, err
+}
