@@ -9,10 +9,6 @@ import (
 	"strconv"
 )
 
-// MaxBodySize bounds an entry body: Rekor v2 leaves have at most 64 KiB (C2SP tlog-tiles), but Rekor v1 stores what it was
-// given, and a certificate with many signatures fits in far less than this.
-const MaxBodySize = 4 << 20
-
 // SETPayload returns the bytes that a signed entry timestamp covers: the canonical JSON (RFC 8785) of body, integratedTime,
 // logID and logIndex. All values are numbers, base64 and hexadecimal digits, so that no character needs escaping.
 func SETPayload(e *Entry) ([]byte, error) {
