@@ -62,9 +62,6 @@ type Token struct {
 // Raw returns the DER of the token itself: the ContentInfo, without the response around it. It must not be changed.
 func (t *Token) Raw() []byte { return t.tokenDER }
 
-// HashName returns the name of HashAlgorithm, such as "SHA-256".
-func (t *Token) HashName() string { return t.HashAlgorithm.String() }
-
 // Parse reads a TimeStampResp that grants a token (RFC 3161 2.4.2), or the token's ContentInfo alone. A response that
 // grants nothing is a [*StatusError].
 func Parse(der []byte) (*Token, error) {

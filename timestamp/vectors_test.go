@@ -150,6 +150,7 @@ func TestBundles(t *testing.T) {
 		{"sigstore-java/samples/bundles/bundle.dsse.rekor-v2.sigstore", publicGood, "2026-06-03T19:23:26Z", ""},
 		{"sigstore-java/samples/bundles/bundle-with-rekor-v2-entry.sigstore", staging, "2025-07-02T18:51:51Z", ""},
 		{"sigstore-java/samples/bundles/github-private-no-tlog/attestation.sigstore.json", "sigstore-java/samples/bundles/github-private-no-tlog/github_trusted_root.json", "2026-07-24T15:30:27Z", ""},
+		{"sigstore-go/pkg/testing/data/bundles/public-key-validity.sigstore.json", "sigstore-go/pkg/testing/data/trusted-roots/public-key-validity.json", "2026-06-04T17:43:29Z", ""},
 		{"github-cli/github_provenance_demo-0.0.12-py3-none-any-bundle.jsonl", "sigstore-java/samples/bundles/github-private-no-tlog/github_trusted_root.json", "2024-04-22T17:33:26Z", ""},
 	}
 	for _, tt := range tests {

@@ -188,17 +188,15 @@ func checkSigner(cert *x509.Certificate) error {
 }
 
 // checkName checks TSTInfo.tsa: "if present, it MUST correspond to one of the subject names" of the signer's
-// certificate (RFC 3161 2.4.2). An empty directory name names nobody and is passed over: some authorities write it.
+// certificate (RFC 3161 2.4.2): its subject, or a subject alternative name.
 func (t *Token) checkName(cert *x509.Certificate) error {
 	if t.tsaName == nil {
 		return nil
 	}
 	name := cryptobyte.String(t.tsaName)
 	var dir cryptobyte.String
-	if name.ReadASN1(&dir, cbasn1.Tag(4).ContextSpecific().Constructed()) {
-		if string(dir) == "\x30\x00" || bytes.Equal(dir, cert.RawSubject) {
-			return nil
-		}
+	if name.ReadASN1(&dir, cbasn1.Tag(4).ContextSpecific().Constructed()) && bytes.Equal(dir, cert.RawSubject) {
+		return nil
 	}
 	const oidSubjectAltName = "2.5.29.17"
 	for _, ext := range cert.Extensions {
