@@ -93,6 +93,9 @@ type Envelope struct {
 	PayloadType string
 	// Signatures hold exactly one element in a valid bundle.
 	Signatures []EnvelopeSignature
+	// Raw is the envelope's JSON exactly as it was found, set only in Cosign
+	// bundles: old log entries (intoto 0.0.1) name nothing but its hash.
+	Raw []byte
 }
 
 // EnvelopeSignature is one signature over the PAE of an envelope.

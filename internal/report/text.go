@@ -1,0 +1,167 @@
+// Package report writes verification reports for people and for programs: the same facts, as text and as JSON.
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/bulla-sign/bulla/verify"
+)
+
+// Style is how text is dressed.
+type Style struct {
+	// Colour marks outcomes with terminal colours.
+	Colour bool
+	// Full shows every check of every candidate with its facts; otherwise verified candidates show their signer only.
+	Full bool
+}
+
+// ANSI colours: green, red, dim.
+const (
+	green = "\x1b[32m"
+	red   = "\x1b[31m"
+	dim   = "\x1b[2m"
+	plain = "\x1b[0m"
+)
+
+// Text writes the report for a person: the verdict first, then who signed and when, then what was found and why it was
+// refused, and last what was not checked.
+func Text(w io.Writer, r *verify.Report, style Style) error {
+	p := &printer{w: w, style: style}
+	p.verdict(r)
+	for i := range r.Candidates {
+		p.candidate(i, len(r.Candidates), &r.Candidates[i], i == r.Nearest)
+	}
+	for _, s := range r.NotChecked {
+		p.line("not checked: %s", s)
+	}
+	if r.Root != nil {
+		p.line("trusted root: %s", rootLine(r.Root))
+	}
+	return p.err
+}
+
+type printer struct {
+	w     io.Writer
+	style Style
+	err   error
+}
+
+func (p *printer) line(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+	}
+}
+
+func (p *printer) paint(colour, s string) string {
+	if !p.style.Colour {
+		return s
+	}
+	return colour + s + plain
+}
+
+func (p *printer) verdict(r *verify.Report) {
+	what := r.Artifact
+	if what == "" {
+		what = r.Digest
+	}
+	if r.Verified {
+		p.line("%s %s", p.paint(green, "Verified:"), what)
+	} else {
+		p.line("%s %s", p.paint(red, "NOT verified:"), what)
+		p.line("  reason: %s [%s]", r.Reason, r.Code)
+	}
+	if r.Digest != "" && what != r.Digest && !strings.Contains(what, r.Digest) {
+		p.line("  digest: %s", r.Digest)
+	}
+}
+
+func (p *printer) candidate(i, n int, c *verify.CandidateReport, nearest bool) {
+	word := p.paint(red, "refused")
+	if c.Verified {
+		word = p.paint(green, "verified")
+	}
+	note := ""
+	if nearest && n > 1 {
+		note = ", the nearest miss"
+	}
+	p.line("signature %d of %d: %s%s  %s", i+1, n, word, note, p.paint(dim, c.Name))
+	if s := c.Signer; s != nil {
+		claimed := "signed by"
+		if !c.Verified {
+			claimed = "claims to be signed by"
+		}
+		p.line("  %s %s", claimed, signerLine(s))
+	}
+	if c.Verified {
+		p.provenance(c)
+	}
+	if !c.Verified || p.style.Full {
+		for k := range c.Checks {
+			p.check(&c.Checks[k])
+		}
+	}
+	for _, warning := range c.Warnings {
+		p.line("  warning: %s", warning)
+	}
+}
+
+// provenance says when a verified signature was made and who logged it. It prints "not logged" where nobody did.
+func (p *printer) provenance(c *verify.CandidateReport) {
+	for _, t := range c.Times {
+		p.line("  at %s (%s %s)", t.Time.UTC().Format(time.RFC3339), t.Source, t.By)
+	}
+	if len(c.Logs) == 0 {
+		p.line("  not logged")
+	}
+	for _, l := range c.Logs {
+		p.line("  logged by %s at index %d (%s, %s)", l.Log, l.Index, l.Kind, l.Proof)
+	}
+	if c.PredicateType != "" {
+		p.line("  statement %s", c.PredicateType)
+	}
+}
+
+func (p *printer) check(c *verify.Check) {
+	mark := map[verify.Outcome]string{
+		verify.Passed: p.paint(green, "ok    "), verify.Failed: p.paint(red, "FAILED"),
+		verify.NotRequired: p.paint(dim, "waived"), verify.NotReached: p.paint(dim, "-     "),
+	}[c.Outcome]
+	text := c.Reason
+	if c.Outcome == verify.Passed {
+		facts := make([]string, 0, len(c.Facts))
+		for _, f := range c.Facts {
+			facts = append(facts, f.Key+" "+f.Value)
+		}
+		text = strings.Join(facts, "; ")
+	}
+	p.line("  %s %-24s %s", mark, c.Name, text)
+	if c.Outcome == verify.Failed && c.Spec != "" {
+		p.line("         %s", p.paint(dim, "rule: "+c.Spec))
+	}
+}
+
+func signerLine(s *verify.Signer) string {
+	if len(s.Subjects) == 0 && s.Issuer == "" {
+		name := s.KeyName
+		if name == "" {
+			name = "key"
+		}
+		return fmt.Sprintf("%s (sha256:%s)", name, s.KeySHA256)
+	}
+	line := strings.Join(s.Subjects, ", ")
+	if s.Issuer != "" {
+		line += " (certified by " + s.Issuer + ")"
+	}
+	return line
+}
+
+func rootLine(r *verify.RootReport) string {
+	line := r.Name
+	if r.Date != "" {
+		line += fmt.Sprintf(" of %s (%d days old)", r.Date, r.AgeDays)
+	}
+	return line
+}

@@ -1,0 +1,48 @@
+package sign
+
+import (
+	"time"
+
+	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/verify"
+)
+
+// check verifies what was just made, twice over: the signature under the signer's own key, and the whole under the
+// trusted root, where there is one that can judge it.
+func (o *Options) check(b *bundle.Bundle, artifact algorithm.Message) error {
+	bare := *b
+	bare.Material = bundle.Material{KeyHint: new(string)}
+	key := trust.Key{Name: "the signing key", Public: o.Signer.Public()}
+	if err := o.verify(&bare, artifact, verify.Policy{Keys: []trust.Key{key}, IgnoreLog: true}, nil); err != nil {
+		return err
+	}
+	if o.Root == nil || (len(b.Material.Certificates) > 0 && len(o.Root.CAs) == 0) {
+		return nil
+	}
+	policy := verify.Policy{
+		IgnoreLog: len(o.Loggers) == 0, Logs: len(o.Loggers), IgnoreSCT: true,
+		Timestamps: min(len(o.Timestampers), len(o.Root.TSAs)), CurrentTime: true, AllowCertificateChain: true,
+	}
+	if len(b.Material.Certificates) > 0 {
+		policy.AnyIdentityUnsafe = true
+	} else {
+		policy.Keys = []trust.Key{key}
+	}
+	return o.verify(b, artifact, policy, o.Root)
+}
+
+func (o *Options) verify(b *bundle.Bundle, artifact algorithm.Message, p verify.Policy, root *trust.Root) error {
+	p.Claims = verify.Claims{Message: true, SimpleSigning: true, AnyPredicate: true}
+	p.NoArtifactUnsafe = artifact == nil
+	now := o.Now
+	if now.IsZero() {
+		now = time.Now()
+	}
+	return verify.Verify(&verify.Request{
+		Candidates: []verify.Candidate{{Name: "the new signature", Bundle: b}},
+		Artifact:   verify.Artifact{Message: artifact, Image: b.Version == bundle.Cosign},
+		Root:       root, Policy: p, Now: now,
+	}).Err()
+}

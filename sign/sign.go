@@ -1,0 +1,205 @@
+// Package sign makes signatures: artifact or statement → signature → timestamp → log entry → bundle → verified.
+//
+// It walks the way of package verify backwards, over small interfaces for whatever lives elsewhere: the key, the
+// timestamp authorities, the transparency logs. Nothing leaves this package that package verify does not accept under the
+// signer's own key and, where one is given, under the trusted root that verifiers will use.
+package sign
+
+import (
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/tlog"
+	"github.com/bulla-sign/bulla/trust"
+)
+
+// Signer holds a private key, or knows who does. Package keys has implementations.
+type Signer interface {
+	// Public returns an *ecdsa.PublicKey, *rsa.PublicKey or ed25519.PublicKey.
+	Public() crypto.PublicKey
+	// Sign signs the message with the algorithm, which fits the key.
+	Sign(ctx context.Context, alg algorithm.Algorithm, m algorithm.Message) ([]byte, error)
+}
+
+// Timestamper gets a time-stamp token over the bytes of a signature (RFC 3161): the DER of a TimeStampResp.
+type Timestamper interface {
+	Timestamp(ctx context.Context, signature []byte) ([]byte, error)
+}
+
+// Logger enters a signature into a transparency log and returns the entry, with what the log signed.
+type Logger interface {
+	Log(ctx context.Context, b *bundle.Bundle, content algorithm.Message) (*tlog.Entry, error)
+}
+
+// Options say with what a signature is made.
+type Options struct {
+	Signer Signer
+	// Algorithm is how to sign; the zero value takes the key's default.
+	Algorithm algorithm.Algorithm
+	// Certificates are the DER certificate of the signer's key, leaf first, where there is one. A root at the end is left
+	// out of the bundle: verifiers bring their own.
+	Certificates [][]byte
+	Timestampers []Timestamper
+	Loggers      []Logger
+	// Root is the trusted root that verifiers will use. With one, the finished bundle must verify under it.
+	Root *trust.Root
+	// Now is the present time.
+	Now time.Time
+}
+
+// Blob signs an artifact itself: a bundle with a message signature. The artifact is only asked for digests, so it can be a
+// stream that was hashed before, if that covered what [Options.Needs] asks for.
+func Blob(ctx context.Context, artifact algorithm.Message, opts Options) (*bundle.Bundle, error) {
+	alg, err := opts.algorithm()
+	if err != nil {
+		return nil, err
+	}
+	digest, err := artifact.Digest(messageDigestHash(alg), nil)
+	if err != nil {
+		return nil, fmt.Errorf("hashing the artifact: %w", err)
+	}
+	sig, err := opts.Signer.Sign(ctx, alg, artifact)
+	if err != nil {
+		return nil, err
+	}
+	b := &bundle.Bundle{Message: &bundle.MessageSignature{Hash: messageDigestHash(alg), Digest: digest, Signature: sig}}
+	return opts.finish(ctx, b, artifact)
+}
+
+// Statement signs an in-toto statement, byte for byte as given, in a DSSE envelope. The artifact is what the statement
+// must be about; nil leaves that unchecked.
+func Statement(ctx context.Context, payload []byte, artifact algorithm.Message, opts Options) (*bundle.Bundle, error) {
+	alg, err := opts.algorithm()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := bundle.ParseStatement(payload); err != nil {
+		return nil, fmt.Errorf("the statement: %w", err)
+	}
+	env := &bundle.Envelope{Payload: payload, PayloadType: bundle.StatementPayloadType}
+	sig, err := opts.Signer.Sign(ctx, alg, algorithm.Bytes(bundle.PAE(env.PayloadType, payload)))
+	if err != nil {
+		return nil, err
+	}
+	env.Signatures = []bundle.EnvelopeSignature{{Sig: sig}}
+	return opts.finish(ctx, &bundle.Bundle{Envelope: env}, artifact)
+}
+
+// SimpleSigning signs an image's digest in cosign's older form. The result is converted by [bundle.Bundle.Layer].
+func SimpleSigning(ctx context.Context, payload []byte, image algorithm.Message, opts Options) (*bundle.Bundle, error) {
+	alg, err := opts.algorithm()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := bundle.ParseSimpleSigning(payload); err != nil {
+		return nil, fmt.Errorf("the simple-signing document: %w", err)
+	}
+	sig, err := opts.Signer.Sign(ctx, alg, algorithm.Bytes(payload))
+	if err != nil {
+		return nil, err
+	}
+	b := &bundle.Bundle{Version: bundle.Cosign, Message: &bundle.MessageSignature{Signature: sig, Payload: payload}}
+	return opts.finish(ctx, b, image)
+}
+
+// algorithm picks how to sign. Ed25519 has two forms: the prehashed one is what logs take, the pure one is what readers of
+// unlogged signatures check (cosign among them).
+func (o *Options) algorithm() (algorithm.Algorithm, error) {
+	if o.Signer == nil {
+		return algorithm.Algorithm{}, errors.New("no key was given to sign with")
+	}
+	pub := o.Signer.Public()
+	if o.Algorithm != (algorithm.Algorithm{}) {
+		return o.Algorithm, o.Algorithm.CheckKey(pub)
+	}
+	if _, ok := pub.(ed25519.PublicKey); ok && len(o.Loggers) == 0 {
+		return algorithm.ForDetails(algorithm.Ed25519)
+	}
+	return algorithm.Default(pub)
+}
+
+// messageDigestHash is the hash that the bundle states beside a message signature: the algorithm's own, or SHA-256 where
+// that is not a plain hash of the message.
+func messageDigestHash(a algorithm.Algorithm) crypto.Hash {
+	if a.Details() == algorithm.Ed25519 {
+		return crypto.SHA256
+	}
+	return a.Hash()
+}
+
+// finish adds the verification material, the timestamps and the log entries, and verifies the whole.
+func (o *Options) finish(ctx context.Context, b *bundle.Bundle, artifact algorithm.Message) (*bundle.Bundle, error) {
+	if b.Version != bundle.Cosign {
+		b.Version, b.MediaType = bundle.V03, bundle.MediaType
+	}
+	if err := o.addMaterial(b); err != nil {
+		return nil, err
+	}
+	var sig []byte
+	if b.Message != nil {
+		sig = b.Message.Signature
+	} else {
+		sig = b.Envelope.Signatures[0].Sig
+	}
+	for _, t := range o.Timestampers {
+		token, err := t.Timestamp(ctx, sig)
+		if err != nil {
+			return nil, fmt.Errorf("timestamp: %w", err)
+		}
+		b.Material.Timestamps = append(b.Material.Timestamps, token)
+	}
+	for _, l := range o.Loggers {
+		entry, err := l.Log(ctx, b, artifact)
+		if err != nil {
+			return nil, fmt.Errorf("transparency log: %w", err)
+		}
+		b.Material.Entries = append(b.Material.Entries, *entry)
+	}
+	if err := o.check(b, artifact); err != nil {
+		return nil, fmt.Errorf("the signature just made does not verify, and nothing was written: %w", err)
+	}
+	return b, nil
+}
+
+// addMaterial states who signed: the certificate, or a hint to the key.
+func (o *Options) addMaterial(b *bundle.Bundle) error {
+	der, err := algorithm.MarshalPublicKey(o.Signer.Public())
+	if err != nil {
+		return err
+	}
+	if len(o.Certificates) == 0 {
+		sum := sha256.Sum256(der)
+		hint := base64.StdEncoding.EncodeToString(sum[:])
+		b.Material.KeyHint = &hint
+		return nil
+	}
+	leaf, err := x509.ParseCertificate(o.Certificates[0])
+	if err != nil {
+		return fmt.Errorf("the certificate to sign with: %w", err)
+	}
+	if string(leaf.RawSubjectPublicKeyInfo) != string(der) {
+		return errors.New("the certificate is not one of the key that signs")
+	}
+	b.Material.Certificates = [][]byte{o.Certificates[0]}
+	for _, c := range o.Certificates[1:] {
+		cert, err := x509.ParseCertificate(c)
+		if err != nil {
+			return fmt.Errorf("the certificate chain: %w", err)
+		}
+		if string(cert.RawIssuer) == string(cert.RawSubject) {
+			continue
+		}
+		b.Material.Certificates = append(b.Material.Certificates, c)
+	}
+	b.Material.Chain = len(b.Material.Certificates) > 1
+	return nil
+}

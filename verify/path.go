@@ -1,0 +1,181 @@
+package verify
+
+import (
+	"bytes"
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"github.com/bulla-sign/bulla/identity"
+	"github.com/bulla-sign/bulla/trust"
+)
+
+// certificatePath validates the leaf's path to a trusted authority at every verified time (RFC 5280 6.1).
+func (e *evaluation) certificatePath() {
+	const spec = "client specification, certificate; RFC 5280 6.1"
+	switch {
+	case e.leaf == nil:
+		e.notRequired(CheckPath, "signed with a key")
+		return
+	case e.root == nil:
+		e.fail(CheckPath, CodeNoTrust, spec, "no trusted root was given to check the certificate with")
+		return
+	case len(e.times) == 0:
+		e.out.Checks = append(e.out.Checks, Check{Name: CheckPath, Outcome: NotReached, Reason: "there is no verified time to check it at"})
+		return
+	}
+	intermediates, err := e.intermediates()
+	if err != nil {
+		e.fail(CheckPath, CodeMalformed, spec, "%v", err)
+		return
+	}
+	leaf := e.leaf.ForChain()
+	var first error
+	for i := range e.root.CAs {
+		ca := &e.root.CAs[i]
+		issuer, err := pathTo(leaf, intermediates, ca, e.times)
+		if err == nil {
+			e.issuer = issuer
+			e.pass(CheckPath, spec, Fact{"authority", authorityName(ca)}, Fact{"not before", stamp(leaf.NotBefore)}, Fact{"not after", stamp(leaf.NotAfter)})
+			return
+		}
+		if first == nil || codeOf(first, CodeCertificate) == CodeCertificate {
+			first = err
+		}
+	}
+	if first == nil {
+		first = coded(CodeNoTrust, "the trusted root has no certificate authority")
+	}
+	e.fail(CheckPath, codeOf(first, CodeCertificate), spec, "%v", first)
+}
+
+// intermediates returns the certificates between leaf and authority that travel in the bundle, where the policy lets
+// them count. They are as untrusted as the leaf: only a signature of the authority makes them more.
+func (e *evaluation) intermediates() ([]*x509.Certificate, error) {
+	certs := e.b.Material.Certificates
+	if len(certs) < 2 || !e.policy.AllowCertificateChain {
+		return nil, nil
+	}
+	out := make([]*x509.Certificate, 0, len(certs)-1)
+	for i, der := range certs[1:] {
+		c, err := identity.ParseCertificate(der)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d of the chain: %w", i+1, err)
+		}
+		out = append(out, c.X509)
+	}
+	return out, nil
+}
+
+// pathTo looks for a path from the leaf to the authority's issuing certificate that holds at every time, and returns the
+// leaf's issuer. Signatures are checked once, up to the issuing certificate: those above it were checked when the trusted
+// root was built. Validity windows of the whole path are checked at every time.
+func pathTo(leaf *x509.Certificate, intermediates []*x509.Certificate, ca *trust.Authority, times []VerifiedTime) (*x509.Certificate, error) {
+	if len(intermediates) == 0 && !bytes.Equal(leaf.RawIssuer, ca.Chain[0].RawSubject) {
+		return nil, coded(CodeCertificate, "no trusted authority issued the certificate (its issuer is %q)", leaf.Issuer)
+	}
+	for _, t := range times {
+		if err := authorityAt(ca, t.Time); err != nil {
+			return nil, err
+		}
+	}
+	chains, err := leaf.Verify(pathOptions(ca, intermediates, times[0].Time))
+	if err != nil {
+		if outside(leaf, times[0].Time) {
+			return nil, expired("the certificate", leaf, times[0].Time)
+		}
+		return nil, coded(CodeCertificate, "no trusted authority issued the certificate: %w", err)
+	}
+	var last error
+	for _, chain := range chains {
+		if last = chainAt(chain, times[1:]); last == nil {
+			return chain[1], nil
+		}
+	}
+	return nil, last
+}
+
+// pathOptions anchors the path at the authority's issuing certificate. Where a certificate above it constrains names, the
+// anchor is the top instead, so that the constraints are applied.
+func pathOptions(ca *trust.Authority, intermediates []*x509.Certificate, at time.Time) x509.VerifyOptions {
+	roots, pool := x509.NewCertPool(), x509.NewCertPool()
+	anchor := 0
+	for i, c := range ca.Chain[1:] {
+		if constrainsNames(c) {
+			anchor = i + 1
+		}
+	}
+	roots.AddCert(ca.Chain[anchor])
+	for _, c := range ca.Chain[:anchor] {
+		pool.AddCert(c)
+	}
+	for _, c := range intermediates {
+		pool.AddCert(c)
+	}
+	return x509.VerifyOptions{
+		Roots: roots, Intermediates: pool, CurrentTime: at,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
+	}
+}
+
+func constrainsNames(c *x509.Certificate) bool {
+	return len(c.PermittedDNSDomains)+len(c.ExcludedDNSDomains)+len(c.PermittedIPRanges)+len(c.ExcludedIPRanges)+
+		len(c.PermittedEmailAddresses)+len(c.ExcludedEmailAddresses)+len(c.PermittedURIDomains)+len(c.ExcludedURIDomains) > 0
+}
+
+// authorityAt checks what lies above the issuing certificate at one time: the root's own window and every certificate's.
+func authorityAt(ca *trust.Authority, t time.Time) error {
+	if !ca.Window.Contains(t) {
+		return coded(CodeCertificateTime, "the authority %s was not trusted at %s (its window is %s)", authorityName(ca), stamp(t), window(ca.Window))
+	}
+	for _, c := range ca.Chain {
+		if outside(c, t) {
+			return expired(fmt.Sprintf("the authority's certificate %q", c.Subject), c, t)
+		}
+	}
+	return nil
+}
+
+// chainAt checks the validity of a path that was built at one time at further times.
+func chainAt(chain []*x509.Certificate, times []VerifiedTime) error {
+	for _, t := range times {
+		for _, c := range chain {
+			if outside(c, t.Time) {
+				return expired(fmt.Sprintf("the certificate %q", c.Subject), c, t.Time)
+			}
+		}
+	}
+	return nil
+}
+
+func outside(c *x509.Certificate, t time.Time) bool {
+	return t.Before(c.NotBefore) || t.After(c.NotAfter)
+}
+
+func expired(what string, c *x509.Certificate, t time.Time) error {
+	return coded(CodeCertificateTime, "%s is valid from %s to %s, and the signature was made at %s", what, stamp(c.NotBefore), stamp(c.NotAfter), stamp(t))
+}
+
+// authorityName is what reports call an authority.
+func authorityName(a *trust.Authority) string {
+	switch {
+	case a.URI != "":
+		return a.URI
+	case a.Organization != "" && a.CommonName != "":
+		return a.Organization + " " + a.CommonName
+	case len(a.Chain) > 0:
+		return a.Chain[0].Subject.String()
+	}
+	return "unnamed"
+}
+
+// window words a validity window.
+func window(w trust.Window) string {
+	word := func(t time.Time) string {
+		if t.IsZero() {
+			return "open"
+		}
+		return stamp(t)
+	}
+	return word(w.Start) + " to " + word(w.End)
+}

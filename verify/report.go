@@ -1,0 +1,216 @@
+package verify
+
+import (
+	"time"
+)
+
+// Outcome is how a check ended.
+type Outcome string
+
+// The outcomes of a check.
+const (
+	// Passed: the check was made and holds.
+	Passed Outcome = "passed"
+	// Failed: the check was made, or could not be made, and the candidate is refused for it.
+	Failed Outcome = "failed"
+	// NotRequired: nothing was demanded here; Reason says what was waived or found absent.
+	NotRequired Outcome = "not required"
+	// NotReached: an earlier failure left nothing to check this with.
+	NotReached Outcome = "not reached"
+)
+
+// CheckName names a step of the verification, in the order in which the steps are taken. The names are stable.
+type CheckName string
+
+// The checks.
+const (
+	CheckDecode      CheckName = "decode"
+	CheckStructure   CheckName = "structure"
+	CheckMaterial    CheckName = "verification material"
+	CheckTimestamp   CheckName = "timestamp"
+	CheckLog         CheckName = "transparency log"
+	CheckTime        CheckName = "time"
+	CheckPath        CheckName = "certificate path"
+	CheckSCT         CheckName = "certificate transparency"
+	CheckKeyValidity CheckName = "key validity"
+	CheckSignature   CheckName = "signature"
+	CheckArtifact    CheckName = "artifact"
+	CheckPredicate   CheckName = "predicate type"
+	CheckAnnotations CheckName = "annotations"
+	CheckIdentity    CheckName = "identity"
+)
+
+// Code says in one stable word why a check failed; programs branch on it.
+type Code string
+
+// The codes of failed checks and of refused reports.
+const (
+	CodeMalformed       Code = "malformed"             // the evidence cannot be decoded or breaks its format's rules
+	CodeWrongMaterial   Code = "wrong-material"        // a key was demanded and a certificate found, or the reverse
+	CodeNoTrust         Code = "no-trust"              // no trusted root was given, or it lacks what is needed
+	CodeTimestamp       Code = "timestamp-invalid"     // an RFC 3161 timestamp does not verify
+	CodeNoTimestamp     Code = "timestamp-missing"     // fewer timestamp authorities vouch than demanded
+	CodeLogEntry        Code = "log-entry-invalid"     // a log entry does not verify
+	CodeLogMismatch     Code = "log-entry-mismatch"    // a log entry is of another signature, key or artifact
+	CodeNoLog           Code = "log-entry-missing"     // fewer logs vouch than demanded
+	CodeNoTime          Code = "time-missing"          // nothing trusted says when the signature was made
+	CodeCertificate     Code = "certificate-untrusted" // no trusted authority issued the certificate
+	CodeCertificateTime Code = "certificate-expired"   // the certificate or one above it is not valid at a verified time
+	CodeSCT             Code = "sct-invalid"           // a signed certificate timestamp does not verify
+	CodeNoSCT           Code = "sct-missing"           // fewer certificate logs vouch than demanded
+	CodeKeyTime         Code = "key-expired"           // the key is not valid at a verified time
+	CodeSignature       Code = "signature-mismatch"    // the signature is not one of this key over this artifact
+	CodeArtifact        Code = "artifact-mismatch"     // what was signed is another artifact
+	CodeDigestUnknown   Code = "digest-unavailable"    // the artifact's digest in the algorithm needed is not known
+	CodeClaim           Code = "claim-not-accepted"    // the kind of claim is not one the policy accepts
+	CodePredicate       Code = "predicate-mismatch"    // the predicate type is not the one demanded
+	CodeAnnotation      Code = "annotation-mismatch"   // an annotation is missing or has another value
+	CodeIdentity        Code = "identity-mismatch"     // the certificate names somebody else
+	CodeNoEvidence      Code = "no-signatures"         // there was no candidate at all
+	CodeThreshold       Code = "too-few-signers"       // fewer distinct signers vouch than demanded
+	CodeEmptyPolicy     Code = "empty-policy"          // the policy names nobody, so nobody can satisfy it
+	CodeNoCertificate   Code = "no-certificate"        // a certificate was demanded and the evidence has none
+	CodeUnsupportedKey  Code = "unsupported-algorithm" // a key or signature of a kind that is not accepted
+)
+
+// Fact is one thing that a check used or found, for people.
+type Fact struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// Check is one step of the verification of one candidate.
+type Check struct {
+	Name    CheckName `json:"check"`
+	Outcome Outcome   `json:"outcome"`
+	Code    Code      `json:"code,omitempty"`   // set when Outcome is Failed
+	Reason  string    `json:"reason,omitempty"` // set unless Outcome is Passed
+	Facts   []Fact    `json:"facts,omitempty"`
+	Spec    string    `json:"spec,omitempty"` // the clause that demands the check
+}
+
+// VerifiedTime is a time that a trusted party vouches for.
+type VerifiedTime struct {
+	Time   time.Time `json:"time"`
+	Source string    `json:"source"` // "timestamp authority", "transparency log" or "current time"
+	By     string    `json:"by"`     // the authority's or the log's name
+}
+
+// Signer says who made a verified signature: the holder of a key or of a certificate.
+type Signer struct {
+	// Principal is what thresholds count: two signatures with the same Principal come from one signer. It is the SHA-256
+	// of the key ("key sha256:…"), or issuer and subject name of the certificate.
+	Principal string `json:"principal"`
+	// KeySHA256 is the lower-case hex SHA-256 of the key's PKIX form.
+	KeySHA256 string `json:"keySha256"`
+	// KeyName is the policy's name of the key; empty for certificates.
+	KeyName string `json:"keyName,omitempty"`
+	// Subjects are the certificate's subject alternative names, Issuer its OpenID issuer, Extensions its Fulcio claims.
+	Subjects   []string          `json:"subjects,omitempty"`
+	Issuer     string            `json:"issuer,omitempty"`
+	Extensions map[string]string `json:"extensions,omitempty"`
+}
+
+// CandidateReport is what became of one candidate.
+type CandidateReport struct {
+	// Name says where the candidate was found, as the caller put it.
+	Name string `json:"name"`
+	// Format is the candidate's media type, or "cosign" for what was converted from cosign's older formats.
+	Format   string `json:"format,omitempty"`
+	Verified bool   `json:"verified"`
+	// Code and Reason repeat the first failed check; empty when Verified.
+	Code   Code    `json:"code,omitempty"`
+	Reason string  `json:"reason,omitempty"`
+	Checks []Check `json:"checks"`
+	// Signer is what the material claims; it is vouched for only when Verified.
+	Signer *Signer `json:"signer,omitempty"`
+	// Times are the verified times of the signature, Logs the names of the transparency logs that vouch for it.
+	Times []VerifiedTime `json:"times,omitempty"`
+	Logs  []LoggedAt     `json:"logs,omitempty"`
+	// Algorithm is the registry's name of the algorithm that matched.
+	Algorithm string `json:"algorithm,omitempty"`
+	// PredicateType is the statement's predicate type; empty where there is no statement.
+	PredicateType string `json:"predicateType,omitempty"`
+	// Annotations are those of the subject that matched.
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// Payload is the signed claim: the in-toto statement or the simple-signing document. Trust it only when Verified.
+	Payload []byte `json:"-"`
+	// Warnings are things that do not change the verdict and should be known.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// LoggedAt is a verified entry of a transparency log.
+type LoggedAt struct {
+	Log   string `json:"log"`
+	Index int64  `json:"index"`
+	Kind  string `json:"kind"`
+	// Proof says what vouches for the entry: "inclusion proof", "signed entry timestamp" or both.
+	Proof string `json:"proof"`
+}
+
+// RootReport says which trusted root was used, and how old it is.
+type RootReport struct {
+	Name     string `json:"name"`
+	SHA256   string `json:"sha256,omitempty"`
+	Date     string `json:"date,omitempty"`
+	AgeDays  int    `json:"ageDays,omitempty"`
+	Embedded bool   `json:"embedded,omitempty"`
+}
+
+// Report is the outcome of a verification: every candidate, every check, and why.
+type Report struct {
+	Verified bool `json:"verified"`
+	// Code and Reason say why not; Reason is never empty when Verified is false.
+	Code   Code   `json:"code,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Artifact is what the evidence was held against, such as "a.txt" or an image reference; Digest its SHA-256
+	// ("sha256:…") where known.
+	Artifact   string            `json:"artifact,omitempty"`
+	Digest     string            `json:"digest,omitempty"`
+	Root       *RootReport       `json:"trustedRoot,omitempty"`
+	Candidates []CandidateReport `json:"candidates"`
+	// Principals are the distinct signers of the verified candidates, in the order found.
+	Principals []string `json:"principals,omitempty"`
+	// Nearest is the index of the refused candidate that came closest, -1 when there is none.
+	Nearest int `json:"nearest"`
+	// NotChecked lists in plain words what this verification did not look at.
+	NotChecked []string `json:"notChecked,omitempty"`
+}
+
+// Error is a refused report as an error. Use errors.As to get at it.
+type Error struct {
+	Code   Code
+	Report *Report
+}
+
+// Error gives the reason in one line.
+func (e *Error) Error() string { return e.Report.Reason }
+
+// Err returns nil when the report is verified and an *[Error] otherwise.
+func (r *Report) Err() error {
+	if r.Verified {
+		return nil
+	}
+	return &Error{Code: r.Code, Report: r}
+}
+
+// Failure returns the first failed check, or nil.
+func (c *CandidateReport) Failure() *Check {
+	for i := range c.Checks {
+		if c.Checks[i].Outcome == Failed {
+			return &c.Checks[i]
+		}
+	}
+	return nil
+}
+
+// passed counts the checks that hold, to find the nearest miss.
+func (c *CandidateReport) passed() int {
+	n := 0
+	for i := range c.Checks {
+		if c.Checks[i].Outcome == Passed {
+			n++
+		}
+	}
+	return n
+}

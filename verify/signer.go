@@ -1,0 +1,41 @@
+package verify
+
+import (
+	"fmt"
+	"strings"
+)
+
+// identity checks the signer against the policy: one of its identities for a certificate, one of its keys otherwise.
+func (e *evaluation) identity() {
+	const spec = "client specification, certificate identity policy"
+	if e.key != nil {
+		// The key was chosen from the policy's own; its signature is what proves it.
+		e.pass(CheckIdentity, spec, Fact{"key", e.key.Name})
+		return
+	}
+	if e.policy.AnyIdentityUnsafe {
+		e.pass(CheckIdentity, spec, Fact{"identity", "any accepted"})
+		return
+	}
+	var nearest string
+	best := -1
+	for _, m := range e.policy.Identities {
+		got := m.Match(e.leaf)
+		if got.OK {
+			for _, note := range got.Notes {
+				e.warn("%s", note)
+			}
+			e.pass(CheckIdentity, spec, Fact{"subject", got.SAN.Value}, Fact{"issuer", e.leaf.Issuer})
+			return
+		}
+		if best < 0 || got.Score > best {
+			best = got.Score
+			var misses []string
+			for _, miss := range got.Misses {
+				misses = append(misses, fmt.Sprintf("%s is %q, demanded is %s", miss.Field, miss.Got, miss.Want))
+			}
+			nearest = strings.Join(misses, "; ")
+		}
+	}
+	e.fail(CheckIdentity, CodeIdentity, spec, "the signer is somebody else: %s", nearest)
+}
