@@ -51,8 +51,8 @@ type Body struct {
 	// Digests are of Subject. Usually one; none for the oldest intoto 0.0.1 entries, which only know EnvelopeHash.
 	Digests []Digest
 	Subject Subject
-	// EnvelopeHash is the hash of the envelope's JSON as the client posted it (dsse 0.0.1, intoto). It cannot be computed
-	// from a bundle, so it proves nothing; nil when absent.
+	// EnvelopeHash is the hash of the envelope's JSON as the client posted it (dsse 0.0.1, intoto), nil when absent. From a
+	// Sigstore bundle that JSON cannot be had again; cosign's attestation layers usually are it.
 	EnvelopeHash *Digest
 	// Signatures has at least one element.
 	Signatures []BodySignature
