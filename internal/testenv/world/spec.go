@@ -3,7 +3,6 @@ package world
 import (
 	"crypto"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/internal/testenv/mint"
 	"github.com/bulla-sign/bulla/tlog"
 )
 
@@ -60,21 +60,21 @@ type Spec struct {
 	Content   Content
 	Log       Logged
 	Timestamp bool              // a timestamp of the TSA over the signature, at Time
-	Time      time.Time         // when it is signed, logged and stamped; a minute after Epoch when zero
+	Time      time.Time         // when it is signed, logged and stamped; a minute after mint.Epoch when zero
 	Algorithm algorithm.Details // P-256 with SHA-256 when Unspecified
 	// Version of the bundle. When zero: Cosign for simple signing, V01 for LogV1SET, else V03.
 	Version bundle.Version
 
-	Key       crypto.Signer // signs instead of a fresh key; it must fit Algorithm
-	Leaf      LeafOptions   // of the certificate; Public and CTLogs are filled in, NotBefore is Epoch unless set
-	NoSCT     bool          // a certificate without SCTs
-	Artifact  []byte        // instead of the default artifact
-	Payload   []byte        // of the envelope or the simple-signing document, instead of the default one
-	EntryKind string        // of the log entry, for instance [IntotoV2]; the services' current kind when empty
+	Key       crypto.Signer    // signs instead of a fresh key; it must fit Algorithm
+	Leaf      mint.LeafOptions // of the certificate; Public and CTLogs are filled in, NotBefore is mint.Epoch unless set
+	NoSCT     bool             // a certificate without SCTs
+	Artifact  []byte           // instead of the default artifact
+	Payload   []byte           // of the envelope or the simple-signing document, instead of the default one
+	EntryKind string           // of the log entry, for instance [mint.IntotoV2]; the services' current kind when empty
 }
 
 // SigningTime is the time of a bundle unless its Spec says otherwise.
-var SigningTime = Epoch.Add(time.Minute)
+var SigningTime = mint.Epoch.Add(time.Minute)
 
 // PayloadType is the DSSE payload type of statements.
 const PayloadType = "application/vnd.in-toto+json"
@@ -100,16 +100,16 @@ func (w *World) Bundle(t testing.TB, s Spec) (b *bundle.Bundle, artifact []byte,
 		s.Time = SigningTime
 	}
 	if s.Key == nil {
-		s.Key = NewKey(t, s.details())
+		s.Key = mint.NewKey(t, s.details())
 	}
 	if s.Artifact == nil {
 		s.Artifact = []byte(Artifact)
 	}
-	signed := Signed{Message: s.message(), Details: s.details(), Public: s.Key.Public()}
+	signed := mint.Signed{Message: s.message(), Details: s.details(), Public: s.Key.Public()}
 	if s.Content == Statement {
 		signed.PayloadType = PayloadType
 	}
-	signed.Signature = Sign(t, s.Key, s.details(), signed.signedBytes())
+	signed.Signature = mint.Sign(t, s.Key, s.details(), signed.Bytes())
 	b = &bundle.Bundle{Version: s.version()}
 	b.MediaType = mediaType(b.Version)
 	switch {
@@ -120,8 +120,8 @@ func (w *World) Bundle(t testing.TB, s Spec) (b *bundle.Bundle, artifact []byte,
 	case b.Version == bundle.Cosign:
 		b.Material.NoKey = true
 	default:
-		hint := sha256.Sum256(spki(t, s.Key.Public()))
-		text := base64.StdEncoding.EncodeToString(hint[:])
+		hint := sha256.Sum256(mint.SPKI(t, s.Key.Public()))
+		text := b64(hint[:])
 		b.Material.KeyHint = &text
 	}
 	s.content(b, signed)
@@ -157,11 +157,11 @@ func StatementFor(artifact []byte, predicateType, predicate string) []byte {
 		`"}}],"predicateType":"` + predicateType + `","predicate":` + predicate + `}`)
 }
 
-func (s Spec) content(b *bundle.Bundle, signed Signed) {
+func (s Spec) content(b *bundle.Bundle, signed mint.Signed) {
 	switch s.Content {
 	case Blob:
-		hash := hashOf(s.details())
-		b.Message = &bundle.MessageSignature{Hash: hash, Digest: sum(hash, s.Artifact), Signature: signed.Signature}
+		hash := mint.Hash(s.details())
+		b.Message = &bundle.MessageSignature{Hash: hash, Digest: mint.Sum(hash, s.Artifact), Signature: signed.Signature}
 	case Statement:
 		b.Envelope = &bundle.Envelope{
 			Payload: signed.Message, PayloadType: PayloadType,
@@ -201,13 +201,13 @@ func (w *World) leaf(t testing.TB, s Spec) []byte {
 	opts := s.Leaf
 	opts.Public = s.Key.Public()
 	if opts.CTLogs == nil && !s.NoSCT {
-		opts.CTLogs = []*CTLog{w.CTLog}
+		opts.CTLogs = []*mint.CTLog{w.CTLog}
 	}
 	return w.CA.Issue(t, opts)
 }
 
 // entry logs the signature and keeps of the log's answer what the specification asks for.
-func (w *World) entry(t testing.TB, s Spec, signed Signed) tlog.Entry {
+func (w *World) entry(t testing.TB, s Spec, signed mint.Signed) tlog.Entry {
 	t.Helper()
 	kind := s.EntryKind
 	if kind == "" {
@@ -217,7 +217,7 @@ func (w *World) entry(t testing.TB, s Spec, signed Signed) tlog.Entry {
 	if s.Log == LogV2 {
 		log = w.V2
 	}
-	entry := log.Add(t, kind, Body(t, kind, signed), s.Time)
+	entry := log.Add(t, kind, mint.Body(t, kind, signed), s.Time)
 	if s.Log == LogV1SET {
 		entry.Proof = nil
 	}
@@ -230,11 +230,11 @@ func (s Spec) defaultKind(t testing.TB) string {
 	case s.Log == LogV2 && s.details() == algorithm.Ed25519:
 		t.Fatal("Rekor v2 takes no pure Ed25519: use Ed25519ph")
 	case s.Log == LogV2:
-		return HashedRekordV2
+		return mint.HashedRekordV2
 	case s.Content == Statement:
-		return DSSEV1
+		return mint.DSSEV1
 	case s.details() == algorithm.Ed25519:
-		return RekordV1 // a hash alone does not verify pure Ed25519
+		return mint.RekordV1 // a hash alone does not verify pure Ed25519
 	}
-	return HashedRekordV1
+	return mint.HashedRekordV1
 }

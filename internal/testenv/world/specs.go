@@ -3,6 +3,7 @@ package world
 import (
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/internal/testenv/mint"
 )
 
 // Algorithms are those that a bundle can be made with.
@@ -14,7 +15,8 @@ var Algorithms = []algorithm.Details{
 }
 
 // Specs returns the bundles that clients make in practice: every signer, content and log with P-256 keys, every
-// algorithm with one of them, and the versions that only differ in form.
+// algorithm with one of them, and the versions that only differ in form. Entries of the kind intoto/0.0.1 are not among
+// them: they name no signature, so nothing can be bound to them.
 func Specs() []Spec {
 	var specs []Spec
 	for _, signer := range []Signer{Key, Cert} {
@@ -30,12 +32,12 @@ func Specs() []Spec {
 					Spec{Signer: signer, Content: content, Log: LogV1, Version: bundle.V02})
 			}
 		}
-		for _, kind := range []string{IntotoV1, IntotoV2, DSSEV1} {
+		for _, kind := range []string{mint.IntotoV2, mint.DSSEV1} {
 			specs = append(specs, Spec{Signer: signer, Content: Statement, Log: LogV1, EntryKind: kind})
 		}
 		specs = append(specs,
-			Spec{Signer: signer, Content: Statement, Log: LogV2, EntryKind: DSSEV2, Timestamp: true},
-			Spec{Signer: signer, Content: Blob, Log: LogV1, EntryKind: RekordV1})
+			Spec{Signer: signer, Content: Statement, Log: LogV2, EntryKind: mint.DSSEV2, Timestamp: true},
+			Spec{Signer: signer, Content: Blob, Log: LogV1, EntryKind: mint.RekordV1})
 		for _, details := range Algorithms {
 			log := LogV2
 			if details == algorithm.Ed25519 || details == algorithm.RSAPSSx2048SHA256 {

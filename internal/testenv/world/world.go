@@ -2,21 +2,28 @@ package world
 
 import (
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/bulla-sign/bulla/internal/testenv"
+	"github.com/bulla-sign/bulla/internal/testenv/mint"
 	"github.com/bulla-sign/bulla/trust"
 )
 
+// object is a JSON object.
+type object map[string]any
+
+func b64(data []byte) string { return base64.StdEncoding.EncodeToString(data) }
+
 // World is one of everything.
 type World struct {
-	CA    *CA
-	CTLog *CTLog
-	V1    *Log
-	V2    *Log
+	CA    *mint.CA
+	CTLog *mint.CTLog
+	V1    *mint.Log
+	V2    *mint.Log
 	TSA   *testenv.TSA
 }
 
@@ -24,19 +31,19 @@ type World struct {
 func New(t testing.TB) *World {
 	t.Helper()
 	return &World{
-		CA:    NewCA(t, CAOptions{}),
-		CTLog: NewCTLog(t, nil),
-		V1:    NewLogV1(t, LogOptions{}),
-		V2:    NewLogV2(t, LogOptions{}),
+		CA:    mint.NewCA(t, mint.CAOptions{}),
+		CTLog: mint.NewCTLog(t, nil),
+		V1:    mint.NewLogV1(t, mint.LogOptions{}),
+		V2:    mint.NewLogV2(t, mint.LogOptions{}),
 		TSA:   testenv.NewTSA(t, testenv.TSAOptions{}),
 	}
 }
 
 // RootJSON returns the world's trusted root as JSON (dev.sigstore.trustroot.v1.TrustedRoot, v0.1). All windows begin a
-// year before Epoch and are open.
+// year before [mint.Epoch] and are open.
 func (w *World) RootJSON(t testing.TB) []byte {
 	t.Helper()
-	start := object{"start": Epoch.AddDate(-1, 0, 0).Format(time.RFC3339)}
+	start := object{"start": mint.Epoch.AddDate(-1, 0, 0).Format(time.RFC3339)}
 	log := func(url string, id []byte, details string, spki []byte) object {
 		return object{
 			"baseUrl": url, "hashAlgorithm": "SHA2_256", "logId": object{"keyId": b64(id)},
@@ -53,15 +60,15 @@ func (w *World) RootJSON(t testing.TB) []byte {
 			"certChain": object{"certificates": certs}, "validFor": start,
 		}
 	}
-	transparency := func(l *Log) object {
+	transparency := func(l *mint.Log) object {
 		pub := l.Key.Public()
-		return log(l.URL, l.ID(t), keyDetails(t, pub), spki(t, pub))
+		return log(l.URL, l.ID(t), mint.KeyDetails(t, pub), mint.SPKI(t, pub))
 	}
 	ctID, ctKey := w.CTLog.ID(t), w.CTLog.Key.Public()
 	root, err := json.MarshalIndent(object{
 		"mediaType":              "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
 		"tlogs":                  []object{transparency(w.V1), transparency(w.V2)},
-		"ctlogs":                 []object{log(w.CTLog.URL, ctID[:], keyDetails(t, ctKey), spki(t, ctKey))},
+		"ctlogs":                 []object{log(w.CTLog.URL, ctID[:], mint.KeyDetails(t, ctKey), mint.SPKI(t, ctKey))},
 		"certificateAuthorities": []object{authority("ca", "https://fulcio.bulla.test", w.CA.Chain())},
 		"timestampAuthorities":   []object{authority("tsa", "https://tsa.bulla.test/api/v1/timestamp", w.TSA.Chain())},
 	}, "", " ")

@@ -1,4 +1,4 @@
-package world
+package mint
 
 import (
 	"bytes"
@@ -100,9 +100,9 @@ func newLog(t testing.TB, opts LogOptions) *Log {
 func (l *Log) ID(t testing.TB) []byte {
 	t.Helper()
 	if key, ok := l.Key.Public().(ed25519.PublicKey); ok {
-		return sum(crypto.SHA256, append([]byte(l.Host+"\n\x01"), key...))
+		return Sum(crypto.SHA256, append([]byte(l.Host+"\n\x01"), key...))
 	}
-	return sum(crypto.SHA256, spki(t, l.Key.Public()))
+	return Sum(crypto.SHA256, SPKI(t, l.Key.Public()))
 }
 
 // Origin returns the first line of the log's checkpoints.
@@ -165,7 +165,7 @@ func (l *Log) SignCheckpoint(t testing.TB, text string, at time.Time) string {
 	t.Helper()
 	note := text + "\n" + noteLine(l.Host, l.ID(t), l.sign(t, []byte(text)))
 	for _, w := range l.Witnesses {
-		id := sum(crypto.SHA256, append([]byte(w.Name+"\n\x04"), w.Key.Public().(ed25519.PublicKey)...))
+		id := Sum(crypto.SHA256, append([]byte(w.Name+"\n\x04"), w.Key.Public().(ed25519.PublicKey)...))
 		message := fmt.Sprintf("cosignature/v1\ntime %d\n%s", at.Unix(), text)
 		stamped := binary.BigEndian.AppendUint64(nil, uint64(at.Unix()))
 		note += noteLine(w.Name, id, append(stamped, ed25519.Sign(w.Key, []byte(message))...))
@@ -185,7 +185,7 @@ func (l *Log) sign(t testing.TB, message []byte) []byte {
 	if _, ok := l.Key.(ed25519.PrivateKey); ok {
 		opts = crypto.Hash(0)
 	} else {
-		message = sum(crypto.SHA256, message)
+		message = Sum(crypto.SHA256, message)
 	}
 	signature, err := l.Key.Sign(rand.Reader, message, opts)
 	if err != nil {
@@ -200,7 +200,7 @@ func leafHash(body []byte) []byte {
 }
 
 func nodeHash(left, right []byte) []byte {
-	return sum(crypto.SHA256, append(append([]byte{1}, left...), right...))
+	return Sum(crypto.SHA256, append(append([]byte{1}, left...), right...))
 }
 
 // split is the largest power of two smaller than n (RFC 6962 2.1).

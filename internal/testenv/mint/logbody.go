@@ -1,4 +1,4 @@
-package world
+package mint
 
 import (
 	"bytes"
@@ -45,12 +45,12 @@ func Body(t testing.TB, kind string, s Signed) []byte {
 	switch kind {
 	case HashedRekordV1:
 		spec = object{
-			"data":      object{"hash": s.hexHash(hashOf(s.Details), s.signedBytes())},
+			"data":      object{"hash": s.hexHash(Hash(s.Details), s.Bytes())},
 			"signature": object{"content": b64(s.Signature), "publicKey": object{"content": b64(s.pem(t))}},
 		}
 	case RekordV1:
 		spec = object{
-			"data":      object{"hash": s.hexHash(crypto.SHA256, s.signedBytes())},
+			"data":      object{"hash": s.hexHash(crypto.SHA256, s.Bytes())},
 			"signature": object{"content": b64(s.Signature), "format": "x509", "publicKey": object{"content": b64(s.pem(t))}},
 		}
 	case DSSEV1:
@@ -75,14 +75,14 @@ func Body(t testing.TB, kind string, s Signed) []byte {
 			"payloadHash": s.hexHash(crypto.SHA256, s.Message),
 		}}
 	case HashedRekordV2:
-		hash := hashOf(s.Details)
+		hash := Hash(s.Details)
 		spec = object{"hashedRekordV002": object{
-			"data":      object{"algorithm": hashNameV2(hash), "digest": b64(sum(hash, s.signedBytes()))},
+			"data":      object{"algorithm": hashNameV2(hash), "digest": b64(Sum(hash, s.Bytes()))},
 			"signature": s.signatureV2(t),
 		}}
 	case DSSEV2:
 		spec = object{"dsseV002": object{
-			"payloadHash": object{"algorithm": "SHA2_256", "digest": b64(sum(crypto.SHA256, s.Message))},
+			"payloadHash": object{"algorithm": "SHA2_256", "digest": b64(Sum(crypto.SHA256, s.Message))},
 			"signatures":  []object{s.signatureV2(t)},
 		}}
 	default:
@@ -92,8 +92,8 @@ func Body(t testing.TB, kind string, s Signed) []byte {
 	return canonical(t, object{"apiVersion": version, "kind": name, "spec": spec})
 }
 
-// signedBytes is what the signature is over: the message, or the envelope's PAE (DSSE protocol.md).
-func (s Signed) signedBytes() []byte {
+// Bytes is what the signature is over: the message, or the envelope's PAE (DSSE protocol.md).
+func (s Signed) Bytes() []byte {
 	if s.PayloadType == "" {
 		return s.Message
 	}
@@ -112,7 +112,7 @@ func (s Signed) envelope() []byte {
 
 func (s Signed) hexHash(h crypto.Hash, data []byte) object {
 	name := strings.ToLower(strings.ReplaceAll(h.String(), "-", ""))
-	return object{"algorithm": name, "value": hex.EncodeToString(sum(h, data))}
+	return object{"algorithm": name, "value": hex.EncodeToString(Sum(h, data))}
 }
 
 // pem is the verifier of Rekor v1: a certificate or public key in PEM.
@@ -120,7 +120,7 @@ func (s Signed) pem(t testing.TB) []byte {
 	if s.Certificate != nil {
 		return PEM(s.Certificate)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki(t, s.Public)})
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: SPKI(t, s.Public)})
 }
 
 func (s Signed) signatureV2(t testing.TB) object {
@@ -128,7 +128,7 @@ func (s Signed) signatureV2(t testing.TB) object {
 	if s.Certificate != nil {
 		verifier["x509Certificate"] = object{"rawBytes": b64(s.Certificate)}
 	} else {
-		verifier["publicKey"] = object{"rawBytes": b64(spki(t, s.Public))}
+		verifier["publicKey"] = object{"rawBytes": b64(SPKI(t, s.Public))}
 	}
 	return object{"content": b64(s.Signature), "verifier": verifier}
 }

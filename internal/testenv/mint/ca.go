@@ -1,4 +1,4 @@
-package world
+package mint
 
 import (
 	"bytes"
@@ -249,11 +249,12 @@ func serial(t testing.TB) *big.Int {
 }
 
 func subjectKeyID(t testing.TB, pub crypto.PublicKey) []byte {
-	sum := sha256.Sum256(spki(t, pub))
+	sum := sha256.Sum256(SPKI(t, pub))
 	return sum[:20]
 }
 
-func spki(t testing.TB, pub crypto.PublicKey) []byte {
+// SPKI returns the DER of a public key.
+func SPKI(t testing.TB, pub crypto.PublicKey) []byte {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(pub)
 	if err != nil {

@@ -1,4 +1,4 @@
-package world
+package mint
 
 import (
 	"crypto"
@@ -38,7 +38,7 @@ func NewCTLog(t testing.TB, key crypto.Signer) *CTLog {
 }
 
 // ID returns the log's id, the SHA-256 of its public key.
-func (l *CTLog) ID(t testing.TB) [32]byte { return sha256.Sum256(spki(t, l.Key.Public())) }
+func (l *CTLog) ID(t testing.TB) [32]byte { return sha256.Sum256(SPKI(t, l.Key.Public())) }
 
 // SignPrecert returns the TLS encoding of an SCT for a precertificate.
 func (l *CTLog) SignPrecert(t testing.TB, precert []byte, issuer *x509.Certificate, at time.Time) []byte {

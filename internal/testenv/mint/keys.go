@@ -1,4 +1,4 @@
-package world
+package mint
 
 import (
 	"crypto"
@@ -54,9 +54,9 @@ func rsaKey(t testing.TB, bits int) *rsa.PrivateKey {
 	return key
 }
 
-// hashOf returns the hash that an algorithm applies to the message. Pure Ed25519 has none; digests beside such
-// signatures are SHA-256.
-func hashOf(details algorithm.Details) crypto.Hash {
+// Hash returns the hash that an algorithm applies to the message. Pure Ed25519 has none; digests beside such signatures
+// are SHA-256.
+func Hash(details algorithm.Details) crypto.Hash {
 	switch details {
 	case algorithm.ECDSAP384SHA384:
 		return crypto.SHA384
@@ -66,7 +66,8 @@ func hashOf(details algorithm.Details) crypto.Hash {
 	return crypto.SHA256
 }
 
-func sum(h crypto.Hash, data []byte) []byte {
+// Sum returns the hash of the data.
+func Sum(h crypto.Hash, data []byte) []byte {
 	d := h.New()
 	d.Write(data)
 	return d.Sum(nil)
@@ -75,8 +76,8 @@ func sum(h crypto.Hash, data []byte) []byte {
 // Sign signs a message with the standard library.
 func Sign(t testing.TB, key crypto.Signer, details algorithm.Details, message []byte) []byte {
 	t.Helper()
-	hash := hashOf(details)
-	input := sum(hash, message)
+	hash := Hash(details)
+	input := Sum(hash, message)
 	var opts crypto.SignerOpts = hash
 	switch details {
 	case algorithm.Ed25519:
@@ -91,8 +92,8 @@ func Sign(t testing.TB, key crypto.Signer, details algorithm.Details, message []
 	return signature
 }
 
-// keyDetails returns the registry's name for the key of a log or authority.
-func keyDetails(t testing.TB, pub crypto.PublicKey) string {
+// KeyDetails returns the name in Sigstore's registry for the key of a log.
+func KeyDetails(t testing.TB, pub crypto.PublicKey) string {
 	t.Helper()
 	switch key := pub.(type) {
 	case *ecdsa.PublicKey:
