@@ -74,6 +74,9 @@ func parseVersion(mediaType, version string) (Version, error) {
 }
 
 func notBundle(mediaType string) error {
+	if mediaType == "" {
+		return &FormatError{Path: "mediaType", Reason: "missing or empty, want " + MediaType, kind: ErrNotBundle}
+	}
 	reason := protojson.Quote(mediaType) + " is not the media type of a sigstore bundle, want " + MediaType
 	if what := describeMediaType(mediaType); what != "" {
 		reason += ": this is " + what

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"encoding/hex"
 	"maps"
 	"slices"
@@ -177,10 +178,12 @@ func hexDigestSize(name string) int {
 // Encode writes s for signing: compact, members in the order _type, subject,
 // predicateType, predicate; of a subject name, uri, digest, annotations. Maps
 // are sorted by name. The bytes of Predicate and of annotations are kept as
-// they are, so that no number changes; they must be valid JSON without
-// duplicate names.
+// they are, so that no number changes, but for white space around the whole;
+// they must be valid JSON without duplicate names.
 func (s *Statement) Encode() ([]byte, error) {
-	c := Statement{Type: s.Type, Subjects: slices.Clone(s.Subjects), PredicateType: s.PredicateType, Predicate: s.Predicate}
+	c := *s
+	c.Subjects = slices.Clone(s.Subjects)
+	c.Predicate = bytes.Trim(s.Predicate, " \t\r\n") // keeps nil
 	for i := range c.Subjects {
 		c.Subjects[i].Digests = maps.Clone(c.Subjects[i].Digests) // check lowers the case
 	}
