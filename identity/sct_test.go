@@ -226,7 +226,7 @@ func TestParseSCT(t *testing.T) {
 		{"no timestamp", object(strings.Replace(full, `"timestamp":1651000000000,`, "", 1)), "timestamp is missing"},
 		{"no signature", object(strings.Replace(full, `,"signature":"BAMAAwECAw=="`, "", 1)), "signature is missing"},
 		{"version 1", object(strings.Replace(full, `"sct_version":0`, `"sct_version":1`, 1)), "v1"},
-		{"short id", object(strings.Replace(full, id, "AAAA", 1)), "id: 3 bytes"},
+		{"short id", object(strings.Replace(full, id, "AAAA", 1)), "3 bytes, not 32"},
 		{"fraction", object(strings.Replace(full, "1651000000000", "1651000000000.0", 1)), "whole number"},
 		{"exponent", object(strings.Replace(full, "1651000000000", "1e3", 1)), "whole number"},
 		{"negative", object(strings.Replace(full, "1651000000000", "-1", 1)), "whole number"},

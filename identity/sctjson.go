@@ -52,7 +52,7 @@ func parseJSONSCT(data []byte) (SCT, error) {
 			return SCT{}, err
 		}
 		if err := sct.setMember(member, value); err != nil {
-			return SCT{}, fmt.Errorf("%s: %w", member, err)
+			return SCT{}, fmt.Errorf("member %q: %w", member, err)
 		}
 	}
 	if _, err := dec.ReadToken(); err != nil {
