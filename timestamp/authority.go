@@ -107,7 +107,7 @@ func (a *Authority) build(signer *x509.Certificate, embedded [][]byte, at time.T
 	if err != nil && len(embedded) > 0 {
 		with := own.Clone()
 		for _, der := range embedded {
-			if cert, err := x509.ParseCertificate(der); err == nil && cert.IsCA {
+			if cert, err := x509.ParseCertificate(der); err == nil {
 				with.AddCert(cert)
 			}
 		}

@@ -170,7 +170,7 @@ func parseGeneralizedTime(v string) (time.Time, error) {
 	}
 	whole, rest := v[:len(layout)], v[len(layout):len(v)-1]
 	t, err := time.ParseInLocation(layout, whole, time.UTC)
-	if err != nil || t.Format(layout) != whole {
+	if err != nil {
 		return bad("no such moment")
 	}
 	if rest == "" {

@@ -159,6 +159,12 @@ func TestMalformed(t *testing.T) {
 		{"unknown field in SignerInfo", testenv.TSAToken{Signed: func(sd *testenv.TSASignedData) {
 			sd.Signers[0].Unsigned = asn1.RawValue{Class: 2, Tag: 5, IsCompound: true}
 		}}, "unsignedAttrs"},
+		{"unknown field in TSTInfo", testenv.TSAToken{Info: func(i *testenv.TSAInfo) {
+			i.Extensions = asn1.RawValue{FullBytes: []byte{0xa2, 0}}
+		}}, "unknown field at the end"},
+		{"too large", testenv.TSAToken{Signed: func(sd *testenv.TSASignedData) {
+			sd.Signers[0].Unsigned = asn1.RawValue{Class: 2, Tag: 1, IsCompound: true, Bytes: make([]byte, timestamp.MaxTokenSize)}
+		}}, "the limit is"},
 		{"unsigned attributes are passed over", testenv.TSAToken{Signed: func(sd *testenv.TSASignedData) {
 			sd.Signers[0].Unsigned = asn1.RawValue{Class: 2, Tag: 1, IsCompound: true, Bytes: a.Leaf.Raw}
 		}}, ""},
@@ -171,8 +177,20 @@ func TestMalformed(t *testing.T) {
 			}
 			_, err = timestamp.Parse(der)
 			wantError(t, err, tt.want)
+			_, err = timestamp.Parse(tokenOf(t, der)) // and the token alone
+			wantError(t, err, tt.want)
 		})
 	}
+}
+
+// tokenOf returns the second element of a response.
+func tokenOf(t *testing.T, der []byte) []byte {
+	t.Helper()
+	var resp struct{ Status, Token asn1.RawValue }
+	if _, err := asn1.Unmarshal(der, &resp); err != nil {
+		t.Fatal(err)
+	}
+	return resp.Token.FullBytes
 }
 
 // Encodings of a good response that are not DER, or not all of it.
@@ -201,6 +219,7 @@ func TestStrictDER(t *testing.T) {
 			"long form of length": append([]byte{0x30, 0x83, 0, der[2], der[3]}, body...),
 			"huge length":         append([]byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff}, body...),
 			"length of 8 bytes":   append([]byte{0x30, 0x88, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, body...),
+			"not SignedData":      bytes.Replace(der, []byte("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"), []byte("\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03"), 1),
 			"set":                 append([]byte{0x31}, der[1:]...),
 			"too large":           make([]byte, timestamp.MaxTokenSize+1),
 		}

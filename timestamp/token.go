@@ -277,7 +277,7 @@ func parseSigningCertificate(values cryptobyte.String, v2 bool) (certID, error) 
 			}
 		}
 	}
-	if !id.ReadASN1(&sum, cbasn1.OCTET_STRING) || len(sum) != out.hash.Size() {
+	if !id.ReadASN1(&sum, cbasn1.OCTET_STRING) {
 		return certID{}, bad
 	}
 	out.sum = sum

@@ -158,6 +158,13 @@ func TestBrokenTokens(t *testing.T) {
 	rfc822 := func(s string) asn1.RawValue {
 		return asn1.RawValue{Class: 2, Tag: 0, IsCompound: true, Bytes: append([]byte{0x81, byte(len(s))}, s...)}
 	}
+	directory := func(name []byte) asn1.RawValue {
+		der, err := asn1.Marshal(asn1.RawValue{Class: 2, Tag: 4, IsCompound: true, Bytes: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return asn1.RawValue{Class: 2, Tag: 0, IsCompound: true, Bytes: der}
+	}
 	tests := []struct {
 		name string
 		o    testenv.TSAToken
@@ -196,10 +203,14 @@ func TestBrokenTokens(t *testing.T) {
 			sd.Signers[0].Algorithm.Algorithm = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
 		}}, "does not go with the signer's key"},
 		{"name of another authority", testenv.TSAToken{Info: func(i *testenv.TSAInfo) { i.Name = rfc822("tsa@example.org") }}, "name it gives its authority"},
+		{"directory name of another authority", testenv.TSAToken{Info: func(i *testenv.TSAInfo) { i.Name = directory(a.Root.RawSubject) }}, "name it gives its authority"},
 		{"no name", testenv.TSAToken{Info: func(i *testenv.TSAInfo) { i.Name = asn1.RawValue{} }}, ""},
 		{"serial number of the signer differs", testenv.TSAToken{Signed: func(sd *testenv.TSASignedData) {
 			sd.Signers[0].ID.FullBytes = bytes.Clone(sd.Signers[0].ID.FullBytes)
 			sd.Signers[0].ID.FullBytes[len(sd.Signers[0].ID.FullBytes)-1] ^= 1
+		}}, "issuer or serial number differ"},
+		{"issuer of the signer differs", testenv.TSAToken{Signed: func(sd *testenv.TSASignedData) {
+			sd.Signers[0].ID.FullBytes = bytes.Replace(sd.Signers[0].ID.FullBytes, []byte("intermediate"), []byte("Intermediate"), 1)
 		}}, "issuer or serial number differ"},
 		{"key identifier differs", testenv.TSAToken{KeyID: true, Signed: func(sd *testenv.TSASignedData) { sd.Signers[0].ID.Bytes = []byte("other") }}, "key identifier differs"},
 		{"time before the certificates", testenv.TSAToken{Info: func(i *testenv.TSAInfo) { i.Time.Bytes = []byte("20191231235959Z") }}, "outside"},
@@ -243,6 +254,16 @@ func TestSignerCertificate(t *testing.T) {
 	validity := func(role string, from, to time.Time) func(string, *x509.Certificate) {
 		return on(role, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = from, to })
 	}
+	constrained := func(name string) func(string, *x509.Certificate) {
+		return func(role string, c *x509.Certificate) {
+			switch role {
+			case "intermediate":
+				c.PermittedDNSDomainsCritical, c.PermittedDNSDomains = true, []string{"example.org"}
+			case "leaf":
+				c.DNSNames = []string{name}
+			}
+		}
+	}
 	unknown := pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}
 	tests := []struct {
 		name string
@@ -272,9 +293,8 @@ func TestSignerCertificate(t *testing.T) {
 		{"intermediate must not sign", on("intermediate", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }), "does not allow signing certificates"},
 		{"root's path length", on("root", func(c *x509.Certificate) { c.MaxPathLenZero = true }), "path length"},
 		{"intermediate's unknown critical extension", on("intermediate", func(c *x509.Certificate) { c.ExtraExtensions = []pkix.Extension{unknown} }), "critical extension"},
-		{"name constraints", on("intermediate", func(c *x509.Certificate) {
-			c.PermittedDNSDomainsCritical, c.PermittedDNSDomains = true, []string{"example.org"}
-		}), ""},
+		{"name constraints kept", constrained("tsa.example.org"), ""},
+		{"name constraints broken", constrained("tsa.example.com"), "not permitted"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -319,6 +339,10 @@ func TestAuthorityWindow(t *testing.T) {
 	}
 	_, err := verify(t, tok, timestamp.Authority{Leaf: a.Leaf})
 	wantError(t, err, "no root")
+	gap := authority(a) // the caller's word that it is linked does not bridge a gap in the names
+	gap.Intermediates = nil
+	_, err = tok.Verify(algorithm.Bytes(message), gap)
+	wantError(t, err, "its issuer is")
 }
 
 // What a token embeds neither makes a wrong token right nor a right one wrong.
