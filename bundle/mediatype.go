@@ -155,6 +155,8 @@ func explain(data []byte, cause error) error {
 		return cause
 	case material:
 		return cause // more useful: what is wrong in what is likely a bundle
+	case what == "" && strings.HasPrefix(cause.Error(), "not valid JSON"):
+		return cause
 	case what == "":
 		what = "a bundle's is " + MediaType
 	}
