@@ -2,7 +2,6 @@ package verify
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -331,7 +330,8 @@ func (e *evaluation) recordEntry(entry *tlog.Entry, body *tlog.Body, log *trust.
 			e.stated = s.Details
 		}
 	}
-	if e.stated == algorithm.Unspecified && body.Subject == tlog.Artifact && e.hash == crypto.Hash(0) {
+	if body.Kind == "hashedrekord" && e.hash == 0 {
+		// A hashedrekord was verified by its log with the hash that it names. A rekord names just some hash of the artifact.
 		e.hash = body.Digests[0].Hash
 	}
 }
