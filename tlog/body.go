@@ -111,6 +111,15 @@ func ParseBody(body []byte) (*Body, error) {
 	return b, nil
 }
 
+// EntryKind reads the kind and version that a body of any kind states, and nothing else of it. Both may be empty.
+func EntryKind(body []byte) (kind, version string, err error) {
+	var raw rawBody
+	if err := protojson.Unmarshal(body, bodyLimits(), rawBodyFields, &raw); err != nil {
+		return "", "", fmt.Errorf("log entry body: %w", err)
+	}
+	return raw.kind, raw.version, nil
+}
+
 func bodyLimits() protojson.Limits {
 	return protojson.Limits{Bytes: MaxBodySize, Depth: maxBodyDepth}
 }

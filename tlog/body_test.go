@@ -25,6 +25,9 @@ var brokenBodies = map[string]string{
 func TestRealBodies(t *testing.T) {
 	kinds := map[string]int{}
 	for _, e := range realEntries(t) {
+		if kind, version, err := EntryKind(e.Body); err != nil || kind != e.Kind && brokenBodies[e.path] == "" || version == "" {
+			t.Errorf("%s: kind %q, version %q, %v", e.path, kind, version, err)
+		}
 		b, err := ParseBody(e.Body)
 		if want, broken := brokenBodies[e.path]; broken {
 			if err == nil || !strings.Contains(err.Error(), want) {
@@ -212,6 +215,9 @@ func TestParseBodyRefuses(t *testing.T) {
 		}
 	}
 
+	if kind, _, err := EntryKind([]byte("[]")); err == nil {
+		t.Errorf("a list has the kind %q", kind)
+	}
 	for name, c := range map[string]struct{ in, want string }{
 		"empty":                     {"", "empty"},
 		"not an object":             {"[]", "want an object"},
