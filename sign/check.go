@@ -35,7 +35,7 @@ func (o *Options) check(b *bundle.Bundle, artifact algorithm.Message) error {
 
 func (o *Options) verify(b *bundle.Bundle, artifact algorithm.Message, p verify.Policy, root *trust.Root) error {
 	p.Claims = verify.Claims{Message: true, SimpleSigning: true, AnyPredicate: true}
-	p.NoArtifactUnsafe = artifact == nil
+	p.NoArtifactUnsafe, p.NoImageUnsafe = artifact == nil, artifact == nil
 	now := o.Now
 	if now.IsZero() {
 		now = time.Now()

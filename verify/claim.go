@@ -106,7 +106,7 @@ func (e *evaluation) simpleSigning() {
 }
 
 func (e *evaluation) namedImage(doc *bundle.SimpleSigning, spec string) {
-	if e.policy.NoArtifactUnsafe {
+	if e.policy.NoImageUnsafe {
 		e.notRequired(CheckArtifact, "the policy does not compare the claim with the artifact")
 		return
 	}

@@ -61,9 +61,11 @@ type Policy struct {
 	Claims Claims
 	// Annotations must all be present, with these values, in what was signed.
 	Annotations map[string]string
-	// NoArtifactUnsafe skips the comparison with the artifact: the report then says that the statement's subject was not
-	// held against anything. Only for statements.
+	// NoArtifactUnsafe skips the comparison of a statement's subject with the artifact (verify-blob-attestation
+	// --check-claims=false), NoImageUnsafe that of a simple-signing document's digest with the image (verify
+	// --check-claims=false). The report says that nothing was compared.
 	NoArtifactUnsafe bool
+	NoImageUnsafe    bool
 
 	// AllowCertificateChain accepts certificate chains in v0.3 bundles, and intermediates from the bundle (cosign's
 	// --allow-certificate-chain).

@@ -109,6 +109,7 @@ func notChecked(p *Policy) []string {
 	add(p.IgnoreLog, "whether a transparency log holds the signature (waived)")
 	add(p.IgnoreSCT && p.wantsCertificate(), "whether a certificate transparency log holds the certificate (waived)")
 	add(p.NoArtifactUnsafe, "whether the statement is about this artifact (waived)")
+	add(p.NoImageUnsafe, "whether a simple-signing document is about this image (waived)")
 	add(p.AnyIdentityUnsafe, "who the signer is (any identity was accepted)")
 	return out
 }
