@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"crypto"
+
+	"github.com/spf13/pflag"
+
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/cli/flags"
+	"github.com/bulla-sign/bulla/internal/durable"
+	"github.com/bulla-sign/bulla/keys"
+)
+
+type publicKey struct {
+	key     string
+	token   flags.SecurityKey
+	outfile string
+}
+
+func publicKeyCommand() *cli.Command {
+	o := &publicKey{}
+	return &cli.Command{
+		Use: "public-key [flags]", Short: "Print the public key of a key", Group: "Keys", BindEnv: true,
+		Example: `# of a key pair's private key, for which the password is needed
+bulla public-key --key cosign.key
+
+# of a key in a key store
+bulla public-key --key awskms:///alias/release --outfile release.pub`,
+		Flags: func(fs *pflag.FlagSet) {
+			flags.KeyVar(fs, &o.key, "key to print the public half of: a file, env://NAME, a URL or a key store's `REFERENCE`")
+			o.token.Register(fs)
+			fs.StringVar(&o.outfile, "outfile", "", "write to `FILE` instead of standard output")
+			cli.Exclusive(fs, "key", "sk")
+			cli.RequireOne(fs, "key", "sk")
+		},
+		Run: o.run,
+	}
+}
+
+func (o *publicKey) run(ctx context.Context, c *cli.Call) error {
+	if o.token.Use {
+		return cli.Usagef("--sk: PIV tokens are not built in").
+			WithHint("use a plug-in program for the token: --key NAME://KEY with sigstore-kms-NAME on PATH")
+	}
+	pub, err := publicHalf(ctx, o.key, c.KeyEnvironment())
+	if err != nil {
+		return err
+	}
+	data, err := publicPEM(pub)
+	if err != nil {
+		return err
+	}
+	if o.outfile != "" {
+		return durable.WriteFile(o.outfile, data, 0o644)
+	}
+	_, err = c.Out.Write(data)
+	return err
+}
+
+// publicHalf opens a private key, or takes a public one as it is. What is wrong with the private key is the better
+// explanation if it is neither.
+func publicHalf(ctx context.Context, ref string, env keys.Environment) (crypto.PublicKey, error) {
+	if pub, err := keys.OpenPublic(ctx, ref, env); err == nil {
+		return pub, nil
+	}
+	signer, err := keys.Open(ctx, ref, env)
+	if err != nil {
+		return nil, err
+	}
+	return signer.Public(), nil
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/spf13/pflag"
+
+	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/identity"
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/cli/flags"
+	"github.com/bulla-sign/bulla/internal/config"
+	"github.com/bulla-sign/bulla/keys"
+	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/verify"
+)
+
+// verification is what the commands that verify have in common: the demands and the trust.
+type verification struct {
+	flags.Verify
+	log          cli.Choice
+	output       cli.Choice
+	anyPredicate bool
+}
+
+// register adds the flags. text says what the text output is.
+func (v *verification) register(fs *pflag.FlagSet) {
+	v.Verify.Register(fs)
+	cli.Topic(fs, "Trust", func(fs *pflag.FlagSet) {
+		cli.ChoiceVar(fs, &v.log, "log", "", "require", "whether a transparency log must hold the signature; none is the plain spelling of --insecure-ignore-tlog", "require", "none")
+		cli.LowersSecurity(fs, "log")
+	})
+}
+
+// registerAnyPredicate adds the switch back to cosign's wider idea of a signature.
+func (v *verification) registerAnyPredicate(fs *pflag.FlagSet) {
+	cli.Topic(fs, "Trust", func(fs *pflag.FlagSet) {
+		fs.BoolVar(&v.anyPredicate, "any-predicate", false, "take an attestation of any kind for a signature, as cosign 3.1 does")
+		cli.LowersSecurity(fs, "any-predicate")
+	})
+}
+
+// ignoresLog says whether any of the three spellings waives the log.
+func (v *verification) ignoresLog() bool {
+	return v.IgnoreTlog || v.PrivateInfrastructure || v.log.String() == "none"
+}
+
+// check refuses combinations of flags that make no sense, before anything is read.
+func (v *verification) check(c *cli.Call) error {
+	who := v.identity()
+	switch {
+	case v.SecurityKey.Use:
+		return cli.Usagef("keys on PIV tokens (--sk) are not supported").
+			WithHint("export the public key from the token and give it as a file with --key")
+	case v.Key != "" && (who.Subject != "" || who.SubjectRegexp != ""):
+		return cli.Usagef("exactly one of: key reference (--key) or certificate identity (--certificate-identity or --certificate-identity-regexp), must be provided").
+			WithHint("a bundle signed with a key is verified with --key, one signed with a certificate by its identity; bulla inspect says which it is")
+	case v.Key == "" && !who.Given() && v.Certificate == "":
+		return cli.Usagef("nobody was named who must have signed: give the signer's public key with --key, or --certificate-identity and --certificate-oidc-issuer")
+	case v.Key != "" && who.Given():
+		return cli.Usagef("--certificate-* demands something of a certificate, and --key verifies without one")
+	case v.MaxWorkers < 1:
+		return cli.Usagef("--max-workers must be greater than 0")
+	case c.Changed("log") && v.log.String() == "require" && (v.IgnoreTlog || v.PrivateInfrastructure):
+		return cli.Usagef("--log=require and --insecure-ignore-tlog contradict each other")
+	case c.Changed("rekor-url") && !c.Cosign:
+		return cli.Usagef("--rekor-url is not used: log entries are verified offline, with the keys of the trusted root").
+			WithHint("leave the flag out; a private log's key goes into a trusted root (--trusted-root)")
+	}
+	return nil
+}
+
+func (v *verification) identity() config.Identity {
+	return config.Identity{
+		Subject: v.Identity, SubjectRegexp: v.IdentityRegexp, Issuer: v.OIDCIssuer, IssuerRegexp: v.OIDCIssuerRegexp,
+		Extensions: map[string]string{
+			"githubWorkflowTrigger": v.GitHubTrigger, "githubWorkflowSha": v.GitHubSHA, "githubWorkflowName": v.GitHubName,
+			"githubWorkflowRepository": v.GitHubRepository, "githubWorkflowRef": v.GitHubRef,
+		},
+	}
+}
+
+// request makes everything of a verification but its candidates and its artifact.
+func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.Claims) (*verify.Request, error) {
+	if err := v.check(c); err != nil {
+		return nil, err
+	}
+	req := &verify.Request{Now: c.Now(), Policy: verify.Policy{
+		IgnoreLog: v.ignoresLog(), IgnoreSCT: v.IgnoreSCT, Claims: claims,
+		SignedTimestampsOnly: v.UseSignedTimestamps, AllowCertificateChain: v.AllowCertificateChain,
+		// Without a log and without a timestamp only the present can be asked whether the certificate is valid.
+		CurrentTime: v.ignoresLog() && !v.UseSignedTimestamps,
+	}}
+	if v.UseSignedTimestamps {
+		req.Policy.Timestamps = 1
+	}
+	if v.anyPredicate {
+		req.Policy.Claims.AnyPredicate = true
+	}
+	if c.Changed("signature-digest-algorithm") {
+		h, err := config.Hash(v.DigestAlgorithm.String())
+		if err != nil {
+			return nil, cli.Usagef("%w", err)
+		}
+		req.Policy.Hash = h
+	}
+	if err := v.signers(ctx, c, &req.Policy); err != nil {
+		return nil, err
+	}
+	// A key without log and timestamps rests on nothing but itself.
+	if v.Key != "" && v.ignoresLog() && !v.UseSignedTimestamps && v.TrustedRoot == "" {
+		return req, nil
+	}
+	root, err := v.trust(c).Load()
+	if err != nil {
+		return nil, inputError(err)
+	}
+	req.Root = root
+	return req, nil
+}
+
+func (v *verification) trust(c *cli.Call) config.Trust {
+	t := config.Trust{
+		TrustedRoot: v.TrustedRoot, CARoots: v.CARoots, CAIntermediates: v.CAIntermediates,
+		TimestampChain: v.TimestampCertificateChain, CertificateChain: v.CertificateChain, LookupEnv: c.LookupEnv,
+	}
+	if v.TrustedRoot != "" {
+		// The file says everything; what the surroundings say of the older trust is not asked.
+		t.LookupEnv = nil
+	}
+	return t
+}
+
+// signers names who must have signed.
+func (v *verification) signers(ctx context.Context, c *cli.Call, p *verify.Policy) error {
+	if v.Key != "" {
+		pub, err := keys.OpenPublic(ctx, v.Key, c.KeyEnvironment())
+		if err != nil {
+			return inputError(fmt.Errorf("loading public key: %w", err))
+		}
+		key, err := trust.NewKey(v.Key, pub, algorithm.Unspecified, trust.Window{})
+		if err != nil {
+			return inputError(fmt.Errorf("public key %s: %w", v.Key, err))
+		}
+		p.Keys = []trust.Key{key}
+		return nil
+	}
+	m, err := v.identity().Matcher()
+	if err != nil {
+		return cli.Usagef("%w", err)
+	}
+	p.Identities = []identity.Matcher{m}
+	return nil
+}
+
+// inputError gives an error about something that was read its exit status: reading failed, or what was read is malformed.
+func inputError(err error) error {
+	var coded *cli.Error
+	var path *fs.PathError
+	switch {
+	case err == nil || errors.As(err, &coded):
+		return err
+	case errors.As(err, &path):
+		return &cli.Error{Code: cli.ExitIO, Err: err}
+	}
+	return &cli.Error{Code: cli.ExitInput, Err: err}
+}
+
+// refusal turns a refused report into the error that the command ends with. The exit statuses 10, 12 and 13 are for
+// images; what concerns files ends with 1, and malformed evidence with the status for malformed input.
+func refusal(r *verify.Report, image bool) error {
+	if r.Verified {
+		return nil
+	}
+	code := cli.ExitFailure
+	switch {
+	case image && r.Code == verify.CodeNoEvidence:
+		code = cli.ExitNoSignatures
+	case image && r.Code == verify.CodeNoCertificate:
+		code = cli.ExitNoCertificate
+	case image:
+		code = cli.ExitNoMatching
+	case r.Code == verify.CodeMalformed:
+		code = cli.ExitInput
+	case r.Code == verify.CodeEmptyPolicy:
+		code = cli.ExitUsage
+	}
+	err := cli.Errorf(code, "%s", r.Reason)
+	if hint := hintFor(r.Code); hint != "" {
+		return err.WithHint("%s", hint)
+	}
+	return err
+}
+
+// hintFor says what to do about a refusal.
+func hintFor(code verify.Code) string {
+	switch code {
+	case verify.CodeNoLog:
+		return "if the signature was not logged on purpose, say so with --log=none; a private log's key belongs into the trusted root (--trusted-root)"
+	case verify.CodeNoTime:
+		return "the signature needs a timestamp of an authority in the trusted root, or an entry in a v1 log"
+	case verify.CodeWrongMaterial, verify.CodeNoCertificate:
+		return "bulla inspect shows whether a key or a certificate signed"
+	case verify.CodeIdentity:
+		return "bulla inspect shows whom the certificate names; trust that only if you expected it"
+	case verify.CodePredicate, verify.CodeClaim:
+		return "attestations are verified with verify-attestation and verify-blob-attestation, and --type names the kind"
+	case verify.CodeCertificate, verify.CodeNoTrust:
+		return "a certificate of a private authority needs a trusted root that knows it (--trusted-root, bulla trusted-root create)"
+	}
+	return ""
+}

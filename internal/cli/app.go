@@ -1,0 +1,180 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bulla-sign/bulla/internal/durable"
+)
+
+// App is a program: its surroundings and its commands.
+type App struct {
+	System   *System
+	Name     string // the program's own name, whatever file it is started from
+	Short    string // one line
+	Long     string
+	Commands []*Command
+	Groups   []string // titles of command groups, in the order of the help text
+
+	cosign     bool // called by the name cosign
+	root       *cobra.Command
+	commands   map[*cobra.Command]*Command
+	registered map[*cobra.Command]bool
+	global     struct {
+		outputFile string
+		timeout    time.Duration
+		verbose    bool
+	}
+}
+
+// Main runs the program with args, of which the first is the name it was called by, and returns its exit status.
+func (a *App) Main(ctx context.Context, args []string) int {
+	var rest []string
+	name := a.Name
+	if len(args) > 0 {
+		rest = slices.Clone(args[1:])
+		a.cosign = calledCosign(args[0])
+	}
+	if a.cosign {
+		name = "cosign"
+		rest = cosignArgs(rest, func(format string, args ...any) {
+			fmt.Fprintf(a.System.Err, "WARNING: "+format+"\n", args...)
+		})
+	}
+	if len(rest) == 1 && rest[0] == "--version" {
+		rest[0] = "version"
+	}
+	a.init(name)
+	err := a.execute(ctx, rest)
+	if err != nil {
+		report(a.System.Err, err, a.cosign)
+	}
+	return exitCode(err, a.cosign)
+}
+
+func (a *App) init(name string) {
+	a.commands = make(map[*cobra.Command]*Command)
+	a.registered = make(map[*cobra.Command]bool)
+	a.root = a.build(&Command{Use: name, Short: a.Short, Long: a.Long, Commands: a.Commands})
+	a.root.AddCommand(a.build(completionCommand(a)))
+	a.root.SetHelpCommand(a.build(helpCommand(a)))
+	a.root.CompletionOptions.DisableDefaultCmd = true
+	a.root.SilenceErrors, a.root.SilenceUsage = true, true
+	a.root.SetIn(a.System.In)
+	// Whatever cobra itself prints, notes about deprecated flags and commands, is not a command's output.
+	a.root.SetOut(a.System.Err)
+	a.root.SetErr(a.System.Err)
+	a.root.SetHelpFunc(a.help)
+	a.root.SetUsageFunc(func(*cobra.Command) error { return nil })
+	a.root.SetFlagErrorFunc(a.flagError)
+
+	fs := a.root.PersistentFlags()
+	fs.SortFlags = false
+	fs.StringVar(&a.global.outputFile, "output-file", "", "write what would go to standard output to `FILE`")
+	fs.DurationVarP(&a.global.timeout, "timeout", "t", 3*time.Minute, "how long the command may take; 0 means for ever")
+	fs.BoolVarP(&a.global.verbose, "verbose", "d", false, "say on standard error what is being done")
+	fs.BoolP("help", "h", false, "explain the command")
+	a.root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		return pflag.NormalizedName(alias(name))
+	})
+}
+
+func (a *App) execute(ctx context.Context, args []string) error {
+	if len(args) > 0 && strings.HasPrefix(args[0], "__complete") {
+		a.registerAll()
+		a.root.SetOut(a.System.Out) // the shell reads the candidates there
+	} else if cc, _, err := a.root.Find(args); err == nil {
+		a.register(cc)
+	}
+	if args == nil {
+		args = []string{} // cobra would take os.Args
+	}
+	a.root.SetArgs(args)
+	return a.root.ExecuteContext(ctx)
+}
+
+// registerAll gives every command its flags, for help, completion and documentation.
+func (a *App) registerAll() {
+	for cc := range a.commands {
+		a.register(cc)
+		cc.Flags().VisitAll(func(f *pflag.Flag) {
+			if choice, ok := f.Value.(*Choice); ok {
+				// It can only fail for a flag that is not there or has one already.
+				_ = cc.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(choice.allowed, cobra.ShellCompDirectiveNoFileComp))
+			}
+		})
+	}
+}
+
+// flagError turns cobra's complaint about flags into ours. Flags of a command that does not exist are not the problem;
+// the command is.
+func (a *App) flagError(cc *cobra.Command, err error) error {
+	if errors.Is(err, pflag.ErrHelp) {
+		return err
+	}
+	if cc.HasSubCommands() && cc.Flags().NArg() > 0 {
+		return a.unknownCommand(cc, cc.Flags().Arg(0))
+	}
+	return (&Error{Code: ExitUsage, Err: err}).WithHint("\"%s --help\" lists the flags", cc.CommandPath())
+}
+
+// run is what happens around every command.
+func (a *App) run(cc *cobra.Command, c *Command, args []string) (err error) {
+	call := &Call{System: *a.System, Args: args, Cosign: a.cosign, Name: a.root.Name(), flags: cc.Flags()}
+	if c.BindEnv {
+		used, err := bindEnv(cc.Flags(), a.System.LookupEnv)
+		if err != nil {
+			return err
+		}
+		call.Verbose = a.global.verbose
+		tellBound(call, used)
+	}
+	call.Verbose = a.global.verbose
+	if err := checkGroups(cc.Flags()); err != nil {
+		return err
+	}
+	ctx := cc.Context()
+	if a.global.timeout > 0 && !c.NoTimeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, a.global.timeout)
+		defer cancel()
+	}
+	if a.global.outputFile == "" {
+		return c.Run(ctx, call)
+	}
+	out, err := durable.New(a.global.outputFile, durable.Options{Mode: 0o666, Replace: true})
+	if err != nil {
+		return err
+	}
+	defer out.Discard()
+	call.Out = out
+	err = c.Run(ctx, call)
+	// What a failing command printed (a report of what did not verify) is wanted as much.
+	return errors.Join(err, out.Commit())
+}
+
+// tellBound says which flags came from the environment: all of them when verbose, those that turn a check off always.
+func tellBound(c *Call, used []bound) {
+	for _, b := range used {
+		if b.lowers {
+			c.Warnf("--%s comes from the environment variable %s, and turns a check off", b.flag, b.variable)
+		} else {
+			c.Debugf("--%s comes from the environment variable %s", b.flag, b.variable)
+		}
+	}
+}
+
+// walk calls visit for every command below and including cc, in the order of declaration.
+func walk(cc *cobra.Command, visit func(cc *cobra.Command)) {
+	visit(cc)
+	for _, sub := range slices.Clone(cc.Commands()) {
+		walk(sub, visit)
+	}
+}

@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+
+	"github.com/bulla-sign/bulla/keys"
+)
+
+// Call is one run of a command: its arguments and its surroundings. Out is what the command was asked for, Err is for
+// everything said along the way.
+type Call struct {
+	System
+	Args    []string
+	Name    string // the program as the user calls it: bulla or cosign
+	Cosign  bool   // the program stands in cosign's place
+	Verbose bool
+
+	flags *pflag.FlagSet
+}
+
+// Changed reports whether a flag was given, on the command line or through the environment.
+func (c *Call) Changed(flag string) bool { return c.flags.Changed(flag) }
+
+// Infof says something on standard error.
+func (c *Call) Infof(format string, args ...any) { fmt.Fprintf(c.Err, format+"\n", args...) }
+
+// Warnf says on standard error what the user should not miss.
+func (c *Call) Warnf(format string, args ...any) {
+	label := "warning:"
+	if c.Cosign {
+		label = "WARNING:"
+	}
+	fmt.Fprintf(c.Err, c.paint(c.Err, "33", label)+" "+format+"\n", args...)
+}
+
+// Debugf says something on standard error if --verbose was given.
+func (c *Call) Debugf(format string, args ...any) {
+	if c.Verbose {
+		c.Infof(format, args...)
+	}
+}
+
+// PrintJSON writes v to Out as indented JSON, with < and > as they are.
+func (c *Call) PrintJSON(v any) error {
+	enc := json.NewEncoder(c.Out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// Good, Bad and Strong mark words in text for people, where Out is a terminal that shows colours.
+func (c *Call) Good(s string) string { return c.paint(c.Out, "32", s) }
+
+// Bad is for what failed; see [Call.Good].
+func (c *Call) Bad(s string) string { return c.paint(c.Out, "31", s) }
+
+// Strong is for headings; see [Call.Good].
+func (c *Call) Strong(s string) string { return c.paint(c.Out, "1", s) }
+
+func (c *Call) paint(stream any, code, s string) string {
+	if noColour, _ := c.LookupEnv("NO_COLOR"); noColour != "" || !c.IsTerminal(stream) {
+		return s
+	}
+	if kind, _ := c.LookupEnv("TERM"); kind == "dumb" {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+// Progress shows what is going on while it lasts, on a terminal only, and returns a function that wipes it away.
+func (c *Call) Progress(format string, args ...any) (done func()) {
+	if !c.IsTerminal(c.Err) {
+		return func() {}
+	}
+	fmt.Fprintf(c.Err, format+" ...", args...)
+	return func() { fmt.Fprint(c.Err, "\r\x1b[K") }
+}
+
+// KeyEnvironment returns what package keys needs of the surroundings: variables, the password prompt, and where plug-in
+// programs lie (BULLA_PLUGIN_DIR, beside the program, PATH).
+func (c *Call) KeyEnvironment() keys.Environment {
+	env := keys.Environment{LookupEnv: c.LookupEnv, Password: c.Password, Stderr: c.Err}
+	if dir, _ := c.LookupEnv("BULLA_PLUGIN_DIR"); dir != "" {
+		env.PlugInDirs = append(env.PlugInDirs, dir)
+	}
+	if exe, err := c.Executable(); err == nil {
+		env.PlugInDirs = append(env.PlugInDirs, filepath.Dir(exe))
+	}
+	return env
+}

@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Command is one command of a program.
+type Command struct {
+	Use     string   // name and arguments: "verify [flags] IMAGE..."
+	Aliases []string // other names
+	Short   string   // one line, no full stop
+	Long    string   // paragraphs separated by blank lines, each wrapped anew; Short stands in if it is empty
+	Example string   // lines as they are printed
+	Group   string   // title under which the program's help lists it
+	Hidden  bool     // not listed in help
+	// Deprecated makes the command say this when it runs, and hides it.
+	Deprecated string
+	// BindEnv lets BULLA_<FLAG> and COSIGN_<FLAG> stand in for flags that are not given. cosign does so for the commands
+	// that sign, verify and move things, not for those that make or show configuration.
+	BindEnv bool
+	// NoTimeout keeps --timeout from ending the command: for what runs until it is told to stop.
+	NoTimeout bool
+
+	// Args checks the number of arguments; nil means that none are taken.
+	Args cobra.PositionalArgs
+	// Flags registers the command's flags. It is called at most once, and only if the command was selected.
+	Flags func(fs *pflag.FlagSet)
+	// Run does the work. A command without Run is there for its subcommands.
+	Run      func(ctx context.Context, c *Call) error
+	Commands []*Command
+}
+
+// build makes the cobra command, without its flags, and its subcommands.
+func (a *App) build(c *Command) *cobra.Command {
+	cc := &cobra.Command{
+		Use: c.Use, Aliases: c.Aliases, Short: c.Short, Long: c.Long, Example: c.Example,
+		Hidden: c.Hidden, Deprecated: c.Deprecated, Args: c.Args, DisableFlagsInUseLine: true,
+		SuggestionsMinimumDistance: 2, // as cobra has it, where it makes the suggestions itself
+	}
+	if c.Args == nil {
+		cc.Args = noArgs
+	}
+	if c.Run != nil {
+		cc.RunE = func(cc *cobra.Command, args []string) error { return a.run(cc, c, args) }
+	} else {
+		cc.Args = cobra.ArbitraryArgs
+		cc.RunE = a.parent
+	}
+	for _, sub := range c.Commands {
+		cc.AddCommand(a.build(sub))
+	}
+	a.commands[cc] = c
+	return cc
+}
+
+// register gives a command its flags, once.
+func (a *App) register(cc *cobra.Command) {
+	c := a.commands[cc]
+	if c == nil || a.registered[cc] {
+		return
+	}
+	a.registered[cc] = true
+	if c.Flags != nil {
+		cc.Flags().SortFlags = false
+		c.Flags(cc.Flags())
+	}
+}
+
+// parent runs for a command that only has subcommands: with no argument it explains itself, with one it does not know
+// the subcommand.
+func (a *App) parent(cc *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cc.Help()
+	}
+	return a.unknownCommand(cc, args[0])
+}
+
+func (a *App) unknownCommand(cc *cobra.Command, name string) error {
+	err := Usagef("unknown command %q for %q", name, cc.CommandPath())
+	if near := cc.SuggestionsFor(name); len(near) > 0 {
+		return err.WithHint("did you mean %q? \"%s --help\" lists the commands", near[0], cc.CommandPath())
+	}
+	return err.WithHint("\"%s --help\" lists the commands", cc.CommandPath())
+}
+
+func noArgs(cc *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return Usagef("%q takes no arguments, and was given %q", cc.CommandPath(), args[0])
+	}
+	return nil
+}
