@@ -50,6 +50,7 @@ type Registry struct {
 type Fault struct {
 	Method string // empty: any
 	Path   string // a part of the path; empty: any path below /v2/ except the ping
+	Not    string // a part that the path does not have
 	Skip   int    // let so many matching requests pass first
 	Times  int    // fail so many requests; 0: all
 
@@ -141,7 +142,8 @@ func (r *Registry) match(req *http.Request) *Fault {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, f := range r.faults {
-		if (f.Method != "" && f.Method != req.Method) || !strings.Contains(req.URL.Path, f.Path) {
+		if (f.Method != "" && f.Method != req.Method) || !strings.Contains(req.URL.Path, f.Path) ||
+			(f.Not != "" && strings.Contains(req.URL.Path, f.Not)) {
 			continue
 		}
 		f.seen++

@@ -126,6 +126,9 @@ func (r *Registry) remember(path string) {
 	old := r.current(path)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if known := r.stale[path]; known != nil && known.left > 0 {
+		return // what lagging readers see is older still
+	}
 	r.stale[path] = &staleAnswer{answer: old, left: r.options.Lag}
 }
 
@@ -170,6 +173,9 @@ func send(w http.ResponseWriter, req *http.Request, recorded *httptest.ResponseR
 	}
 	_, _ = w.Write(body) // the client may have gone
 	if f != nil && f.Truncate {
+		if flusher, ok := w.(http.Flusher); ok {
+			flusher.Flush()
+		}
 		panic(http.ErrAbortHandler) // breaks the connection off
 	}
 }
