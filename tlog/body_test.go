@@ -303,6 +303,7 @@ func TestVerifierChain(t *testing.T) {
 		"key behind":      {one + testPEM, "beside a public key"},
 		"key before":      {testPEM + one, "beside a public key"},
 		"garbage between": {one + "x\n" + one, "not the base64 of PEM"},
+		"broken block 1":  {"-----BEGIN CERTIFICATE-----\nAA*A\n-----END CERTIFICATE-----\n" + one, "not the base64 of PEM"},
 		"broken block":    {one + "-----BEGIN CERTIFICATE-----\nAAAA\n", "not the base64 of PEM"},
 	} {
 		if err := new(BodySignature).setVerifier([]byte(c.in)); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -23,15 +23,13 @@ func (s *BodySignature) setVerifier(data []byte) error {
 		if i == maxVerifierBlocks {
 			return protojson.Fail("has more than 10 PEM blocks")
 		}
-		if !bytes.HasPrefix(rest, []byte("-----BEGIN ")) {
+		begin := []byte("-----BEGIN ")
+		block, after := pem.Decode(rest)
+		// pem.Decode skips text and broken blocks; an entry has neither.
+		if block == nil || !bytes.HasPrefix(rest, begin) || bytes.Count(rest[:len(rest)-len(after)], begin) != 1 {
 			return protojson.Fail("is not the base64 of PEM")
 		}
-		var block *pem.Block
-		block, rest = pem.Decode(rest)
-		if block == nil {
-			return protojson.Fail("is not the base64 of PEM")
-		}
-		rest = bytes.TrimSpace(rest)
+		rest = bytes.TrimSpace(after)
 		if err := s.setBlock(i, block, len(rest) == 0); err != nil {
 			return err
 		}
