@@ -261,7 +261,7 @@ func (m *mutator) number(v string) (any, string) {
 	case 3:
 		return v, "spelled as a string"
 	}
-	return json.Number(v + "0"), "grew tenfold"
+	return json.Number("1" + strings.TrimPrefix(v, "-")), "put a digit before"
 }
 
 // str changes a string: as base64 of JSON, as other base64, as digits, as text.
@@ -273,7 +273,7 @@ func (m *mutator) str(v string) (any, string) {
 		return m.encoded(raw)
 	}
 	if v != "" && strings.Trim(v, "0123456789") == "" {
-		if m.rng.IntN(3) == 0 {
+		if m.rng.IntN(3) == 0 && json.Valid([]byte(v)) {
 			return json.Number(v), "spelled as a number"
 		}
 		return m.number(v)
