@@ -43,6 +43,9 @@ func TestHostileSizes(t *testing.T) {
 		"subjects":         {in: many(`{"subject":[`, `{}`, `]}`), want: "more than 1024", parse: parseStatement},
 		"deep predicate":   {in: `{"predicate":` + strings.Repeat("[", million), want: "not valid JSON", parse: parseStatement},
 		"nested predicate": {in: `{"predicate":` + strings.Repeat(`{"a":`, 9000) + "1" + strings.Repeat("}", 9000) + `}`, want: "nested deeper", parse: parseStatement},
+		"distinct fields":  {in: `{` + distinct(million) + `}`, want: "not a sigstore bundle"},
+		"distinct members": {in: `{` + distinct(million) + `}`, want: "more than 1000 unknown", parse: parseStatement},
+		"names":            {in: `{"predicate":{` + distinct(2*million) + `}}`, want: "more than 1048576 members", parse: parseStatement},
 		"annotations":      {in: `{"optional":{` + distinct(20_000) + `}}`, want: "more than 1024 members", parse: parseSimple},
 	} {
 		parse := tc.parse

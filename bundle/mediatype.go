@@ -111,13 +111,17 @@ var telltales = [...]struct{ name, what string }{
 	{"schemaVersion", "this is an OCI manifest or index"},
 }
 
+// maxGlance bounds the members that glance looks at: everything that it knows
+// has fewer.
+const maxGlance = 100
+
 // glance reads the top-level members of a JSON object as far as it is valid.
 // mediaType is nil when there is none; what describes a document that is
 // recognised; material tells that it looks like a bundle.
 func glance(data []byte) (mediaType *string, what string, material bool) {
 	// The error is that of the real decoding, which the caller has.
 	_ = protojson.Document(data, protojson.Limits{Bytes: MaxBytes, Depth: maxDepth}, func(d *protojson.Decoder) error {
-		return d.Members(0, func(name string) error {
+		return d.Members(maxGlance, func(name string) error {
 			switch name {
 			case "mediaType", "media_type":
 				mediaType = new(string)

@@ -94,6 +94,10 @@ type Limits struct {
 // maxFields bounds a table: Object keeps one bit per field in a uint64.
 const maxFields = 64
 
+// maxOthers bounds the unknown members of an open object, whose names are kept
+// to find duplicates; formats grow by a handful of members, not by thousands.
+const maxOthers = 1000
+
 // Field describes one field of message T. A table has at most 64.
 type Field[T any] struct {
 	// Name is the lowerCamelCase name, which is also the canonical one.
@@ -176,6 +180,9 @@ func object[T any](d *Decoder, fields []Field[T], v *T, open bool) error {
 		if i < 0 {
 			if !open {
 				return unknown(fields, string(name))
+			}
+			if len(others) >= maxOthers {
+				return Fail("more than " + strconv.Itoa(maxOthers) + " unknown members")
 			}
 			other := string(name)
 			if err := others.add(other); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -243,6 +244,39 @@ func TestOpenObject(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40s: %v, want %q", in, err, want)
 		}
+	}
+}
+
+// TestManyNames checks the limits that keep the search for duplicates cheap.
+func TestManyNames(t *testing.T) {
+	many := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `"%x":1,`, i)
+		}
+		return strings.TrimSuffix(b.String(), ",")
+	}
+	wide := Limits{Bytes: 1 << 24}
+	raw := func(s string) error {
+		return Document([]byte(s), wide, func(d *Decoder) error { return d.Skip() })
+	}
+	open := func(s string) error {
+		return Document([]byte(s), wide, func(d *Decoder) error { return OpenObject(d, innerFields, new(inner)) })
+	}
+	if err := raw(`[{` + many(maxNames) + `},{"a":1}]`); err != nil {
+		t.Error(err)
+	}
+	if err := raw(`[` + strings.Repeat("0,", maxNames) + `0]`); err != nil {
+		t.Error(err)
+	}
+	if err := raw(`[{` + many(maxNames+1) + `}]`); err == nil || !strings.Contains(err.Error(), "more than 1048576 members") {
+		t.Error(err)
+	}
+	if err := open(`{` + many(maxOthers) + `}`); err != nil {
+		t.Error(err)
+	}
+	if err := open(`{` + many(maxOthers+1) + `}`); err == nil || !strings.Contains(err.Error(), "more than 1000 unknown members") {
+		t.Error(err)
 	}
 }
 

@@ -3,6 +3,7 @@ package protojson
 import (
 	"bytes"
 	"encoding/base64"
+	"math"
 	"strconv"
 	"time"
 
@@ -54,7 +55,7 @@ func (d *Decoder) whole() ([]byte, error) {
 	if err != nil {
 		return nil, syntax(err)
 	}
-	if err := d.checkDepth(raw); err != nil {
+	if err := d.checkShape(raw); err != nil {
 		return nil, err
 	}
 	if raw[0] == '{' || raw[0] == '[' {
@@ -304,7 +305,7 @@ func (d *Decoder) Raw(dst *[]byte) error {
 	return err
 }
 
-// Skip reads over any value, checking its syntax and depth.
+// Skip reads over any value, checking its syntax, depth and names.
 func (d *Decoder) Skip() error {
 	_, err := d.whole()
 	return err
@@ -320,12 +321,17 @@ func (d *Decoder) Null() error {
 	return err
 }
 
-// checkDepth applies the depth limit to a syntactically valid value.
-func (d *Decoder) checkDepth(raw []byte) error {
-	if d.limits.Depth <= 0 {
-		return nil
-	}
-	depth, inString := d.depth, false
+// maxNames bounds the members of one object inside a raw value: finding
+// duplicates keeps every name. In-toto links name each file of a source tree,
+// of which the largest have some hundred thousand.
+const maxNames = 1 << 20
+
+// checkShape applies the limits on depth and names to a syntactically valid
+// value.
+func (d *Decoder) checkShape(raw []byte) error {
+	var room [32]int
+	commas := room[:0] // of the open brackets; negative for lists
+	inString := false
 	for i := 0; i < len(raw); i++ {
 		switch c := raw[i]; {
 		case inString && c == '\\':
@@ -334,11 +340,20 @@ func (d *Decoder) checkDepth(raw []byte) error {
 			inString = !inString
 		case inString:
 		case c == '{' || c == '[':
-			if depth++; depth > d.limits.Depth {
+			if d.limits.Depth > 0 && d.depth+len(commas) >= d.limits.Depth {
 				return Fail("nested deeper than " + strconv.Itoa(d.limits.Depth))
 			}
+			start := 0
+			if c == '[' {
+				start = math.MinInt
+			}
+			commas = append(commas, start)
 		case c == '}' || c == ']':
-			depth--
+			commas = commas[:len(commas)-1]
+		case c == ',':
+			if commas[len(commas)-1]++; commas[len(commas)-1] >= maxNames {
+				return Fail("an object of more than " + strconv.Itoa(maxNames) + " members")
+			}
 		}
 	}
 	return nil
