@@ -83,7 +83,7 @@ func eachFunction(t *tree, visit func(*pkg, *source, *ast.FuncDecl)) {
 	}
 }
 
-// name is an exported name of a package, with its own comment or its group's.
+// name is an exported name of a package. Its comment is its own, its group's, or one in its group that names it.
 type name struct {
 	id    *ast.Ident
 	owner string // the type, for a method
@@ -108,7 +108,7 @@ func exported(f *source) (out []name) {
 				case *ast.ValueSpec:
 					for _, id := range s.Names {
 						if id.IsExported() {
-							out = append(out, name{id: id, doc: d.Doc != nil || s.Doc != nil || s.Comment != nil})
+							out = append(out, name{id: id, doc: d.Doc != nil || s.Doc != nil || s.Comment != nil || namedInGroup(d, id.Name)})
 						}
 					}
 				}
@@ -116,6 +116,13 @@ func exported(f *source) (out []name) {
 		}
 	}
 	return out
+}
+
+func namedInGroup(d *ast.GenDecl, id string) bool {
+	return slices.ContainsFunc(d.Specs, func(spec ast.Spec) bool {
+		s, ok := spec.(*ast.ValueSpec)
+		return ok && slices.Contains(strings.Fields(s.Doc.Text()), id)
+	})
 }
 
 func receiver(fn *ast.FuncDecl) string {

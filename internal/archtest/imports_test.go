@@ -12,13 +12,14 @@ var (
 	bottom = []string{"algorithm", "bundle", "trust", "identity", "tlog", "timestamp", "internal/protojson"}
 	pure   = append(slices.Clone(bottom), "verify", "policy")
 
-	// layers are the root module's folders from the bottom up. A package imports its own layer and those below.
+	// layers are the root module's folders from the bottom up; the longest that fits counts. A package imports its own
+	// layer and those below.
 	layers = [][]string{
 		bottom,
 		{"verify"},
 		{"policy", "internal/durable"},
 		{"sign", "oci", "keys", "oidc", "client", "tuf", "predicate"},
-		{"internal/cli", "internal/config", "internal/report", "internal/blob"},
+		{"internal"}, // the plumbing of commands, unless named elsewhere
 		{"cmd"},
 		{"test", "internal/testenv", "internal/tools", "internal/archtest"},
 	}
@@ -56,7 +57,15 @@ func layerOf(p *pkg) int {
 	if p.name == "main" && !within(p.dir, "cmd") {
 		return len(layers) - 1
 	}
-	return slices.IndexFunc(layers, func(folders []string) bool { return withinAny(p.dir, folders) })
+	layer, longest := -1, ""
+	for i, folders := range layers {
+		for _, f := range folders {
+			if within(p.dir, f) && len(f) > len(longest) {
+				layer, longest = i, f
+			}
+		}
+	}
+	return layer
 }
 
 func isPure(p *pkg) bool {
