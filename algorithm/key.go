@@ -64,6 +64,10 @@ func checkECDSA(pub crypto.PublicKey, bits int) error {
 	if k.Curve != want {
 		return fmt.Errorf("the algorithm needs curve %s, the key is on %s", want.Params().Name, k.Curve.Params().Name)
 	}
+	//lint:ignore SA1019 read only: ECDH below panics on a key without coordinates
+	if k.X == nil || k.Y == nil {
+		return errors.New("ECDSA key has no coordinates")
+	}
 	if _, err := k.ECDH(); err != nil { // refuses points that are not on the curve, and the one at infinity
 		return fmt.Errorf("ECDSA key is not a point on curve %s", want.Params().Name)
 	}

@@ -23,6 +23,7 @@ import (
 func TestCheckKey(t *testing.T) {
 	p256, p384 := ecKey(t, elliptic.P256()), ecKey(t, elliptic.P384())
 	ed := edKey(t).Public().(ed25519.PublicKey)
+	//lint:ignore SA1019 the supported constructors refuse to make such a key
 	offCurve := &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}
 	offEd := ed25519.PublicKey(append([]byte{2}, make([]byte, 31)...)) // y = 2 has no x on the curve
 	even := rsaPublic(2048, 65537)
@@ -39,6 +40,7 @@ func TestCheckKey(t *testing.T) {
 		{"P-384 with SHA-256", algorithm.ECDSAP384SHA256, p384.Public(), ""},
 		{"wrong curve", algorithm.ECDSAP384SHA384, p256.Public(), "needs curve P-384, the key is on P-256"},
 		{"not on the curve", algorithm.ECDSAP256SHA256, offCurve, "not a point"},
+		{"no coordinates", algorithm.ECDSAP256SHA256, &ecdsa.PublicKey{Curve: elliptic.P256()}, "no coordinates"},
 		{"no curve", algorithm.ECDSAP256SHA256, &ecdsa.PublicKey{}, "needs an ECDSA key"},
 		{"ECDSA as RSA", algorithm.RSAPKCS1v15x2048SHA256, p256.Public(), "needs an RSA key, not an ECDSA key"},
 		{"RSA as ECDSA", algorithm.ECDSAP256SHA256, rsaPublic(2048, 65537), "needs an ECDSA key, not an RSA key"},
