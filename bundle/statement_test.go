@@ -201,6 +201,26 @@ func TestEncodeStatement(t *testing.T) {
 	}
 }
 
+func TestHexDigestSize(t *testing.T) {
+	for name, size := range map[string]int{
+		"md5": 16, "sha1": 20, "sha224": 28, "sha256": 32, "sha384": 48, "sha512": 64, "sha512_224": 28, "sha512_256": 32,
+		"sha3_224": 28, "sha3_256": 32, "sha3_384": 48, "sha3_512": 64,
+	} {
+		for _, n := range []int{size - 1, size, size + 1} {
+			s := Subject{Digests: map[string]string{name: strings.Repeat("0a", n)}}
+			if err := s.check(); (err == nil) != (n == size) {
+				t.Errorf("%s of %d bytes: %v", name, n, err)
+			}
+		}
+	}
+	for _, name := range []string{"gitCommit", "dirHash", "SHA256"} {
+		s := Subject{Digests: map[string]string{name: "h1:xyz="}}
+		if err := s.check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func FuzzStatement(f *testing.F) {
 	f.Add([]byte(statement1))
 	f.Add(testenv.ReadVector(f, "dsse", "conformance-statement.json"))

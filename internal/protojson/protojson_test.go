@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -325,6 +327,13 @@ func write(v outer) ([]byte, error) {
 	if v.any != nil {
 		w.Raw("any", v.any)
 	}
+	if v.tags != nil {
+		w.Begin("tags")
+		for _, k := range slices.Sorted(maps.Keys(v.tags)) {
+			w.Member(k, []byte(`"`+v.tags[k]+`"`))
+		}
+		w.End()
+	}
 	w.End()
 	return w.Done()
 }
@@ -334,9 +343,10 @@ func TestWrite(t *testing.T) {
 	got, err := write(outer{
 		title: "a<&>\u2028\"\\\n/", count: -7, small: 3, blob: []byte{0xfb, 0xef}, kind: 2, flag: true, left: &empty,
 		at: time.Date(2026, 1, 2, 3, 4, 5, 120e6, time.FixedZone("", 3600)), inners: []inner{{}, {name: "x", raw: []byte{1}}}, any: []byte(`[1.50]`),
+		tags: map[string]string{"": "e", "k": "v"},
 	})
 	want := `{"title":"a<&>` + "\u2028" + `\"\\\n/","logIndex":"-7","small":3,"blob":"++8=","kind":"KIND_B","flag":true,` +
-		`"at":"2026-01-02T02:04:05.120Z","inners":[{},{"name":"x","rawBytes":"AQ=="}],"left":"","any":[1.50]}`
+		`"at":"2026-01-02T02:04:05.120Z","inners":[{},{"name":"x","rawBytes":"AQ=="}],"left":"","any":[1.50],"tags":{"":"e","k":"v"}}`
 	if err != nil || string(got) != want {
 		t.Errorf("%v\n got %s\nwant %s", err, got, want)
 	}

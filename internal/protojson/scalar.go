@@ -311,16 +311,6 @@ func (d *Decoder) Skip() error {
 	return err
 }
 
-// IsNull reports whether the next value is null, without reading it. [Object]
-// never lets a field see null; members and documents may.
-func (d *Decoder) IsNull() bool { return d.json.PeekKind() == jsontext.KindNull }
-
-// Null reads null.
-func (d *Decoder) Null() error {
-	_, err := d.value(jsontext.KindNull, "null")
-	return err
-}
-
 // maxNames bounds the members of one object inside a raw value: finding
 // duplicates keeps every name. In-toto links name each file of a source tree,
 // of which the largest have some hundred thousand.
