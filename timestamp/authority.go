@@ -53,11 +53,8 @@ func Link(chain []*x509.Certificate) error {
 	return nil
 }
 
-// check checks that the authority is complete and trusted at a time.
-func (a *Authority) check(at time.Time) error {
-	if a.Root == nil {
-		return errors.New("time-stamp authority: it has no root certificate")
-	}
+// checkWindow checks that the authority is trusted at a time.
+func (a *Authority) checkWindow(at time.Time) error {
 	if !a.Start.IsZero() && at.Before(a.Start) || !a.End.IsZero() && at.After(a.End) {
 		return fmt.Errorf("the token's time %s is outside the time-stamp authority's window %s to %s",
 			showTime(at), showTime(a.Start), showTime(a.End))
@@ -74,6 +71,9 @@ func showTime(t time.Time) string {
 
 // path finds the signer's path to the root and checks it at the token's time.
 func (a *Authority) path(signer *x509.Certificate, embedded [][]byte, at time.Time) ([]*x509.Certificate, error) {
+	if a.Root == nil {
+		return nil, errors.New("time-stamp authority: it has no root certificate")
+	}
 	chain := append(append([]*x509.Certificate{signer}, a.Intermediates...), a.Root)
 	if !a.Linked || signer != a.Leaf || slices.ContainsFunc(chain, hasNameConstraints) {
 		var err error
@@ -113,6 +113,10 @@ func (a *Authority) build(signer *x509.Certificate, embedded [][]byte, at time.T
 		}
 		opts.Intermediates = with
 		chains, err = signer.Verify(opts)
+	}
+	var unknown x509.UnknownAuthorityError
+	if signer != a.Leaf && errors.As(err, &unknown) {
+		return nil, fmt.Errorf("%w: there is no path from %q to the root %q", ErrOtherSigner, signer.Subject, a.Root.Subject)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("time-stamp signer %q: no path to the root %q at %s: %v",

@@ -40,11 +40,19 @@ type Result struct {
 // An authority that names its Leaf is the only signer; else the signer is sought among the certificates in the token.
 // A nonce is not looked at: see [Request.Check].
 func (t *Token) Verify(message algorithm.Message, a Authority) (*Result, error) {
+	// Whose token it is comes first, so that another authority's is told from a wrong one of this authority.
 	signer, err := t.findSigner(a.Leaf)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.check(t.ClaimedTime); err != nil {
+	if err := checkSigner(signer); err != nil {
+		return nil, fmt.Errorf("time-stamp signer %q: %w", signer.Subject, err)
+	}
+	chain, err := a.path(signer, t.Certificates, t.ClaimedTime)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.checkWindow(t.ClaimedTime); err != nil {
 		return nil, err
 	}
 	if err := t.checkImprint(message); err != nil {
@@ -53,18 +61,11 @@ func (t *Token) Verify(message algorithm.Message, a Authority) (*Result, error) 
 	if err := t.checkContent(); err != nil {
 		return nil, err
 	}
-	if err := checkSigner(signer); err != nil {
-		return nil, fmt.Errorf("time-stamp signer %q: %w", signer.Subject, err)
-	}
 	if err := t.checkName(signer); err != nil {
 		return nil, err
 	}
 	if err := t.signer.checkSignature(signer.PublicKey); err != nil {
 		return nil, fmt.Errorf("time-stamp token: %w", err)
-	}
-	chain, err := a.path(signer, t.Certificates, t.ClaimedTime)
-	if err != nil {
-		return nil, err
 	}
 	return &Result{Time: t.ClaimedTime, Accuracy: t.Accuracy, Signer: signer, Chain: chain}, nil
 }

@@ -383,10 +383,11 @@ func TestEmbeddedCertificates(t *testing.T) {
 			authority(other),
 			{Root: other.Root},
 			{Root: other.Root, Intermediates: []*x509.Certificate{other.Intermediate}},
+			{Root: other.Root, Intermediates: []*x509.Certificate{other.Intermediate}, End: stamped.Add(-time.Hour)},
 			{Leaf: other.Leaf, Root: a.Root, Intermediates: []*x509.Certificate{a.Intermediate}},
 		} {
-			if _, err := tok.Verify(algorithm.Bytes(message), wrong); err == nil {
-				t.Errorf("%s: verified under an authority that did not stamp", name)
+			if _, err := tok.Verify(algorithm.Bytes(message), wrong); !errors.Is(err, timestamp.ErrOtherSigner) {
+				t.Errorf("%s: under an authority that did not stamp: error %v", name, err)
 			}
 		}
 		// Linked is the caller's word about Leaf: it must do nothing for a leaf that the token brought.
