@@ -64,6 +64,7 @@ func (a *App) init(name string) {
 	a.registered = make(map[*cobra.Command]bool)
 	a.root = a.build(&Command{Use: name, Short: a.Short, Long: a.Long, Commands: a.Commands})
 	a.root.AddCommand(a.build(completionCommand(a)))
+	a.root.AddCommand(a.build(specCommand(a)))
 	a.root.SetHelpCommand(a.build(helpCommand(a)))
 	a.root.CompletionOptions.DisableDefaultCmd = true
 	a.root.SilenceErrors, a.root.SilenceUsage = true, true
@@ -168,13 +169,5 @@ func tellBound(c *Call, used []bound) {
 		} else {
 			c.Debugf("--%s comes from the environment variable %s", b.flag, b.variable)
 		}
-	}
-}
-
-// walk calls visit for every command below and including cc, in the order of declaration.
-func walk(cc *cobra.Command, visit func(cc *cobra.Command)) {
-	visit(cc)
-	for _, sub := range slices.Clone(cc.Commands()) {
-		walk(sub, visit)
 	}
 }

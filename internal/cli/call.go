@@ -52,20 +52,17 @@ func (c *Call) PrintJSON(v any) error {
 	return enc.Encode(v)
 }
 
-// Good, Bad and Strong mark words in text for people, where Out is a terminal that shows colours.
-func (c *Call) Good(s string) string { return c.paint(c.Out, "32", s) }
+// Coloured reports whether Out is a terminal that shows colours and the user wants them.
+func (c *Call) Coloured() bool { return c.coloured(c.Out) }
 
-// Bad is for what failed; see [Call.Good].
-func (c *Call) Bad(s string) string { return c.paint(c.Out, "31", s) }
-
-// Strong is for headings; see [Call.Good].
-func (c *Call) Strong(s string) string { return c.paint(c.Out, "1", s) }
+func (c *Call) coloured(stream any) bool {
+	noColour, _ := c.LookupEnv("NO_COLOR")
+	kind, _ := c.LookupEnv("TERM")
+	return noColour == "" && kind != "dumb" && c.IsTerminal(stream)
+}
 
 func (c *Call) paint(stream any, code, s string) string {
-	if noColour, _ := c.LookupEnv("NO_COLOR"); noColour != "" || !c.IsTerminal(stream) {
-		return s
-	}
-	if kind, _ := c.LookupEnv("TERM"); kind == "dumb" {
+	if !c.coloured(stream) {
 		return s
 	}
 	return "\x1b[" + code + "m" + s + "\x1b[0m"

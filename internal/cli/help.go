@@ -35,7 +35,7 @@ func (a *App) help(cc *cobra.Command, _ []string) {
 	}
 	h.flags(cc)
 	if c != nil && c.BindEnv {
-		h.paragraph(fmt.Sprintf("Flags can also be given as environment variables: %s_<FLAG> or COSIGN_<FLAG>, as in COSIGN_KEY for --key.", strings.ToUpper(a.Name)))
+		h.paragraph("Flags can also be given by environment variables: BULLA_ or COSIGN_ and the flag in capitals, as in COSIGN_OUTPUT_FILE.")
 	}
 	if cc.HasAvailableSubCommands() {
 		h.paragraph(fmt.Sprintf("\"%s COMMAND --help\" explains a command.", cc.CommandPath()))

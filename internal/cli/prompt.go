@@ -28,8 +28,8 @@ func (c *Call) Confirm(yes bool, format string, args ...any) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("reading the answer: %w", err)
 	}
-	if err != nil {
-		fmt.Fprintln(c.Err)
+	if !c.IsTerminal(c.In) {
+		fmt.Fprintln(c.Err) // a terminal shows the user's own
 	}
 	switch strings.TrimSpace(string(answer)) {
 	case "y", "Y":

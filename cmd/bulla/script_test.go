@@ -1,0 +1,35 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/bulla-sign/bulla/internal/testenv"
+)
+
+func TestMain(m *testing.M) {
+	program := func() { os.Exit(run()) }
+	testscript.Main(m, map[string]func(){"bulla": program, "cosign": program})
+}
+
+// TestScript runs every testdata/script/*.txt. There, bulla and cosign are the program called by those names, $VECTORS is
+// the directory of shared test vectors, and $KMS holds the key store program for testkms:// keys.
+func TestScript(t *testing.T) {
+	vectors := testenv.Vectors(t)
+	kms := testenv.KMSPlugIn(t, "testkms")
+	testscript.Run(t, testscript.Params{
+		Dir:           filepath.Join("testdata", "script"),
+		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("VECTORS", vectors)
+			env.Setenv("KMS", kms)
+			env.Setenv("BULLA_TESTKMS_DIR", env.WorkDir)
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("DOCKER_CONFIG", filepath.Join(env.WorkDir, "docker"))
+			return nil
+		},
+	})
+}
