@@ -98,7 +98,7 @@ var materialFields = []protojson.Field[Material]{
 		return protojson.Object(d, certificateFields, &m.Certificates[0])
 	}},
 	{Name: "tlogEntries", Proto: "tlog_entries", Read: func(d *decoder, m *Material) error {
-		return protojson.List(d, &m.Entries, MaxEntries, readEntry)
+		return protojson.List(d, &m.Entries, maxEntries, readEntry)
 	}},
 	{Name: "timestampVerificationData", Proto: "timestamp_verification_data", Read: func(d *decoder, m *Material) error {
 		return protojson.Object(d, timestampsFields, &m.Timestamps)
@@ -125,7 +125,7 @@ var certificateFields = []protojson.Field[[]byte]{
 
 var timestampsFields = []protojson.Field[[][]byte]{
 	{Name: "rfc3161Timestamps", Proto: "rfc3161_timestamps", Read: func(d *decoder, t *[][]byte) error {
-		return protojson.List(d, t, MaxTimestamps, readTimestamp)
+		return protojson.List(d, t, maxTimestamps, readTimestamp)
 	}},
 }
 

@@ -6,16 +6,16 @@ const (
 	// images reach tens of megabytes; cosign stops at 128 MiB. 64 MiB keeps the
 	// memory for one document below about 200 MiB.
 	MaxBytes = 64 << 20
-	// MaxEntries and MaxTimestamps are those of the other Sigstore clients: each
+	// maxEntries and maxTimestamps are those of the other Sigstore clients: each
 	// costs signature checks, and nobody publishes to dozens of logs.
-	MaxEntries    = 32
-	MaxTimestamps = 32
+	maxEntries    = 32
+	maxTimestamps = 32
 	// MaxCertificates bounds a chain: leaf and a few intermediates; path building
 	// gets expensive with more.
 	MaxCertificates = 10
-	// MaxSubjects and MaxDigests (per subject) are those of the other clients.
-	MaxSubjects = 1024
-	MaxDigests  = 32
+	// maxSubjects and maxDigests (per subject) are those of the other clients.
+	maxSubjects = 1024
+	maxDigests  = 32
 
 	// maxSignatures bounds what Decode keeps of a DSSE envelope; Validate wants
 	// exactly one.

@@ -64,10 +64,10 @@ type Material struct {
 	Chain bool
 	// NoKey says that the material names no key at all; only in Cosign bundles.
 	NoKey bool
-	// Entries are the log entries, at most [MaxEntries].
+	// Entries are the log entries, at most 32.
 	Entries []tlog.Entry
 	// Timestamps are DER TimeStampResp (RFC 3161 2.4.2) over the signature, at
-	// most [MaxTimestamps].
+	// most 32.
 	Timestamps [][]byte
 	// SCT is a detached signed certificate timestamp; only in Cosign bundles.
 	SCT []byte

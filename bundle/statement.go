@@ -75,7 +75,7 @@ func ParseStatement(payload []byte) (*Statement, error) {
 var statementFields = []protojson.Field[Statement]{
 	{Name: "_type", Read: func(d *decoder, s *Statement) error { return d.String(&s.Type) }},
 	{Name: "subject", Read: func(d *decoder, s *Statement) error {
-		return protojson.List(d, &s.Subjects, MaxSubjects, readSubject)
+		return protojson.List(d, &s.Subjects, maxSubjects, readSubject)
 	}},
 	{Name: "predicateType", Read: func(d *decoder, s *Statement) error { return d.String(&s.PredicateType) }},
 	{Name: "predicate", Read: func(d *decoder, s *Statement) error { return d.Raw(&s.Predicate) }},
@@ -88,7 +88,7 @@ var subjectFields = []protojson.Field[Subject]{
 	{Name: "uri", Read: func(d *decoder, s *Subject) error { return d.String(&s.URI) }},
 	{Name: "digest", Read: func(d *decoder, s *Subject) error {
 		s.Digests = make(map[string]string, 1)
-		return d.Members(MaxDigests, func(name string) error {
+		return d.Members(maxDigests, func(name string) error {
 			var value string
 			err := d.String(&value)
 			s.Digests[name] = value
@@ -119,7 +119,7 @@ func (s *Statement) check() error {
 		return malformed("_type", protojson.Quote(s.Type)+" is not a known type of statement, want "+StatementV1+" or "+StatementV01)
 	case len(s.Subjects) == 0:
 		return malformed("subject", "missing or empty: the statement is about nothing")
-	case len(s.Subjects) > MaxSubjects:
+	case len(s.Subjects) > maxSubjects:
 		return malformed("subject", "more than 1024 elements")
 	case s.Predicate != nil && (len(s.Predicate) == 0 || s.Predicate[0] != '{'):
 		return malformed("predicate", "want a JSON object")
@@ -136,7 +136,7 @@ func (s *Subject) check() error {
 	switch {
 	case len(s.Digests) == 0:
 		return malformed("digest", "missing or empty: the subject cannot be told from others")
-	case len(s.Digests) > MaxDigests:
+	case len(s.Digests) > maxDigests:
 		return malformed("digest", "more than 32 members")
 	}
 	for name, value := range s.Digests {

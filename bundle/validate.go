@@ -137,8 +137,8 @@ func selfIssued(der []byte) (self, ok bool) {
 func (b *Bundle) validateTimestamps() error {
 	const path = "verificationMaterial.timestampVerificationData.rfc3161Timestamps"
 	stamps := b.Material.Timestamps
-	if len(stamps) > MaxTimestamps {
-		return malformed(path, strconv.Itoa(len(stamps))+" timestamps, more than the limit of "+strconv.Itoa(MaxTimestamps))
+	if len(stamps) > maxTimestamps {
+		return malformed(path, strconv.Itoa(len(stamps))+" timestamps, more than the limit of "+strconv.Itoa(maxTimestamps))
 	}
 	for i, der := range stamps {
 		if err := size("signedTimestamp", der); err != nil {
@@ -156,8 +156,8 @@ func (b *Bundle) validateTimestamps() error {
 func (b *Bundle) validateEntries() error {
 	const path = "verificationMaterial.tlogEntries"
 	entries := b.Material.Entries
-	if len(entries) > MaxEntries {
-		return malformed(path, strconv.Itoa(len(entries))+" log entries, more than the limit of "+strconv.Itoa(MaxEntries))
+	if len(entries) > maxEntries {
+		return malformed(path, strconv.Itoa(len(entries))+" log entries, more than the limit of "+strconv.Itoa(maxEntries))
 	}
 	for i := range entries {
 		if err := b.validateEntry(&entries[i]); err != nil {
