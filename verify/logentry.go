@@ -18,7 +18,7 @@ const logSpec = "client specification, transparency log entry"
 // very signature, or the candidate is refused; entries of other logs are not counted. Distinct logs are counted, never
 // entries. What a verified signed entry timestamp says of the time is kept.
 func (e *evaluation) logEntries() {
-	seen := map[string]bool{}
+	var vouching []*trust.Log
 	var facts []Fact
 	var unknown []string
 	for i := range e.b.Material.Entries {
@@ -33,23 +33,23 @@ func (e *evaluation) logEntries() {
 			e.fail(CheckLog, codeOf(err, CodeLogEntry), logSpec, "log entry %d: %v", entry.LogIndex, err)
 			return
 		}
-		seen[string(log.ID)] = true
+		vouching = append(vouching, log)
 		facts = append(facts, Fact{"entry", fmt.Sprintf("%s %s/%s at index %d", log.BaseURL, entry.Kind, entry.Version, entry.LogIndex)})
 	}
-	need := e.policy.logs()
+	need, have := e.policy.logs(), len(distinct(vouching, sameLog))
 	switch {
-	case len(seen) >= need && len(seen) > 0:
+	case have >= need && have > 0:
 		e.pass(CheckLog, logSpec, facts...)
 	case need == 0:
 		e.notRequired(CheckLog, "not logged, or not in a log that is trusted; the policy demands no log entry")
 	case len(e.b.Material.Entries) == 0:
 		e.fail(CheckLog, CodeNoLog, logSpec, "there is no transparency log entry; if there is none by design, say so with --insecure-ignore-tlog (or --log=none)")
-	case len(seen) == 0 && e.root == nil:
+	case have == 0 && e.root == nil:
 		e.fail(CheckLog, CodeNoTrust, logSpec, "no trusted root was given to check the log entry with")
-	case len(seen) == 0:
+	case have == 0:
 		e.fail(CheckLog, CodeNoLog, logSpec, "no trusted log holds an entry: the trusted root does not know the log %s", unknown[0])
 	default:
-		e.fail(CheckLog, CodeNoLog, logSpec, "%d distinct logs are demanded and %d verified", need, len(seen))
+		e.fail(CheckLog, CodeNoLog, logSpec, "%d distinct logs are demanded and %d verified", need, have)
 	}
 	for _, id := range unknown {
 		e.warn("an entry of the log %s was not counted: the trusted root does not know it", id)

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"crypto"
+	"strings"
 
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/bundle"
@@ -53,7 +54,16 @@ func needsOf(b *bundle.Bundle, p *Policy, add func(crypto.Hash, []byte)) {
 		}
 		return
 	}
-	if b.Message == nil || b.Message.Payload != nil {
+	if b.Message == nil {
+		return
+	}
+	if b.Message.Payload != nil {
+		if doc, err := bundle.ParseSimpleSigning(b.Message.Payload); err == nil {
+			name, _, _ := strings.Cut(doc.ManifestDigest, ":")
+			if h, ok := algorithm.Hash(name); ok {
+				add(h, nil)
+			}
+		}
 		return
 	}
 	add(b.Message.Hash, nil)

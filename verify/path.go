@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bulla-sign/bulla/identity"
@@ -88,11 +89,37 @@ func pathTo(leaf *x509.Certificate, intermediates []*x509.Certificate, ca *trust
 	}
 	var last error
 	for _, chain := range chains {
-		if last = chainAt(chain, times[1:]); last == nil {
+		if len(chain) < 2 {
+			return nil, coded(CodeCertificate, "the certificate %q is an authority's own, not one that it issued", leaf.Subject)
+		}
+		if last = chainAt(chain, times[1:]); last != nil {
+			continue
+		}
+		if last = constraints(chain, ca.Chain); last == nil {
 			return chain[1], nil
 		}
 	}
 	return nil, last
+}
+
+// constraints checks what every certificate above the leaf demands of those below it (RFC 5280 6.1.4): path length,
+// usage, critical extensions. Path building does so up to its anchor; from there the authority's chain goes on.
+func constraints(chain, authority []*x509.Certificate) error {
+	anchor := slices.IndexFunc(authority, chain[len(chain)-1].Equal)
+	below := len(chain) - 1 // authorities' certificates below the one at hand
+	for _, c := range authority[anchor+1:] {
+		switch {
+		case c.BasicConstraintsValid && c.MaxPathLen >= 0 && below > c.MaxPathLen:
+			return coded(CodeCertificate, "the authority's certificate %q allows %d authorities below it and there are %d", c.Subject, c.MaxPathLen, below)
+		case len(c.UnhandledCriticalExtensions) > 0:
+			return coded(CodeCertificate, "the authority's certificate %q has the unknown critical extension %s", c.Subject, c.UnhandledCriticalExtensions[0])
+		case len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) > 0 &&
+			!slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageCodeSigning) && !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny):
+			return coded(CodeCertificate, "the authority's certificate %q is not for code signing", c.Subject)
+		}
+		below++
+	}
+	return nil
 }
 
 // pathOptions anchors the path at the authority's issuing certificate. Where a certificate above it constrains names, the

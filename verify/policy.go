@@ -39,7 +39,8 @@ type Policy struct {
 	// AnyIdentityUnsafe accepts whomever a trusted authority certified. It is for looking at what was just signed and for
 	// inspection, never for admission; it excludes Identities.
 	AnyIdentityUnsafe bool
-	// Signers is how many distinct principals must have signed; 0 means 1.
+	// Signers is how many distinct principals must have signed; 0 means 1. One key is one principal under any name, bare or
+	// certified, and so is one name of one issuer in any number of certificates.
 	Signers int
 
 	// Logs is how many distinct transparency logs must vouch for each signature; 0 means 1. IgnoreLog demands none.

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bulla-sign/bulla/identity"
@@ -27,12 +28,12 @@ func (e *evaluation) certificateTransparency() {
 		e.fail(CheckSCT, CodeSCT, spec, "%v", err)
 		return
 	}
-	seen := map[string]bool{}
+	var vouching []*trust.Log
 	var facts []Fact
 	check := func(s identity.SCT, verify func(log *trust.Log) (time.Time, error)) error {
 		log, at, err := e.sctBy(s, verify)
-		if log != nil && !seen[string(log.ID)] {
-			seen[string(log.ID)] = true
+		if log != nil && !slices.Contains(vouching, log) {
+			vouching = append(vouching, log)
 			facts = append(facts, Fact{"certificate log", log.BaseURL + " at " + stamp(at)})
 		}
 		return err
@@ -53,13 +54,13 @@ func (e *evaluation) certificateTransparency() {
 			return
 		}
 	}
-	switch {
-	case len(seen) >= need && len(seen) > 0:
+	switch have := len(distinct(vouching, sameLog)); {
+	case have >= need && have > 0:
 		e.pass(CheckSCT, spec, facts...)
 	case need == 0:
 		e.notRequired(CheckSCT, "no timestamp of a trusted certificate log, and the policy demands none")
 	default:
-		e.fail(CheckSCT, CodeNoSCT, spec, "%d trusted certificate transparency logs are demanded and %d verified (the certificate carries %d timestamps)", need, len(seen), len(embedded))
+		e.fail(CheckSCT, CodeNoSCT, spec, "%d trusted certificate transparency logs are demanded and %d verified (the certificate carries %d timestamps)", need, have, len(embedded))
 	}
 }
 

@@ -64,20 +64,20 @@ func (r *Report) describe(req *Request) {
 
 // decide counts the distinct principals of the verified candidates and words the verdict.
 func (r *Report) decide(req *Request) {
-	seen := map[string]bool{}
+	var signers []*Signer
 	best := -1
 	for i := range r.Candidates {
 		c := &r.Candidates[i]
 		if c.Verified {
-			if p := c.Signer.Principal; !seen[p] {
-				seen[p] = true
-				r.Principals = append(r.Principals, p)
-			}
+			signers = append(signers, c.Signer)
 			continue
 		}
 		if best < 0 || c.passed() > r.Candidates[best].passed() {
 			best = i
 		}
+	}
+	for _, i := range distinct(signers, sameSigner) {
+		r.Principals = append(r.Principals, signers[i].Principal)
 	}
 	r.Nearest = best
 	r.NotChecked = notChecked(&req.Policy)

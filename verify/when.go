@@ -17,7 +17,7 @@ const timestampSpec = "RFC 3161 2.3 and 2.4.2; client specification, time stampi
 // ("if verification or timestamp parsing fails, the verifier must abort"), unless another token verifies: bundles exist
 // that carry a good token beside a foreign one. Tokens of other authorities are not counted.
 func (e *evaluation) timestamps() {
-	var seen []*trust.Authority
+	var vouching []stamper
 	var facts []Fact
 	var failed error
 	for i, der := range e.b.Material.Timestamps {
@@ -40,11 +40,9 @@ func (e *evaluation) timestamps() {
 		}
 		facts = append(facts, Fact{"timestamp", fmt.Sprintf("%s by %s", stamp(result.Time), authorityName(authority))})
 		e.times = append(e.times, VerifiedTime{Time: result.Time, Source: "timestamp authority", By: authorityName(authority)})
-		if !sameAuthority(seen, authority) {
-			seen = append(seen, authority)
-		}
+		vouching = append(vouching, stamper{authority, result.Signer})
 	}
-	e.countTimestamps(len(seen), failed, facts)
+	e.countTimestamps(len(distinct(vouching, sameStamper)), failed, facts)
 }
 
 func (e *evaluation) countTimestamps(have int, failed error, facts []Fact) {
@@ -87,18 +85,6 @@ func stampingAuthority(a *trust.Authority) timestamp.Authority {
 	t, _ := timestamp.NewAuthority(a.Chain)
 	t.Start, t.End, t.Linked = a.Window.Start, a.Window.End, a.Linked()
 	return t
-}
-
-// sameAuthority says whether an authority with the same operator, address or key was counted before: one party under two
-// names is one.
-func sameAuthority(seen []*trust.Authority, a *trust.Authority) bool {
-	for _, s := range seen {
-		if s == a || (a.URI != "" && s.URI == a.URI) || (a.Operator != "" && s.Operator == a.Operator) ||
-			string(s.Chain[0].RawSubjectPublicKeyInfo) == string(a.Chain[0].RawSubjectPublicKeyInfo) {
-			return true
-		}
-	}
-	return false
 }
 
 // time settles when the signature was made: every verified time counts, and all must suit the certificate or the key.
