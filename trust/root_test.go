@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bulla-sign/bulla/internal/testenv"
+	"github.com/bulla-sign/bulla/tlog"
 	"github.com/bulla-sign/bulla/trust"
 )
 
@@ -235,6 +236,16 @@ func TestMissingLogID(t *testing.T) {
 	a.Source = b.Source
 	if !reflect.DeepEqual(a, b) { // also the Ed25519 log, whose ID depends on its name
 		t.Error("computed IDs differ from the stated ones")
+	}
+	// SCTs carry an ID made of the key alone (RFC 6962, 3.2), whatever its type.
+	doc = publicGood(t)
+	item(doc, "ctlogs", 0)["publicKey"] = item(doc, "tlogs", 1)["publicKey"]
+	delete(item(doc, "ctlogs", 0), "logId")
+	if a, err = trust.DecodeRoot(marshal(t, doc)); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := tlog.KeyIDv1(a.CTLogs[0].Key); err != nil || !bytes.Equal(a.CTLogs[0].ID, id) {
+		t.Errorf("ID of an Ed25519 CT log = %x, %v; want %x", a.CTLogs[0].ID, err, id)
 	}
 }
 

@@ -113,7 +113,7 @@ func (l *Log) setHash(hash openEnum) {
 // setKey parses the key. An algorithm that is not known makes the log unusable; a key that does not fit a known one is
 // a mistake in the root.
 func (l *Log) setKey(ct bool) error {
-	if _, err := algorithm.ForDetails(l.Details); err != nil || l.detailsName != "" {
+	if _, err := algorithm.ForDetails(l.Details); err != nil { // an unknown name reads as Unspecified
 		if l.detailsName != "" {
 			l.unusable = "unsupported algorithm " + protojson.Quote(l.detailsName)
 		} else {
