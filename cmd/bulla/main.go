@@ -30,6 +30,10 @@ func newApp(sys *cli.System) *cli.App {
 		Short:  "Sign container images and other artifacts, and verify who signed them",
 		Groups: []string{"Sign", "Verify", "Keys", "Registry", "Trust", "More"},
 		Commands: []*cli.Command{
+			verifyCommand(),
+			verifyAttestationCommand(),
+			verifyBlobCommand(),
+			verifyBlobAttestationCommand(),
 			generateKeyPairCommand(),
 			importKeyPairCommand(),
 			publicKeyCommand(),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -24,11 +25,15 @@ type verification struct {
 	log          cli.Choice
 	output       cli.Choice
 	anyPredicate bool
+	extensions   []string // NAME=VALUE
 }
 
 // register adds the flags. text says what the text output is.
 func (v *verification) register(fs *pflag.FlagSet) {
 	v.Verify.Register(fs)
+	cli.Topic(fs, "Expected identity", func(fs *pflag.FlagSet) {
+		fs.StringArrayVar(&v.extensions, "certificate-extension", nil, "claim that the certificate must make, as `NAME=VALUE` with a name such as sourceRepositoryURI or an OID; repeatable")
+	})
 	cli.Topic(fs, "Trust", func(fs *pflag.FlagSet) {
 		cli.ChoiceVar(fs, &v.log, "log", "", "require", "whether a transparency log must hold the signature; none is the plain spelling of --insecure-ignore-tlog", "require", "none")
 		cli.LowersSecurity(fs, "log")
@@ -51,6 +56,12 @@ func (v *verification) ignoresLog() bool {
 // check refuses combinations of flags that make no sense, before anything is read.
 func (v *verification) check(c *cli.Call) error {
 	who := v.identity()
+	for _, e := range v.extensions {
+		name, value, ok := strings.Cut(e, "=")
+		if _, known := identity.LookupExtension(name); !ok || value == "" || !known {
+			return cli.Usagef("--certificate-extension %q is not NAME=VALUE with the name or OID of a known certificate extension", e)
+		}
+	}
 	switch {
 	case v.SecurityKey.Use:
 		return cli.Usagef("keys on PIV tokens (--sk) are not supported").
@@ -74,13 +85,21 @@ func (v *verification) check(c *cli.Call) error {
 }
 
 func (v *verification) identity() config.Identity {
-	return config.Identity{
+	who := config.Identity{
 		Subject: v.Identity, SubjectRegexp: v.IdentityRegexp, Issuer: v.OIDCIssuer, IssuerRegexp: v.OIDCIssuerRegexp,
 		Extensions: map[string]string{
 			"githubWorkflowTrigger": v.GitHubTrigger, "githubWorkflowSha": v.GitHubSHA, "githubWorkflowName": v.GitHubName,
 			"githubWorkflowRepository": v.GitHubRepository, "githubWorkflowRef": v.GitHubRef,
 		},
 	}
+	for _, e := range v.extensions {
+		name, value, _ := strings.Cut(e, "=")
+		if known, ok := identity.LookupExtension(name); ok {
+			name = known.Name
+		}
+		who.Extensions[name] = value
+	}
+	return who
 }
 
 // request makes everything of a verification but its candidates and its artifact.

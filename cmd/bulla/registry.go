@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/cli/buildinfo"
+	"github.com/bulla-sign/bulla/internal/cli/flags"
+	"github.com/bulla-sign/bulla/oci"
+)
+
+// registryClient makes the client for the registry flags and the variables that go with them.
+func registryClient(c *cli.Call, r *flags.Registry) (*oci.Client, error) {
+	if r.CloudKeychains {
+		return nil, cli.Usagef("--k8s-keychain is not supported: the credential helpers of clouds are not built in").
+			WithHint("configure the cloud's docker-credential helper in the Docker configuration (credHelpers); it is used without a flag")
+	}
+	env := func(name string) string {
+		v, _ := c.LookupEnv(name)
+		return v
+	}
+	o := oci.Options{
+		AllowHTTP: r.AllowHTTP, AllowInsecure: r.AllowInsecure, Username: r.Username, Password: r.Password, Token: r.Token,
+		CACerts: r.CACert, ClientCert: r.ClientCert, ClientKey: r.ClientKey, ServerName: r.ServerName,
+		TagPrefix: r.AttachmentTagPrefix, Repository: env("COSIGN_REPOSITORY"),
+		UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now, Log: c.Debugf,
+	}
+	o.DockerMediaTypes, _ = strconv.ParseBool(env("COSIGN_DOCKER_MEDIA_TYPES"))
+	if size := env("COSIGN_MAX_ATTACHMENT_SIZE"); size != "" {
+		n, err := oci.ParseSize(size)
+		if err != nil {
+			return nil, cli.Usagef("COSIGN_MAX_ATTACHMENT_SIZE: %w", err)
+		}
+		o.Limits.Attachment = n
+	}
+	client, err := oci.New(o)
+	return client, inputError(err)
+}
+
+// registryError gives an error of package oci its exit status.
+func registryError(err error) error {
+	var unknown *oci.UnknownError
+	var lost *oci.LostError
+	var coded *cli.Error
+	switch {
+	case err == nil || errors.As(err, &coded):
+		return err
+	case errors.Is(err, oci.ErrImageNotFound):
+		return &cli.Error{Code: cli.ExitImageNotFound, Err: err}
+	case errors.As(err, &unknown), errors.As(err, &lost):
+		return &cli.Error{Code: cli.ExitUnknown, Err: err}
+	}
+	return err
+}

@@ -1,0 +1,194 @@
+// Package evidence reads signatures from files, in whatever form they are, as candidates for verification.
+package evidence
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/verify"
+)
+
+// maxFile bounds an evidence file: a bundle with the largest attestation that is read, as JSON Lines a few of them.
+const maxFile = 128 << 20
+
+// Files names the files of the evidence about one artifact. Empty names were not given.
+type Files struct {
+	Artifact string
+	// Bundle is a Sigstore bundle, several as JSON Lines, or cosign's older blob bundle.
+	Bundle string
+	// Signature is a file with a detached signature, or the signature itself in base64.
+	Signature string
+	// Certificate, Timestamp and SCT go with a detached signature or with an older bundle.
+	Certificate, Timestamp, SCT string
+	// Payload is what a detached signature is over when that is not the artifact.
+	Payload string
+}
+
+// Found is the evidence that was read.
+type Found struct {
+	Candidates []verify.Candidate
+	// Name is the file that it was read from; Beside says that it was found beside the artifact, not named.
+	Name   string
+	Beside bool
+}
+
+// Load reads the evidence that was named, or else what lies beside the artifact.
+func (f Files) Load() (*Found, error) {
+	switch {
+	case f.Bundle != "" && f.Signature != "":
+		return nil, errors.New("a bundle holds the signature: give --bundle or --signature, not both")
+	case f.Bundle != "":
+		return f.bundle(f.Bundle)
+	case f.Signature != "":
+		return f.detached(f.Signature)
+	}
+	return f.beside()
+}
+
+// beside looks for the names under which signatures are published.
+func (f Files) beside() (*Found, error) {
+	if f.Artifact == "" || f.Artifact == "-" || strings.Contains(f.Artifact, "://") {
+		return nil, errors.New("no signature was named, and the artifact is no file to look beside: give --bundle FILE")
+	}
+	suffixes := []string{".sigstore.json", ".sigstore", ".bundle", ".sig"}
+	for _, suffix := range suffixes {
+		name := f.Artifact + suffix
+		if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		load := f.bundle
+		if suffix == ".sig" {
+			load = f.withCertificateBeside().detached
+		}
+		found, err := load(name)
+		if found != nil {
+			found.Beside = true
+		}
+		return found, err
+	}
+	return nil, fmt.Errorf("no signature was named, and there is none beside the artifact: looked for %s followed by %s; give --bundle FILE",
+		f.Artifact, strings.Join(suffixes, ", "))
+}
+
+func (f Files) withCertificateBeside() Files {
+	for _, suffix := range []string{".pem", ".crt"} {
+		if name := f.Artifact + suffix; f.Certificate == "" {
+			if _, err := os.Stat(name); err == nil {
+				f.Certificate = name
+			}
+		}
+	}
+	return f
+}
+
+// bundle reads a file of bundles. A file that cannot be decoded is a candidate too: the report says what is wrong with it.
+func (f Files) bundle(name string) (*Found, error) {
+	data, err := Read(name)
+	if err != nil {
+		return nil, err
+	}
+	beside, err := f.material()
+	if err != nil {
+		return nil, err
+	}
+	found := &Found{Name: name}
+	for i, doc := range documents(data) {
+		title := name
+		if i > 0 {
+			title = fmt.Sprintf("%s, document %d", name, i+1)
+		}
+		b, err := Decode(doc, beside)
+		found.Candidates = append(found.Candidates, verify.Candidate{Name: title, Bundle: b, Err: err})
+	}
+	return found, nil
+}
+
+// Decode reads one bundle, of Sigstore or of cosign's older form. What is beside goes with the older form only.
+func Decode(data []byte, beside bundle.Detached) (*bundle.Bundle, error) {
+	b, err := bundle.Decode(data)
+	if errors.Is(err, bundle.ErrNotBundle) && bytes.Contains(data, []byte(`"base64Signature"`)) {
+		return bundle.DecodeCosignBlob(data, beside)
+	}
+	return b, err
+}
+
+// detached reads a signature that stands alone. The name may be the signature itself, in base64.
+func (f Files) detached(name string) (*Found, error) {
+	beside, err := f.material()
+	if err != nil {
+		return nil, err
+	}
+	beside.Signature, err = Read(name)
+	if errors.Is(err, fs.ErrNotExist) && looksBase64(name) {
+		beside.Signature, err = []byte(name), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	b, err := bundle.FromDetached(beside)
+	return &Found{Name: name, Candidates: []verify.Candidate{{Name: name, Bundle: b, Err: err}}}, nil
+}
+
+// material reads what goes with a detached signature.
+func (f Files) material() (d bundle.Detached, err error) {
+	for _, part := range []struct {
+		name string
+		into *[]byte
+	}{{f.Certificate, &d.Certificate}, {f.Timestamp, &d.Timestamp}, {f.SCT, &d.SCT}, {f.Payload, &d.Payload}} {
+		if part.name == "" {
+			continue
+		}
+		if *part.into, err = Read(part.name); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+// looksBase64 says whether a name that is no file may be a signature: the shortest, an Ed25519 one, has 88 characters.
+func looksBase64(s string) bool {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+	return len(s) >= 80 && strings.Trim(s, alphabet) == ""
+}
+
+// documents splits JSON Lines. Anything else is one document.
+func documents(data []byte) [][]byte {
+	lines := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
+	for _, line := range lines {
+		if line = bytes.TrimSpace(line); len(line) > 0 && (line[0] != '{' || line[len(line)-1] != '}') {
+			return [][]byte{data}
+		}
+	}
+	var out [][]byte
+	for _, line := range lines {
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			out = append(out, line)
+		}
+	}
+	if len(out) == 0 {
+		return [][]byte{data}
+	}
+	return out
+}
+
+// Read reads an evidence file up to its limit.
+func Read(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s has more than %d bytes, too many for a signature", name, maxFile)
+	}
+	return data, err
+}
