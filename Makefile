@@ -20,7 +20,12 @@ SHELL   := /bin/bash
 export GOWORK := off
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS  := -s -w -X main.version=$(VERSION)
+STAMP    := github.com/bulla-sign/bulla/internal/cli/buildinfo
+# The date is the commit's, so that the same commit gives the same bytes.
+LDFLAGS  := -s -w -X $(STAMP).version=$(VERSION) \
+	-X $(STAMP).commit=$(shell git rev-parse HEAD 2>/dev/null) \
+	-X $(STAMP).treeState=$(shell test -z "$$(git status --porcelain 2>/dev/null)" && echo clean || echo dirty) \
+	-X $(STAMP).date=$(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 FUZZTIME ?= 10s
 SOAK     ?= 50000
 # Every module in the tree, found rather than listed, so that none is forgotten. WITHOUT leaves one out.
