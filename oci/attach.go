@@ -71,13 +71,16 @@ func (c *Client) AttachBundle(ctx context.Context, img *Image, o AttachOptions) 
 	if err != nil {
 		return "", err
 	}
-	if known {
+	if known != Absent {
 		digest, err := c.attached(ctx, s, img, layer.Digest)
 		if digest != "" || err != nil {
 			return digest, err
 		}
-	} else if err := c.pushBlob(ctx, s, o.Bundle); err != nil {
-		return "", err
+	}
+	if known != Present {
+		if err := c.pushBlob(ctx, s, o.Bundle); err != nil {
+			return "", err
+		}
 	}
 	if err := c.pushBlob(ctx, s, emptyConfig); err != nil {
 		return "", err

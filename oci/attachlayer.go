@@ -39,7 +39,7 @@ func (c *Client) AttachLayer(ctx context.Context, img *Image, o LayerOptions) (s
 	}
 	layer := descriptor{MediaType: o.MediaType, Size: int64(len(o.Payload)), Digest: digestOf(o.Payload), Annotations: o.Annotations}
 	known, err := c.hasBlob(ctx, s, layer.Digest)
-	if err == nil && !known {
+	if err == nil && known != Present {
 		err = c.pushBlob(ctx, s, o.Payload)
 	}
 	if err != nil {

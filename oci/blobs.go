@@ -10,13 +10,19 @@ import (
 
 const placeUpload = "upload"
 
-// hasBlob asks whether a blob is there ("Checking if content exists in the registry").
-func (c *Client) hasBlob(ctx context.Context, s *session, digest string) (bool, error) {
-	_, err := c.do(ctx, s, request{place: placeUpload, method: http.MethodHead, path: "blobs/" + digest})
-	if isNotFound(err) {
-		return false, nil
+// hasBlob asks whether a blob is there ("Checking if content exists in the registry"). It is Unknown without an error when
+// the registry sends us to a storage that does not answer: some storages take the signed address for a GET only.
+func (c *Client) hasBlob(ctx context.Context, s *session, digest string) (Outcome, error) {
+	a, err := c.do(ctx, s, request{place: placeUpload, method: http.MethodHead, path: "blobs/" + digest})
+	switch {
+	case err == nil:
+		return Present, nil
+	case isNotFound(err):
+		return Absent, nil
+	case a != nil && a.moved:
+		return Unknown, nil
 	}
-	return err == nil, err
+	return Unknown, err
 }
 
 // pushBlob uploads a blob ("Pushing a blob monolithically"). A tiny one goes with the POST, which half of the registries

@@ -240,9 +240,9 @@ func (f *finder) blob(ctx context.Context, place string, d descriptor) ([]byte, 
 	f.mu.Lock()
 	known, ok := f.blobs[d.Digest]
 	if !ok {
-		if d.Size > f.left {
+		if d.Size > f.left || len(f.blobs) >= maxBlobs {
 			f.mu.Unlock()
-			return nil, fmt.Errorf("all evidence together is larger than %d bytes", f.client.limits.Total)
+			return nil, fmt.Errorf("all evidence together is larger than %d bytes, or than %d blobs", f.client.limits.Total, maxBlobs)
 		}
 		f.left -= d.Size
 		known = &lazyBlob{}

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Limits bound what is read from a registry. A zero field means its default, one of the constants below.
+// Limits bound what is read from a registry. A zero field means its default.
 type Limits struct {
 	Manifest   int64 // bytes of one manifest or index, and of one page of a listing
 	Attachment int64 // bytes of one layer below the older .sig, .att and .sbom tags, or of a blob to download
@@ -22,26 +22,28 @@ type Limits struct {
 
 // The default limits. The numbers are meant to be above anything in honest use.
 const (
-	// MaxManifest is what the specification asks every registry to accept ("Pushing Manifests": at least 4 MiB), so that
+	// maxManifest is what the specification asks every registry to accept ("Pushing Manifests": at least 4 MiB), so that
 	// nothing larger can be relied upon.
-	MaxManifest = 4 << 20
-	// MaxAttachment is cosign's default for the same purpose (COSIGN_MAX_ATTACHMENT_SIZE).
-	MaxAttachment = 128 << 20
-	// MaxBundle leaves room for an SBOM of 20 MiB in an attestation after base64; bundles are decoded in memory.
-	MaxBundle = 32 << 20
-	// MaxTotal bounds memory when many large candidates are attached: four bundles of the largest size.
-	MaxTotal = 128 << 20
-	// MaxReferrers is ten times what the busiest public images carry.
-	MaxReferrers = 10000
-	// MaxCandidates bounds requests: each candidate costs two.
-	MaxCandidates = 512
-	// MaxPages lets a registry use pages as small as 50 entries for MaxReferrers.
-	MaxPages = 200
-	// MaxLayers is what cosign reads of one of its tags.
-	MaxLayers = 1000
-	// MaxChildren is far above the number of platforms that exist.
-	MaxChildren = 1000
+	maxManifest = 4 << 20
+	// maxAttachment is cosign's default for the same purpose (COSIGN_MAX_ATTACHMENT_SIZE).
+	maxAttachment = 128 << 20
+	// maxBundle leaves room for an SBOM of 20 MiB in an attestation after base64; bundles are decoded in memory.
+	maxBundle = 32 << 20
+	// maxTotal bounds memory when many large candidates are attached: four bundles of the largest size.
+	maxTotal = 128 << 20
+	// maxReferrers is ten times what the busiest public images carry.
+	maxReferrers = 10000
+	// maxCandidates bounds requests: each candidate costs two.
+	maxCandidates = 512
+	// maxPages lets a registry use pages as small as 50 entries for maxReferrers.
+	maxPages = 200
+	// maxLayers is what cosign reads of one of its tags.
+	maxLayers = 1000
+	// maxChildren is far above the number of platforms that exist.
+	maxChildren = 1000
 
+	// maxBlobs bounds requests of one Find: a full list of candidates and two full older tags.
+	maxBlobs = maxCandidates + 2*maxLayers
 	// maxErrorBody bounds what is read of an error answer; registries send a few hundred bytes.
 	maxErrorBody = 64 << 10
 	// maxDetail bounds how much of a registry's message is repeated in an error.
@@ -58,15 +60,15 @@ func orDefault[T int | int64](v, def T) T {
 }
 
 func (l Limits) withDefaults() Limits {
-	l.Manifest = orDefault(l.Manifest, MaxManifest)
-	l.Attachment = orDefault(l.Attachment, MaxAttachment)
-	l.Bundle = min(orDefault(l.Bundle, MaxBundle), l.Attachment)
-	l.Total = max(orDefault(l.Total, MaxTotal), l.Attachment)
-	l.Referrers = orDefault(l.Referrers, MaxReferrers)
-	l.Candidates = orDefault(l.Candidates, MaxCandidates)
-	l.Pages = orDefault(l.Pages, MaxPages)
-	l.Layers = orDefault(l.Layers, MaxLayers)
-	l.Children = orDefault(l.Children, MaxChildren)
+	l.Manifest = orDefault(l.Manifest, maxManifest)
+	l.Attachment = orDefault(l.Attachment, maxAttachment)
+	l.Bundle = min(orDefault(l.Bundle, maxBundle), l.Attachment)
+	l.Total = max(orDefault(l.Total, maxTotal), l.Attachment)
+	l.Referrers = orDefault(l.Referrers, maxReferrers)
+	l.Candidates = orDefault(l.Candidates, maxCandidates)
+	l.Pages = orDefault(l.Pages, maxPages)
+	l.Layers = orDefault(l.Layers, maxLayers)
+	l.Children = orDefault(l.Children, maxChildren)
 	return l
 }
 

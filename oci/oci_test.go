@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -92,11 +91,6 @@ func mustFind(t testing.TB, c *Client, img *Image, o FindOptions) *Evidence {
 var signature = LayerOptions{Suffix: "sig", Payload: []byte(`{"critical":{"identity":{"docker-reference":"r"},"image":{"docker-manifest-digest":"sha256:` + strings.Repeat("a", 64) + `"},"type":"cosign container image signature"},"optional":null}`),
 	MediaType:   "application/vnd.dev.cosign.simplesigning.v1+json",
 	Annotations: map[string]string{annotationSignature: "MEUCIQ=="}}
-
-// roundTripper is a function as a transport.
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // summary shows evidence without its bytes.
 func summary(found *Evidence) string {

@@ -17,7 +17,8 @@ import (
 )
 
 // Options say how registries are reached and where evidence is kept. The zero value uses the Docker configuration's
-// credentials and the system's certificate authorities.
+// credentials and the system's certificate authorities. Username and Password, or Token, are used for every registry that a
+// reference or Repository names, and for no other host.
 type Options struct {
 	Keychain           authn.Keychain    // nil: the Docker configuration and its credential helpers
 	Username, Password string            // both or neither; used instead of Keychain

@@ -232,7 +232,7 @@ func FuzzParseManifest(f *testing.F) {
 			var entries []entry
 			for _, raw := range append(m.Manifests, m.Layers...) {
 				d, err := parseDescriptor(raw)
-				if err == nil && d.check(MaxManifest) == nil && (d.Size > MaxManifest || checkDigest(d.Digest) != nil) {
+				if err == nil && d.check(maxManifest) == nil && (d.Size > maxManifest || checkDigest(d.Digest) != nil) {
 					t.Fatalf("descriptor %+v passed", d)
 				}
 				entries = append(entries, entry{d.Digest, raw})

@@ -49,6 +49,7 @@ func (c *Client) do(ctx context.Context, s *session, r request) (*answer, error)
 		if !again {
 			return a, err
 		}
+		c.options.Log("%s: %s; trying again in %s", r.place, err, wait.Round(time.Millisecond))
 		if sleepErr := c.options.Sleep(ctx, wait); sleepErr != nil {
 			return a, err
 		}
@@ -65,6 +66,9 @@ func (c *Client) retry(r request, a *answer, err error, try int) (time.Duration,
 	if a == nil {
 		var certificate *tls.CertificateVerificationError
 		return wait, (r.method == http.MethodGet || r.method == http.MethodHead) && !errors.As(err, &certificate)
+	}
+	if r.method == http.MethodGet && errors.Is(err, io.ErrUnexpectedEOF) {
+		return wait, true
 	}
 	switch a.status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

@@ -76,6 +76,7 @@ func (u *update) run(ctx context.Context) error {
 				return nil
 			}
 			quiet = true // others are writing: look once more
+			u.client.options.Log("%s: others are writing to it as well", u.name())
 			if err := u.pause(ctx, 1); err != nil {
 				return u.lost(attempt, nil, err)
 			}

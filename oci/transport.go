@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -77,7 +78,8 @@ type session struct {
 	scope  string
 	client *http.Client
 	scheme string
-	mu     sync.Mutex // held during the handshake
+	ready  atomic.Bool // client and scheme are set
+	mu     sync.Mutex  // held during the handshake
 }
 
 // connect returns a session for a repository; push says whether it must be able to write.
@@ -85,7 +87,8 @@ func (c *Client) connect(ctx context.Context, repo name.Repository, push bool) (
 	writeKey := repo.Name() + " " + transport.PushScope
 	key := writeKey
 	c.mu.Lock()
-	if _, ok := c.sessions[writeKey]; !ok && !push {
+	// A session that may write serves for reading too, once it has come about.
+	if writer, ok := c.sessions[writeKey]; !push && !(ok && writer.ready.Load()) {
 		key = repo.Name() + " " + transport.PullScope
 	}
 	s, ok := c.sessions[key]
@@ -119,6 +122,7 @@ func (c *Client) handshake(ctx context.Context, s *session) error {
 	}
 	s.scheme = seen.scheme()
 	s.client = &http.Client{Transport: rt, CheckRedirect: checkRedirect}
+	s.ready.Store(true)
 	return nil
 }
 
