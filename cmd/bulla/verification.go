@@ -35,7 +35,7 @@ func (v *verification) register(fs *pflag.FlagSet) {
 		fs.StringArrayVar(&v.extensions, "certificate-extension", nil, "claim that the certificate must make, as `NAME=VALUE` with a name such as sourceRepositoryURI or an OID; repeatable")
 	})
 	cli.Topic(fs, "Trust", func(fs *pflag.FlagSet) {
-		cli.ChoiceVar(fs, &v.log, "log", "", "require", "whether a transparency log must hold the signature; none is the plain spelling of --insecure-ignore-tlog", "require", "none")
+		cli.ChoiceVar(fs, &v.log, "log", "whether a transparency log must hold the signature; none is the plain spelling of --insecure-ignore-tlog", "require", "none")
 		cli.LowersSecurity(fs, "log")
 	})
 }

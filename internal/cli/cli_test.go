@@ -147,7 +147,7 @@ func (p *probe) command() *Command {
 			fs.BoolVar(&p.plain, "plain", false, "nothing special")
 			fs.StringVar(&p.certificate, "certificate", "", "old")
 			Deprecate(fs, "certificate", "use something else")
-			ChoiceVar(fs, &p.kind, "kind", "", "a", "choose", "a", "b")
+			ChoiceVar(fs, &p.kind, "kind", "choose", "a", "b")
 			Exclusive(fs, "plain", "certificate")
 		},
 		Run: func(context.Context, *Call) error { p.ran = true; return nil },

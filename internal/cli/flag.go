@@ -122,15 +122,21 @@ type Choice struct {
 	allowed []string
 }
 
-// ChoiceVar registers a [Choice]; the first of the allowed words is not necessarily the default.
-func ChoiceVar(fs *pflag.FlagSet, c *Choice, name, short, def, usage string, allowed ...string) {
-	*c = Choice{value: def, allowed: allowed}
-	fs.VarP(c, name, short, usage)
+// ChoiceVar registers a [Choice]. The first of the allowed words is the default; if it is empty, nothing is chosen unless
+// the flag is given.
+func ChoiceVar(fs *pflag.FlagSet, c *Choice, name, usage string, allowed ...string) {
+	*c = newChoice(allowed[0], allowed)
+	fs.Var(c, name, usage)
 }
 
 // Output registers -o/--output for the kinds of output that a command has.
 func Output(fs *pflag.FlagSet, c *Choice, def string, allowed ...string) {
-	ChoiceVar(fs, c, "output", "o", def, "how the result is printed", allowed...)
+	*c = newChoice(def, allowed)
+	fs.VarP(c, "output", "o", "how the result is printed")
+}
+
+func newChoice(def string, allowed []string) Choice {
+	return Choice{value: def, allowed: slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" })}
 }
 
 // String returns the chosen word.

@@ -47,7 +47,7 @@ type ReferrersMode struct {
 // Register adds --registry-referrers-mode.
 func (m *ReferrersMode) Register(fs *pflag.FlagSet) {
 	cli.Topic(fs, topicRegistry, func(fs *pflag.FlagSet) {
-		cli.ChoiceVar(fs, &m.Mode, "registry-referrers-mode", "", "", "how attachments are stored: by tag, or as OCI 1.1 referrers", "legacy", "oci-1-1")
+		cli.ChoiceVar(fs, &m.Mode, "registry-referrers-mode", "how attachments are stored: by tag, or as OCI 1.1 referrers", "", "legacy", "oci-1-1")
 	})
 }
 
@@ -61,6 +61,6 @@ type SecurityKey struct {
 func (s *SecurityKey) Register(fs *pflag.FlagSet) {
 	cli.Topic(fs, topicHardware, func(fs *pflag.FlagSet) {
 		fs.BoolVar(&s.Use, "sk", false, "use the key of a PIV token")
-		cli.ChoiceVar(fs, &s.Slot, "slot", "", "", "slot of the token; signature if not given", "authentication", "signature", "card-authentication", "key-management")
+		cli.ChoiceVar(fs, &s.Slot, "slot", "slot of the token; signature if not given", "", "authentication", "signature", "card-authentication", "key-management")
 	})
 }

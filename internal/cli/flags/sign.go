@@ -18,7 +18,7 @@ type Fulcio struct {
 func (f *Fulcio) Register(fs *pflag.FlagSet) {
 	cli.Topic(fs, topicToken, func(fs *pflag.FlagSet) {
 		fs.StringVar(&f.IdentityToken, "identity-token", "", "identity token to get a certificate with: a `TOKEN` or the path of a file with one")
-		cli.ChoiceVar(fs, &f.AuthFlow, "fulcio-auth-flow", "", "", "how to log in where no token is at hand", "normal", "device", "token", "client_credentials")
+		cli.ChoiceVar(fs, &f.AuthFlow, "fulcio-auth-flow", "how to log in where no token is at hand", "", "normal", "device", "token", "client_credentials")
 	})
 	cli.Topic(fs, topicCA, func(fs *pflag.FlagSet) {
 		fs.StringVar(&f.URL, "fulcio-url", DefaultFulcioURL, "`URL` of the certificate authority")

@@ -111,7 +111,7 @@ func (v *Verify) Register(fs *pflag.FlagSet) {
 	v.SecurityKey.Register(fs)
 	cli.Topic(fs, topicTrust, func(fs *pflag.FlagSet) {
 		fs.StringVar(&v.RekorURL, "rekor-url", DefaultRekorURL, "`URL` of the transparency log")
-		cli.ChoiceVar(fs, &v.DigestAlgorithm, "signature-digest-algorithm", "", "sha256", "what the signed message was hashed with", "sha224", "sha256", "sha384", "sha512")
+		cli.ChoiceVar(fs, &v.DigestAlgorithm, "signature-digest-algorithm", "what the signed message was hashed with", "sha256", "sha224", "sha384", "sha512")
 		cli.Deprecate(fs, "rekor-url", useBundle)
 		cli.Deprecate(fs, "signature-digest-algorithm", "it is known from the bundle and the key")
 	})
