@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/identity"
 	"github.com/bulla-sign/bulla/trust"
 )
@@ -54,7 +55,8 @@ func (e *evaluation) certificatePath() {
 // them count. They are as untrusted as the leaf: only a signature of the authority makes them more.
 func (e *evaluation) intermediates() ([]*x509.Certificate, error) {
 	certs := e.b.Material.Certificates
-	if len(certs) < 2 || !e.policy.AllowCertificateChain {
+	// Up to v0.2 a chain was written along and is to be ignored (sigstore_bundle.proto).
+	if len(certs) < 2 || !e.policy.AllowCertificateChain || e.b.Version < bundle.V03 {
 		return nil, nil
 	}
 	out := make([]*x509.Certificate, 0, len(certs)-1)
