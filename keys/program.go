@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 	"unicode"
@@ -38,6 +39,10 @@ type program struct {
 // skipped: whoever writes to the directory a command happens to run in must not choose the program that holds the keys.
 func findProgram(scheme string, env Environment) (program, error) {
 	name := programPrefix + scheme
+	file := name
+	if runtime.GOOS == "windows" {
+		file += ".exe"
+	}
 	dirs := env.PlugInDirs
 	if env.LookupEnv != nil {
 		path, _ := env.LookupEnv("PATH")
@@ -47,9 +52,9 @@ func findProgram(scheme string, env Environment) (program, error) {
 		if !filepath.IsAbs(dir) {
 			continue
 		}
-		path := filepath.Join(dir, name)
+		path := filepath.Join(dir, file)
 		info, err := os.Stat(path)
-		if err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
+		if err == nil && info.Mode().IsRegular() && (info.Mode().Perm()&0o111 != 0 || runtime.GOOS == "windows") {
 			return program{name: name, path: path, stderr: env.Stderr}, nil
 		}
 	}
