@@ -50,7 +50,7 @@ func (c *Checkpoint) VerifyTreeHead(origin string, pub crypto.PublicKey) (int64,
 	if err != nil {
 		return 0, err
 	}
-	raw, err := c.find(origin, noteKeyID(origin, []byte{NoteRFC6962}, logID))
+	raw, err := c.find(origin, noteKeyID(origin, []byte{noteRFC6962}, logID))
 	if err != nil {
 		return 0, err
 	}

@@ -16,16 +16,18 @@ import (
 	"strings"
 )
 
-// Signature types of signed notes (C2SP signed-note, "Signature types").
+// Signature types of signed notes (C2SP signed-note, "Signature types"), as far as somebody chooses by them.
 const (
 	NoteEd25519     byte = 0x01 // Ed25519 over the note's text
-	NoteECDSA       byte = 0x02 // ECDSA over the note's text
 	NoteCosignature byte = 0x04 // timestamped Ed25519 of a witness (C2SP tlog-cosignature)
-	NoteRFC6962     byte = 0x05 // TreeHeadSignature of a CT log (C2SP static-ct-api)
-	NoteOther       byte = 0xff // types without a number; Rekor's RSA follows it with a name
 )
 
-// noteRSA follows [NoteOther] in the key ID of RSA keys, as Rekor v2 computes it.
+const (
+	noteRFC6962 byte = 0x05 // TreeHeadSignature of a CT log (C2SP static-ct-api)
+	noteOther   byte = 0xff // types without a number; Rekor's RSA follows it with a name
+)
+
+// noteRSA follows noteOther in the key ID of RSA keys, as Rekor v2 computes it.
 const noteRSA = "PKIX-RSA-PKCS#1v1.5"
 
 // maxVerifierKeySize bounds a verifier key: the largest assigned one (ML-DSA-44) has 1312 bytes, names are host names.
@@ -62,7 +64,7 @@ func KeyIDv2(origin string, pub crypto.PublicKey) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("log key: %w", err)
 		}
-		return noteKeyID(origin, append([]byte{NoteOther}, noteRSA...), der), nil
+		return noteKeyID(origin, append([]byte{noteOther}, noteRSA...), der), nil
 	}
 	return nil, fmt.Errorf("log key: type %T is not supported", pub)
 }
