@@ -55,7 +55,7 @@ func Open(ctx context.Context, ref string, env Environment) (Signer, error) {
 	}
 	password, err := env.ReadPassword(ctx, false)
 	if err != nil {
-		return nil, fmt.Errorf("reading the password of %s: %w", ref, err)
+		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
 	key, err := decryptBlock(block, password)
 	if err != nil {

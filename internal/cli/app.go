@@ -147,6 +147,7 @@ func (a *App) run(cc *cobra.Command, c *Command, args []string) (err error) {
 		ctx, cancel = context.WithTimeout(ctx, a.global.timeout)
 		defer cancel()
 	}
+	call.ctx = ctx
 	if a.global.outputFile == "" {
 		return c.Run(ctx, call)
 	}

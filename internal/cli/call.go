@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -20,6 +21,14 @@ type Call struct {
 	Verbose bool
 
 	flags *pflag.FlagSet
+	ctx   context.Context // for questions, which must not outlive the command
+}
+
+func (c *Call) context() context.Context {
+	if c.ctx == nil {
+		return context.Background()
+	}
+	return c.ctx
 }
 
 // Changed reports whether a flag was given, on the command line or through the environment.

@@ -32,7 +32,7 @@ func (f *fake) system() *System {
 		Executable: func() (string, error) { return "/opt/bulla/bin/bulla", nil },
 		IsTerminal: func(any) bool { return len(f.secrets) > 0 },
 		Width:      func() int { return 0 },
-		ReadSecret: func() ([]byte, error) {
+		ReadSecret: func(context.Context) ([]byte, error) {
 			if len(f.secrets) == 0 {
 				return nil, io.EOF
 			}
@@ -348,6 +348,19 @@ func TestPassword(t *testing.T) {
 		if string(got) != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 			t.Errorf("%+v: got %q, %v", tt, got, err)
 		}
+	}
+	// A question ends with the command.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	stuck, writer := io.Pipe()
+	defer writer.Close()
+	waiting := &Call{System: *(&fake{}).system(), Cosign: true, ctx: ctx}
+	waiting.In = stuck
+	if _, err := waiting.Password(ctx, false); !errors.Is(err, context.Canceled) {
+		t.Errorf("a password asked for after the command was stopped: %v", err)
+	}
+	if err := waiting.Confirm(false, "x"); !errors.Is(err, context.Canceled) {
+		t.Errorf("a question asked after the command was stopped: %v", err)
 	}
 	// What follows the line is left for the next reader.
 	f := &fake{in: "pw\nrest"}

@@ -24,7 +24,7 @@ func (c *Call) Confirm(yes bool, format string, args ...any) error {
 	}
 	c.Warnf(format, args...)
 	fmt.Fprint(c.Err, "Are you sure you would like to continue? [y/N] ")
-	answer, err := readLine(c.In)
+	answer, err := abandon(c.context(), func() ([]byte, error) { return readLine(c.In) })
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("reading the answer: %w", err)
 	}
@@ -42,9 +42,9 @@ func (c *Call) Confirm(yes bool, format string, args ...any) error {
 
 // Password asks for the password of a private key on the terminal, twice if it is a new one; where there is no terminal,
 // it is one line of standard input, without its newline. It is what [keys.Environment] calls when no variable is set.
-func (c *Call) Password(_ context.Context, confirm bool) ([]byte, error) {
+func (c *Call) Password(ctx context.Context, confirm bool) ([]byte, error) {
 	if !c.IsTerminal(c.In) {
-		line, err := readLine(c.In)
+		line, err := abandon(ctx, func() ([]byte, error) { return readLine(c.In) })
 		if errors.Is(err, io.EOF) && len(line) == 0 {
 			return nil, Usagef("no password: standard input is empty").
 				WithHint("set COSIGN_PASSWORD, to nothing if the key has no password")
@@ -54,11 +54,11 @@ func (c *Call) Password(_ context.Context, confirm bool) ([]byte, error) {
 		}
 		return line, nil
 	}
-	first, err := c.secret("Enter password for private key: ")
+	first, err := c.secret(ctx, "Enter password for private key: ")
 	if err != nil || !confirm {
 		return first, err
 	}
-	again, err := c.secret("Enter password for private key again: ")
+	again, err := c.secret(ctx, "Enter password for private key again: ")
 	if err != nil {
 		return nil, err
 	}
@@ -68,9 +68,9 @@ func (c *Call) Password(_ context.Context, confirm bool) ([]byte, error) {
 	return first, nil
 }
 
-func (c *Call) secret(prompt string) ([]byte, error) {
+func (c *Call) secret(ctx context.Context, prompt string) ([]byte, error) {
 	fmt.Fprint(c.Err, prompt)
-	line, err := c.ReadSecret()
+	line, err := c.ReadSecret(ctx)
 	fmt.Fprintln(c.Err)
 	if err != nil {
 		return nil, fmt.Errorf("reading the password: %w", err)

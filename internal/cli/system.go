@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"io"
 	"os"
 	"time"
@@ -21,8 +22,9 @@ type System struct {
 	IsTerminal func(stream any) bool
 	// Width returns the terminal's width in columns, or 0 if there is none.
 	Width func() int
-	// ReadSecret reads a line from the terminal without showing it, and without its newline.
-	ReadSecret func() ([]byte, error)
+	// ReadSecret reads a line from the terminal without showing it, and without its newline. When ctx ends it returns, and
+	// the terminal shows what is typed again.
+	ReadSecret func(ctx context.Context) ([]byte, error)
 }
 
 // OS returns the real thing.
@@ -35,7 +37,40 @@ func OS() *System {
 		Executable: os.Executable,
 		IsTerminal: isTerminal,
 		Width:      width,
-		ReadSecret: func() ([]byte, error) { return term.ReadPassword(int(os.Stdin.Fd())) },
+		ReadSecret: readSecret,
+	}
+}
+
+func readSecret(ctx context.Context) ([]byte, error) {
+	fd := int(os.Stdin.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, err
+	}
+	line, err := abandon(ctx, func() ([]byte, error) { return term.ReadPassword(fd) })
+	if ctx.Err() != nil {
+		term.Restore(fd, before)
+	}
+	return line, err
+}
+
+// abandon calls read and returns what it does, or ctx's error if that ends first. Reading from a terminal cannot be
+// interrupted, so read may then go on until the process ends; the caller must not read again.
+func abandon(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := read()
+		done <- result{data, err}
+	}()
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
