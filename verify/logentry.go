@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/tlog"
 	"github.com/bulla-sign/bulla/trust"
 )
@@ -260,6 +262,15 @@ func (e *evaluation) bindEnvelopeHash(body *tlog.Body) error {
 	}
 	if !bytes.Equal(sum, body.EnvelopeHash.Sum) {
 		return coded(CodeLogMismatch, "the entry is of another envelope")
+	}
+	// The hash is of Raw alone: what is verified is the envelope, so the two must say the same.
+	logged, err := bundle.ParseEnvelope(env.Raw)
+	if err != nil {
+		return fmt.Errorf("the envelope's original bytes: %w", err)
+	}
+	if logged.PayloadType != env.PayloadType || !bytes.Equal(logged.Payload, env.Payload) ||
+		!slices.ContainsFunc(logged.Signatures, func(s bundle.EnvelopeSignature) bool { return bytes.Equal(s.Sig, e.signature) }) {
+		return coded(CodeLogMismatch, "the envelope's original bytes, of which the entry is, are of another envelope")
 	}
 	if !e.sameVerifier(&body.Signatures[0]) {
 		return coded(CodeLogMismatch, "the entry was made with another certificate or key")
