@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bulla-sign/bulla/internal/testenv"
 )
@@ -28,7 +30,7 @@ func TestAttachBundleManifest(t *testing.T) {
 	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
 	data := newBundle(t)
 	digest := mustAttach(t, c, img, bundleOptions(data))
-	want := strings.NewReplacer("SIZE", itoa(len(data)), "DIGEST", testenv.SHA256(data), "SUBJECT", img.Digest, "LENGTH", itoa(int(img.Size))).Replace(
+	want := strings.NewReplacer("SIZE", strconv.Itoa(len(data)), "DIGEST", testenv.SHA256(data), "SUBJECT", img.Digest, "LENGTH", strconv.Itoa(int(img.Size))).Replace(
 		`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",` +
 			`"config":{"mediaType":"application/vnd.oci.empty.v1+json","size":2,"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","artifactType":"application/vnd.dev.sigstore.bundle.v0.3+json"},` +
 			`"layers":[{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","size":SIZE,"digest":"DIGEST"}],` +
@@ -190,13 +192,18 @@ func TestAttachFaults(t *testing.T) {
 
 // Something that was in the list and vanishes while we write is put back; something that was deleted is not.
 func TestFallbackRestores(t *testing.T) {
+	t.Run("vanished", func(t *testing.T) { fallbackRestores(t, false) })
+	t.Run("deleted", func(t *testing.T) { fallbackRestores(t, true) })
+}
+
+func fallbackRestores(t *testing.T, deleted bool) {
 	reg := testenv.NewRegistry(t, testenv.RegistryOptions{})
 	c := newClient(t, Options{})
 	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
 	first := mustAttach(t, c, img, bundleOptions(newBundle(t)))
-	release := make(chan struct{})
-	// Our own write waits until somebody else has emptied the list.
-	reg.Fail(testenv.Fault{Method: "GET", Path: "/manifests/sha256-", Skip: 1, Times: 1, Wait: release})
+	reached, release := make(chan struct{}, 1), make(chan struct{})
+	// Our read-back waits until somebody else has emptied the list.
+	reg.Fail(testenv.Fault{Method: "GET", Path: "/manifests/sha256-", Skip: 1, Times: 1, Reached: reached, Wait: release})
 	done := make(chan error, 1)
 	var second string
 	go func() {
@@ -204,23 +211,81 @@ func TestFallbackRestores(t *testing.T) {
 		second, err = c.AttachBundle(t.Context(), img, bundleOptions(newBundle(t)))
 		done <- err
 	}()
-	for reg.Count("PUT manifests") < 4 { // two by the first, two by the second
-		select {
-		case err := <-done:
-			t.Fatalf("too early: %v", err)
-		case <-t.Context().Done():
-			t.Fatal("timeout")
-		default:
-		}
+	<-reached
+	reg.PushManifest(t, "app", referrersTag(img.Digest), typeOCIIndex, []byte(index()))
+	want := 2
+	if deleted {
+		reg.DeleteManifest(t, "app", first)
+		want = 1
 	}
-	reg.PushManifest(t, "app", referrersTag(img.Digest), typeOCIIndex, []byte(`{"schemaVersion":2,"mediaType":"`+typeOCIIndex+`","manifests":[]}`))
 	close(release)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	found := mustFind(t, c, img, FindOptions{Bundles: true})
-	if len(found.Items) != 2 || found.Items[0].Digest != first && found.Items[1].Digest != first || first == second {
-		t.Errorf("got %s", summary(found))
+	digests := map[string]bool{}
+	for _, item := range found.Items {
+		digests[item.Digest] = item.Err == nil
+	}
+	if len(found.Items) != want || !digests[second] || digests[first] == deleted {
+		t.Errorf("want %d bundles, got %s", want, summary(found))
+	}
+}
+
+// Where the registry honours conditions, a list that was changed in between is not overwritten, not even for a moment.
+func TestConditionalWrite(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		first bool // there was no list when we read
+	}{{"If-None-Match", true}, {"If-Match", false}} {
+		t.Run(test.name, func(t *testing.T) {
+			reg := testenv.NewRegistry(t, testenv.RegistryOptions{ETag: true})
+			c := newClient(t, Options{})
+			img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+			want := 2
+			if !test.first {
+				mustAttach(t, c, img, bundleOptions(newBundle(t)))
+				want = 3
+			}
+			reached, release := make(chan struct{}, 1), make(chan struct{})
+			reg.Fail(testenv.Fault{Method: "PUT", Path: "/manifests/sha256-", Times: 1, Reached: reached, Wait: release})
+			done := make(chan error, 1)
+			go func() {
+				_, err := c.AttachBundle(t.Context(), img, bundleOptions(newBundle(t)))
+				done <- err
+			}()
+			<-reached // ours has read the list, and its write is held
+			mustAttach(t, newClient(t, Options{}), img, bundleOptions(newBundle(t)))
+			close(release)
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(reg.Log(), " 412") {
+				t.Errorf("no condition was sent:\n%s", reg.Log())
+			}
+			if found := mustFind(t, c, img, FindOptions{Bundles: true}); len(found.Items) != want {
+				t.Errorf("got %s", summary(found))
+			}
+		})
+	}
+}
+
+// A list that took long to read is read again: others may have written since.
+func TestStaleReadIsNotWritten(t *testing.T) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{})
+	clock, calls := created, 0
+	c := newClient(t, Options{Now: func() time.Time {
+		if calls++; calls == 2 {
+			clock = clock.Add(time.Second)
+		}
+		return clock
+	}})
+	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+	mustAttach(t, c, img, bundleOptions(newBundle(t)))
+	log := reg.Log()
+	before, _, _ := strings.Cut(log, "PUT /v2/app/manifests/sha256-")
+	if n := strings.Count(before, "GET /v2/app/manifests/sha256-"); n != 2 {
+		t.Errorf("the list was read %d times before it was written:\n%s", n, log)
 	}
 }
 
@@ -278,5 +343,3 @@ func TestOtherRepository(t *testing.T) {
 		}
 	}
 }
-
-func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }

@@ -136,6 +136,29 @@ func TestTokenAndRedirect(t *testing.T) {
 	}
 }
 
+// A 404 at the end of a redirect to another host is not the registry's word.
+func TestRedirectToNothing(t *testing.T) {
+	empty := testenv.NewRegistry(t, testenv.RegistryOptions{})
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true})
+	ref := reg.PushImage(t, "app:v1")
+	for _, path := range []string{"/manifests/", "/referrers/"} {
+		away := map[string]string{"Location": "http://" + empty.Host + "/v2/app/manifests/x"}
+		reg.Fail(testenv.Fault{Path: path, Status: 303, Header: away})
+		c := newClient(t, Options{})
+		img, err := c.Parse(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Find(t.Context(), img, FindOptions{Bundles: path == "/referrers/", Signatures: path == "/manifests/"}); !isUnknown(err) {
+			t.Errorf("%s: %v", path, err)
+		}
+		if _, err := c.Resolve(t.Context(), ref); path == "/manifests/" && !isUnknown(err) {
+			t.Errorf("%s: %v", path, err)
+		}
+		reg.Heal()
+	}
+}
+
 func TestRedirectRules(t *testing.T) {
 	for _, test := range []struct {
 		method, from, to string

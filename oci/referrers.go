@@ -173,7 +173,7 @@ func (c *Client) fallback(ctx context.Context, s *session, img *Image) (*listing
 	if err != nil {
 		return l, err
 	}
-	if m.digest == img.Digest || digestLike(img.Digest, m.body) == img.Digest {
+	if digestLike(img.Digest, m.body) == img.Digest {
 		l.note = "the tag leads to the image itself, not to a list"
 		return l, nil
 	}

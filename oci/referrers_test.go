@@ -69,15 +69,24 @@ func TestPages(t *testing.T) {
 }
 
 func TestPagesRefused(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", typeOCIIndex)
+		fmt.Fprint(w, index())
+	}))
+	defer other.Close()
 	for name, link := range map[string]string{
-		"another host":     `<http://127.0.0.1:1/v2/app/referrers/x>; rel="next"`,
-		"another path":     `</v2/other/referrers/x>; rel="next"`,
+		"another host":     `<` + other.URL + `/PATH?page=2>; rel="next"`,
+		"another path":     `</v2/other/referrers/x?page=2>; rel="next"`,
 		"another scheme":   `<ftp://HOST/PATH>; rel="next"`,
 		"user information": `<http://u:p@HOST/PATH?page=2>; rel="next"`,
 		"no URL":           `<http://[::1>; rel="next"`,
 		"itself for ever":  `<?page=x>; rel="next"`,
 	} {
-		_, ref, c := pages(t, func(w http.ResponseWriter, r *http.Request, _ string) {
+		_, ref, c := pages(t, func(w http.ResponseWriter, r *http.Request, page string) {
+			if page == "2" { // an honest end: only the check of the link can refuse it
+				fmt.Fprint(w, index())
+				return
+			}
 			w.Header().Set("Link", strings.NewReplacer("HOST", r.Host, "/PATH", r.URL.Path).Replace(link))
 			fmt.Fprint(w, index())
 		})

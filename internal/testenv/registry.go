@@ -61,6 +61,7 @@ type Fault struct {
 	Truncate  bool              // send half of the registry's answer and break off
 	Corrupt   bool              // change the last byte of the registry's answer
 	LoseWrite bool              // answer 201 to a PUT, and store nothing
+	Reached   chan<- struct{}   // gets a value when the fault takes effect
 	Wait      <-chan struct{}   // wait until it is closed before anything else
 
 	seen int

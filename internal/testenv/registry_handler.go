@@ -24,6 +24,9 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Unlock()
 	recorder := httptest.NewRecorder()
 	fault := r.match(req)
+	if fault != nil && fault.Reached != nil {
+		fault.Reached <- struct{}{}
+	}
 	if fault != nil && fault.Wait != nil {
 		<-fault.Wait
 	}

@@ -84,6 +84,12 @@ func (r *Registry) ReadManifest(repo, reference string) []byte {
 	return w.Body.Bytes()
 }
 
+// DeleteManifest removes a tag or a digest.
+func (r *Registry) DeleteManifest(t testing.TB, repo, reference string) {
+	t.Helper()
+	r.direct(t, httptest.NewRequest(http.MethodDelete, "/v2/"+repo+"/manifests/"+reference, nil), http.StatusAccepted)
+}
+
 // SHA256 returns the digest of data as registries write it.
 func SHA256(data []byte) string {
 	sum := sha256.Sum256(data)
