@@ -169,11 +169,11 @@ func inclusion(entry *tlog.Entry, body *tlog.Body, log *trust.Log) error {
 	}
 	root := [sha256.Size]byte(p.RootHash)
 	if err := tlog.VerifyInclusion(p.LogIndex, p.TreeSize, tlog.LeafHash(entry.Body), root, p.Hashes); err != nil {
-		return fmt.Errorf("inclusion proof: %w", err)
+		return err
 	}
 	cp, err := tlog.ParseCheckpoint(p.Checkpoint)
 	if err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
+		return err
 	}
 	if cp.Size != p.TreeSize || cp.Root != root {
 		return errors.New("the checkpoint is of another tree than the inclusion proof")
@@ -191,7 +191,7 @@ func inclusion(entry *tlog.Entry, body *tlog.Body, log *trust.Log) error {
 		return fmt.Errorf("a v1 entry with the checkpoint of %q, which is no v1 log", cp.Origin)
 	}
 	if err := cp.VerifySignature(name, checkpointKeyID(log), log.Key); err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
+		return err
 	}
 	return nil
 }
