@@ -37,8 +37,19 @@ type finder struct {
 // errNotEvidence marks a manifest that turned out to be something else, and is left out.
 var errNotEvidence = errors.New("not evidence")
 
+// referrers looks at the list of referrers. A registry that got the API after images were signed should serve what the
+// referrers tag had listed until then ("Enabling the Referrers API"); as not all do, an empty list is not the last word.
 func (f *finder) referrers(ctx context.Context, found *Evidence) {
 	l, err := f.client.referrers(ctx, f.session, f.img)
+	f.collect(ctx, found, l, err)
+	if err == nil && l.api && len(l.entries) == 0 {
+		l, err = f.client.fallback(ctx, f.session, f.img)
+		f.collect(ctx, found, l, err)
+	}
+}
+
+// collect fetches what a list names.
+func (f *finder) collect(ctx context.Context, found *Evidence, l *listing, err error) {
 	place := Place{Name: l.place, Ref: l.ref, Outcome: Absent, Note: l.note}
 	if err != nil {
 		place.Outcome, place.Err = Unknown, err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bulla-sign/bulla/internal/testenv"
+	"github.com/google/go-containerregistry/pkg/authn"
 )
 
 func TestOptionsRefused(t *testing.T) {
@@ -75,7 +76,43 @@ func TestBasicCredentials(t *testing.T) {
 	}
 }
 
-// tokenRegistry is a registry that wants bearer tokens, its token server, and another host that it redirects blobs to.
+func TestDockerConfig(t *testing.T) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{User: "me", Password: "secret"})
+	ref := reg.PushImage(t, "app:v1")
+	dir := t.TempDir()
+	config := `{"auths":{"` + reg.Host + `":{"auth":"bWU6c2VjcmV0"}}}`
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DOCKER_CONFIG", dir)
+	mustResolve(t, newClient(t, Options{Keychain: authn.DefaultKeychain}), ref)
+}
+
+// Plain HTTP is spoken to other hosts than our own only when it was asked for.
+func TestPlainHTTP(t *testing.T) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{})
+	reg.PushImage(t, "app:v1")
+	for _, allowed := range []bool{false, true} {
+		spoken := false
+		c := newClient(t, Options{AllowHTTP: allowed, Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Scheme == "https" {
+				return nil, errors.New("nobody listens")
+			}
+			spoken = true
+			r.URL.Host = reg.Host
+			return http.DefaultTransport.RoundTrip(r)
+		})})
+		if _, err := c.Resolve(t.Context(), "registry.test/app:v1"); allowed != (err == nil) || allowed != spoken {
+			t.Errorf("allowed %t: spoken %t, error %v", allowed, spoken, err)
+		}
+	}
+}
+
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A registry that wants bearer tokens, its token server, and another host that it redirects blobs to.
 func TestTokenAndRedirect(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[string][]string{} // host role -> Authorization headers

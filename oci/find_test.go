@@ -126,6 +126,20 @@ func TestFindOutcomes(t *testing.T) {
 	}
 }
 
+// A registry that got the referrers API later: the tag still lists what was signed before.
+func TestFindBehindNewAPI(t *testing.T) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{})
+	ref := reg.PushImage(t, "app:v1")
+	c := newClient(t, Options{})
+	img := mustResolve(t, c, ref)
+	mustAttach(t, c, img, bundleOptions(newBundle(t)))
+	reg.Fail(testenv.Fault{Path: "/referrers/", Status: 200, Body: index(), Header: map[string]string{"Content-Type": typeOCIIndex}})
+	found := mustFind(t, c, img, FindOptions{Bundles: true})
+	if len(found.Items) != 1 || found.Places[0].Outcome != Absent || found.Places[1].Outcome != Present {
+		t.Errorf("got %s", summary(found))
+	}
+}
+
 // A failure in one place does not hide what another place has.
 func TestFindDespiteUnknownPlace(t *testing.T) {
 	reg := testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true})
