@@ -125,8 +125,8 @@ var crash = regexp.MustCompile(`(?m)^panic: |^fatal error: |goroutine \d+ \[runn
 // notAVerdict matches words of a program that never came to a verdict: a refusal must be for the right reason.
 var notAVerdict = regexp.MustCompile(`unknown flag|unknown command|no such file or directory|connection refused|dial tcp|proxyconnect`)
 
-// wantRefused fails the test unless the call came to the verdict "no", for a reason and not by accident.
-func (r result) wantRefused(t *testing.T) {
+// wantRefused fails the test unless the call came to the verdict "no", for a reason and not by accident; it returns r.
+func (r result) wantRefused(t *testing.T) result {
 	t.Helper()
 	switch {
 	case r.code == 0:
@@ -138,6 +138,7 @@ func (r result) wantRefused(t *testing.T) {
 	case strings.TrimSpace(r.stderr) == "" && strings.TrimSpace(r.stdout) == "":
 		t.Fatalf("refused without a word: %s", r)
 	}
+	return r
 }
 
 func indent(s string) string {

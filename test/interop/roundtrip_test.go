@@ -96,11 +96,11 @@ func refusals(t *testing.T, p *program, f flow, r *round) {
 	t.Helper()
 	wrongKey := *r
 	wrongKey.key = theWorld.key(t, p, r.alg, "stranger")
-	verify(p, f, &wrongKey).wantRefused(t)
+	verify(p, f, &wrongKey).wantRefused(t).wantStatus(t, p, f, 12)
 
 	swapped := *r
 	swapped.artifact, swapped.image = r.other, r.other
-	verify(p, f, &swapped).wantRefused(t)
+	verify(p, f, &swapped).wantRefused(t).wantStatus(t, p, f, 10)
 
 	if p == theWorld.cosign && f.legacy {
 		return // cosign asks the public log for an entry: no business of a test
@@ -115,7 +115,15 @@ func refusals(t *testing.T, p *program, f flow, r *round) {
 		}
 		return append(args, "--trusted-root", theWorld.trustedRoot())
 	}
-	verify(p, logged, r).wantRefused(t)
+	verify(p, logged, r).wantRefused(t).wantStatus(t, p, f, 12)
+}
+
+// wantStatus checks the documented exit status of a refusal: bulla's for images, whatever the format.
+func (r result) wantStatus(t *testing.T, p *program, f flow, status int) {
+	t.Helper()
+	if p == theWorld.bulla && f.image && r.code != status {
+		t.Errorf("exit status %d, want %d: %s", r.code, status, r)
+	}
 }
 
 func random32(t *testing.T) uint32 {
