@@ -129,15 +129,17 @@ func (b *bench) vector(elem ...string) string {
 	return filepath.Join(append([]string{b.shared, "vectors", "conformance-public"}, elem...)...)
 }
 
-// row prints one line; a goal is a sentence and whether it is met.
-func (b *bench) row(what, who, time, memory, goal string, met bool) {
-	if goal != "" {
+// row is one line of the table; a goal is a sentence and whether it is met.
+type row struct{ what, who, time, memory, goal string }
+
+func (b *bench) print(r row, met bool) {
+	if r.goal != "" {
 		word := "met"
 		if !met {
 			word = "MISSED"
 			b.missed++
 		}
-		goal += ": " + word
+		r.goal += ": " + word
 	}
-	fmt.Println(strings.TrimRight(fmt.Sprintf("%-34s %-22s %12s %12s   %s", what, who, time, memory, goal), " "))
+	fmt.Println(strings.TrimRight(fmt.Sprintf("%-34s %-22s %12s %12s   %s", r.what, r.who, r.time, r.memory, r.goal), " "))
 }

@@ -26,7 +26,8 @@ const startLimit = 30 * time.Second
 type Server struct {
 	Addr string // host:port, on 127.0.0.1
 	cmd  *exec.Cmd
-	done chan error
+	done chan struct{} // closed when the process is gone; err is then set
+	err  error
 	out  *bytes.Buffer
 }
 
@@ -60,13 +61,16 @@ func start(exe, dir string) (*Server, error) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	s := &Server{Addr: addr, cmd: exec.Command(exe, "serve", file), done: make(chan error, 1), out: new(bytes.Buffer)}
+	s := &Server{Addr: addr, cmd: exec.Command(exe, "serve", file), done: make(chan struct{}), out: new(bytes.Buffer)}
 	s.cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	go func() { s.done <- s.cmd.Wait() }()
+	go func() {
+		s.err = s.cmd.Wait()
+		close(s.done)
+	}()
 	if err := s.await(); err != nil {
 		return nil, err
 	}
@@ -90,8 +94,8 @@ func (s *Server) await() error {
 			}
 		}
 		select {
-		case err := <-s.done:
-			return fmt.Errorf("the registry stopped while it started: %w\n%s", err, s.out)
+		case <-s.done:
+			return fmt.Errorf("the registry stopped while it started: %w\n%s", s.err, s.out)
 		case <-ctx.Done():
 			s.Close()
 			return errors.New("the registry does not answer\n" + s.out.String())
