@@ -133,8 +133,9 @@ type CandidateReport struct {
 	PredicateType string `json:"predicateType,omitempty"`
 	// Annotations are those of the subject that matched.
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// Payload is the signed claim: the in-toto statement or the simple-signing document. Trust it only when Verified.
-	Payload []byte `json:"-"`
+	// Payload is the signed claim, byte for byte: the in-toto statement or the simple-signing document. It is there only when
+	// Verified, and empty for signatures over the artifact itself.
+	Payload []byte `json:"payload,omitempty"`
 	// Warnings are things that do not change the verdict and should be known.
 	Warnings []string `json:"warnings,omitempty"`
 }

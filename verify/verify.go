@@ -149,6 +149,7 @@ func verifyCandidate(req *Request, c *Candidate) CandidateReport {
 	e.run()
 	out.Verified = verdict(out.Checks)
 	if !out.Verified {
+		out.Payload = nil
 		if f := out.Failure(); f != nil {
 			out.Code, out.Reason = f.Code, f.Reason
 		} else {
