@@ -151,7 +151,8 @@ func (t Tool) build(home string, log io.Writer) error {
 	}
 	cmd.Env = append(os.Environ(), "GOBIN="+tmp, "GOWORK=off", "CGO_ENABLED="+cgo, "GOOS=", "GOARCH=")
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = log, io.MultiWriter(&out, log)
+	words := io.MultiWriter(&out, log)
+	cmd.Stdout, cmd.Stderr = words, words // the same for both, so that they are not written at once
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("go install %s@%s: %w\n%s", t.Package, t.Version, err, tail(out.String()))
 	}
