@@ -2,7 +2,6 @@ package verify
 
 import (
 	"crypto"
-	"strings"
 
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/bundle"
@@ -54,17 +53,8 @@ func needsOf(b *bundle.Bundle, p *Policy, add func(crypto.Hash, []byte)) {
 		}
 		return
 	}
-	if b.Message == nil {
-		return
-	}
-	if b.Message.Payload != nil {
-		if doc, err := bundle.ParseSimpleSigning(b.Message.Payload); err == nil {
-			name, _, _ := strings.Cut(doc.ManifestDigest, ":")
-			if h, ok := algorithm.Hash(name); ok {
-				add(h, nil)
-			}
-		}
-		return
+	if b.Message == nil || b.Message.Payload != nil {
+		return // a simple-signing document names the image by SHA-256
 	}
 	add(b.Message.Hash, nil)
 	for i := range b.Material.Entries {
