@@ -5,10 +5,12 @@ package predicate
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -65,6 +67,9 @@ func Build(t Type, data []byte, now time.Time) ([]byte, error) {
 		return nil, fmt.Errorf("the predicate has %d bytes; at most %d can be attested", len(data), MaxSize)
 	}
 	switch {
+	case t.Name == Custom && !utf8.Valid(data):
+		// Encoding it as JSON would change it.
+		return nil, errors.New("a predicate of type custom becomes a text in JSON, and the data is not valid UTF-8: put it into a JSON object yourself (in base64, say) and give --type a URI of your own")
 	case t.Name == Custom:
 		return json.Marshal(struct{ Data, Timestamp string }{string(data), now.UTC().Format(time.RFC3339)})
 	case t.Text:

@@ -47,6 +47,9 @@ func TestBuildText(t *testing.T) {
 	if want := `{"Data":"a \"b\"\n","Timestamp":"1970-01-01T00:00:00Z"}`; err != nil || string(got) != want {
 		t.Errorf("got %s, %v", got, err)
 	}
+	if got, err := Build(custom, []byte("a\xff"), time.Unix(0, 0)); err == nil {
+		t.Errorf("text that is not UTF-8 became %s", got)
+	}
 	spdx, _ := Lookup("spdx")
 	if _, err := Build(spdx, []byte("SPDXVersion: SPDX-2.3"), time.Time{}); err == nil || !strings.Contains(err.Error(), "spdxjson") {
 		t.Errorf("plain SPDX gave %v", err)

@@ -11,10 +11,26 @@ import (
 
 // check verifies what was just made, twice over: the signature under the signer's own key, and the whole under the
 // trusted root, where there is one that can judge it.
-func (o *Options) check(b *bundle.Bundle, artifact algorithm.Message) error {
+//
+// What is verified of a Sigstore bundle is what will be written: the bundle as it reads back from its own JSON.
+func (o *Options) check(made *bundle.Bundle, artifact algorithm.Message) error {
+	b := made
+	if b.Version != bundle.Cosign {
+		data, err := b.Encode()
+		if err != nil {
+			return err
+		}
+		if b, err = bundle.Decode(data); err != nil {
+			return err
+		}
+	}
+	alg, err := o.ChosenAlgorithm()
+	if err != nil {
+		return err
+	}
 	bare := *b
 	bare.Material = bundle.Material{KeyHint: new(string)}
-	key := trust.Key{Name: "the signing key", Public: o.Signer.Public()}
+	key := trust.Key{Name: "the signing key", Public: o.Signer.Public(), Details: alg.Details()}
 	if err := o.verify(&bare, artifact, verify.Policy{Keys: []trust.Key{key}, IgnoreLog: true}, nil); err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/tlog"
 	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/verify"
 )
 
 // Signer holds a private key, or knows who does. Package keys has implementations.
@@ -56,10 +57,29 @@ type Options struct {
 	Now time.Time
 }
 
+// Needs lists the digests of an artifact that [Blob] will ask for, so that a stream can be hashed in one pass beforehand.
+// rereads says that more will be asked, which only the signature itself tells: pure Ed25519 hashes the message twice, each
+// time behind a prefix that depends on what came before. Such an artifact must be readable several times.
+func (o *Options) Needs() (needs []verify.HashNeed, rereads bool, err error) {
+	alg, err := o.ChosenAlgorithm()
+	if err != nil {
+		return nil, false, err
+	}
+	if alg.Details() == algorithm.Ed25519 {
+		return []verify.HashNeed{{Hash: crypto.SHA256}}, true, nil
+	}
+	// The prehashed form is tried before the pure one, so no other digest of an Ed25519 key's message is asked for.
+	needs = []verify.HashNeed{{Hash: crypto.SHA256}}
+	if alg.Hash() != crypto.SHA256 {
+		needs = append(needs, verify.HashNeed{Hash: alg.Hash()})
+	}
+	return needs, false, nil
+}
+
 // Blob signs an artifact itself: a bundle with a message signature. The artifact is only asked for digests, so it can be a
 // stream that was hashed before, if that covered what [Options.Needs] asks for.
 func Blob(ctx context.Context, artifact algorithm.Message, opts Options) (*bundle.Bundle, error) {
-	alg, err := opts.algorithm()
+	alg, err := opts.ChosenAlgorithm()
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +98,7 @@ func Blob(ctx context.Context, artifact algorithm.Message, opts Options) (*bundl
 // Statement signs an in-toto statement, byte for byte as given, in a DSSE envelope. The artifact is what the statement
 // must be about; nil leaves that unchecked.
 func Statement(ctx context.Context, payload []byte, artifact algorithm.Message, opts Options) (*bundle.Bundle, error) {
-	alg, err := opts.algorithm()
+	alg, err := opts.ChosenAlgorithm()
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +116,7 @@ func Statement(ctx context.Context, payload []byte, artifact algorithm.Message, 
 
 // SimpleSigning signs an image's digest in cosign's older form. The result is converted by [bundle.Bundle.Layer].
 func SimpleSigning(ctx context.Context, payload []byte, image algorithm.Message, opts Options) (*bundle.Bundle, error) {
-	alg, err := opts.algorithm()
+	alg, err := opts.ChosenAlgorithm()
 	if err != nil {
 		return nil, err
 	}
@@ -111,9 +131,14 @@ func SimpleSigning(ctx context.Context, payload []byte, image algorithm.Message,
 	return opts.finish(ctx, b, image)
 }
 
-// algorithm picks how to sign. Ed25519 has two forms: the prehashed one is what logs take, the pure one is what readers of
-// unlogged signatures check (cosign among them).
-func (o *Options) algorithm() (algorithm.Algorithm, error) {
+// ChosenAlgorithm is how the options sign: by Algorithm, or else as the readers of the time expect of the key.
+//
+// That is the default of Sigstore's algorithm registry, which logs demand (P-384 with SHA-384, P-521 with SHA-512, RSA
+// PKCS #1 v1.5 with SHA-256), also where cosign 3.1 must be told to verify it (--signature-digest-algorithm), since it
+// signs the same itself. Ed25519 has two forms: the prehashed one, which is what logs take, and the pure one, which is
+// the only one that cosign 3.1 and most other readers check without a log entry that states the form. So what is
+// logged is signed in the former, everything else in the latter.
+func (o *Options) ChosenAlgorithm() (algorithm.Algorithm, error) {
 	if o.Signer == nil {
 		return algorithm.Algorithm{}, errors.New("no key was given to sign with")
 	}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bulla-sign/bulla/internal/blob"
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/sign"
+)
+
+type attestBlob struct {
+	signing
+	attesting
+	hash   string
+	output cli.Choice
+
+	// Of the older formats, deprecated:
+	outSignature, outAttestation, outCertificate string
+	timestamp                                    string
+}
+
+func attestBlobCommand() *cli.Command {
+	o := &attestBlob{}
+	return &cli.Command{
+		Use: "attest-blob [flags] FILE", Short: "Sign a statement about a file", Group: "Sign", BindEnv: true,
+		Long: `Sign a statement about a file, such as its provenance or its bill of materials.
+
+The statement is made of the predicate and the file's digest, or given whole with --statement; it must be about the file. The predicate's JSON goes into it byte for byte.
+
+The signed statement goes into a Sigstore bundle: the file that --bundle names, or else FILE.sigstore.json beside the file. As with sign-blob, that no transparency log is to hold it must be said.`,
+		Example: `bulla attest-blob --key cosign.key --log=none --predicate provenance.json \
+  --type slsaprovenance1 --bundle a.att.json a.txt`,
+		Args: cobra.MaximumNArgs(1),
+		Flags: func(fs *pflag.FlagSet) {
+			o.attesting.register(fs)
+			fs.StringVar(&o.hash, "hash", "", "SHA-256 of the file in `HEX`; the file is then not read, it only lends its name")
+			o.signing.register(fs)
+			cli.Output(fs, &o.output, "text", "text", "json")
+			fs.StringVar(&o.outSignature, "output-signature", "", "write the envelope to `FILE`")
+			fs.StringVar(&o.outAttestation, "output-attestation", "", "write the statement to `FILE`")
+			fs.StringVar(&o.outCertificate, "output-certificate", "", "write the certificate to `FILE`")
+			fs.StringVar(&o.timestamp, "rfc3161-timestamp-bundle", "", "write the timestamp to `FILE`")
+			for _, name := range []string{"output-signature", "output-attestation", "output-certificate", "rfc3161-timestamp-bundle"} {
+				cli.Deprecate(fs, name, "write a bundle instead (--bundle), which holds it")
+			}
+		},
+		Run: o.run,
+	}
+}
+
+func (o *attestBlob) check(c *cli.Call) error {
+	if err := o.signing.check(c); err != nil {
+		return err
+	}
+	if len(c.Args) == 0 && o.hash == "" {
+		return cli.Usagef("the file that the statement is about is missing: give FILE, or its digest with --hash")
+	}
+	const why, instead = "the bundle holds everything", "say with --bundle FILE where it goes"
+	timestamp := ignoredFlag{"rfc3161-timestamp-bundle", "no timestamp is made", "leave the flag out"}
+	if o.legacy() {
+		if err := refuseIgnored(c, timestamp); err != nil {
+			return err
+		}
+		if err := o.noCertificate(c); err != nil {
+			return err
+		}
+	} else if err := refuseIgnored(c, timestamp, ignoredFlag{"output-signature", why, instead},
+		ignoredFlag{"output-attestation", why, instead}, ignoredFlag{"output-certificate", why, instead}); err != nil {
+		return err
+	}
+	inputs := append([]string{o.Key, o.Certificate, o.CertificateChain, o.predicate, o.statement}, c.Args...)
+	return refuseOverwriting(inputs, []string{o.Bundle, o.outSignature, o.outAttestation, o.outCertificate})
+}
+
+func (o *attestBlob) run(ctx context.Context, c *cli.Call) error {
+	if err := o.check(c); err != nil {
+		return err
+	}
+	ref := ""
+	if len(c.Args) > 0 {
+		ref = c.Args[0]
+	}
+	read := ref // what is read: with --hash the file is not
+	if o.hash != "" {
+		read = ""
+	}
+	stdin, err := oneStdin(read, o.predicate, o.statement)
+	if err != nil {
+		return err
+	}
+	path := ""
+	if !o.legacy() {
+		if path, err = o.bundlePath(c, ref); err != nil {
+			return err
+		}
+	}
+	claim, err := o.load(c)
+	if err != nil {
+		return err
+	}
+	opts, err := o.options(ctx, c, stdin)
+	if err != nil {
+		return err
+	}
+	artifact, err := o.artifact(ctx, c, ref)
+	if err != nil {
+		return err
+	}
+	return o.attest(ctx, c, attestation{claim, artifact, ref, path}, opts)
+}
+
+// attestation is one statement to be signed about one artifact, and where its bundle goes.
+type attestation struct {
+	claim     *claim
+	artifact  *blob.Blob
+	ref, path string
+}
+
+func (o *attestBlob) attest(ctx context.Context, c *cli.Call, a attestation, opts sign.Options) error {
+	digest, err := sha256Of(a.artifact)
+	if err != nil {
+		return err
+	}
+	name := ""
+	if a.ref != "" {
+		name = filepath.Base(a.ref)
+	}
+	if err := a.claim.names("sha256", digest); err != nil {
+		return err
+	}
+	payload, err := a.claim.about(name, "sha256", digest)
+	if err != nil {
+		return err
+	}
+	announce(c, a.ref, a.claim.from)
+	b, err := sign.Statement(ctx, payload, a.artifact, opts)
+	if err != nil {
+		return signingError(err, a.artifact.Name)
+	}
+	r, err := newSigned(&opts, a.ref, "sha256:"+digest)
+	if err != nil {
+		return err
+	}
+	if o.legacy() {
+		out := legacyEnvelope{o.Bundle, o.outSignature, o.outAttestation, o.outCertificate, o.output.String() == "json"}
+		if err := out.write(c, r, b); err != nil {
+			return err
+		}
+		return r.print(c, o.output.String())
+	}
+	data, err := b.Encode()
+	if err != nil {
+		return err
+	}
+	if err := r.writeBundle(c, a.path, data); err != nil {
+		return err
+	}
+	return r.print(c, o.output.String())
+}
+
+// artifact hashes the file, or takes its digest from --hash.
+func (o *attestBlob) artifact(ctx context.Context, c *cli.Call, ref string) (*blob.Blob, error) {
+	if o.hash != "" {
+		text := strings.ToLower(strings.TrimPrefix(o.hash, "sha256:"))
+		sum, err := hex.DecodeString(text)
+		if err != nil || len(sum) != crypto.SHA256.Size() {
+			return nil, cli.Usagef("--hash %q is not a SHA-256 digest: it needs 64 hexadecimal digits", o.hash)
+		}
+		name := ref
+		if name == "" {
+			name = "sha256:" + text
+		}
+		return blob.FromDigest(name, crypto.SHA256, sum), nil
+	}
+	b, err := openBlob(ctx, c, ref)
+	if err != nil {
+		return nil, err
+	}
+	// A statement given whole may name the artifact by other digests beside this one.
+	needs := []blob.Need{{Hash: crypto.SHA256}}
+	if o.statement != "" {
+		needs = append(needs, blob.Need{Hash: crypto.SHA384}, blob.Need{Hash: crypto.SHA512})
+	}
+	if err := b.Hash(needs...); err != nil && b.Readable() {
+		return nil, inputError(fmt.Errorf("hashing the artifact: %w", err))
+	} else if err != nil {
+		if _, known := b.Digest(crypto.SHA256, nil); known != nil {
+			return nil, inputError(err)
+		}
+	}
+	return b, nil
+}

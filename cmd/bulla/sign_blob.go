@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/sign"
+)
+
+type signBlob struct {
+	signing
+	algorithm string
+	output    string // text or json; otherwise, as cosign has it, the file for the signature
+
+	// Of the older formats, deprecated:
+	b64                          bool
+	outSignature, outCertificate string
+	timestamp                    string
+}
+
+func signBlobCommand() *cli.Command {
+	o := &signBlob{}
+	return &cli.Command{
+		Use: "sign-blob [flags] FILE...", Short: "Sign files", Group: "Sign", BindEnv: true,
+		Long: `Sign files, or whatever else is given as a stream of bytes: - is standard input.
+
+The signature goes into a Sigstore bundle: the file that --bundle names, or else FILE.sigstore.json beside the file, where verify-blob finds it. Files of any size are read as a stream.
+
+Before anything is written the signature is verified, with --trusted-root also under the root that verifiers will use. This build cannot talk to transparency logs yet, so a signature goes without one, and that must be said: by --log=none, or by a signing config that names none.`,
+		Example: `# writes a.txt.sigstore.json
+bulla sign-blob --key cosign.key --log=none a.txt
+
+# from a pipe
+tar c src | bulla sign-blob --key cosign.key --log=none --bundle src.sigstore.json -`,
+		Args: cobra.MinimumNArgs(1),
+		Flags: func(fs *pflag.FlagSet) {
+			o.register(fs)
+			fs.StringVarP(&o.output, "output", "o", "text", "how the result is printed, `text|json`")
+			cli.Topic(fs, "Key", func(fs *pflag.FlagSet) {
+				fs.StringVar(&o.algorithm, "signing-algorithm", "ecdsa-sha2-256-nistp256", "how to sign, the `NAME` of an algorithm that fits the key; not given: the usual one of the key")
+			})
+			fs.BoolVar(&o.b64, "b64", true, "write the signature in base64")
+			fs.StringVar(&o.outSignature, "output-signature", "", "write the signature to `FILE`")
+			fs.StringVar(&o.outCertificate, "output-certificate", "", "write the certificate to `FILE`")
+			fs.StringVar(&o.timestamp, "rfc3161-timestamp", "", "write the timestamp to `FILE`")
+			for _, name := range []string{"b64", "output-signature", "output-certificate", "rfc3161-timestamp"} {
+				cli.Deprecate(fs, name, "write a bundle instead (--bundle), which holds it")
+			}
+		},
+		Run: o.run,
+	}
+}
+
+func (o *signBlob) run(ctx context.Context, c *cli.Call) error {
+	if err := o.check(c); err != nil {
+		return err
+	}
+	stdin, err := oneStdin(c.Args...)
+	if err != nil {
+		return err
+	}
+	opts, err := o.options(ctx, c, stdin)
+	if err != nil {
+		return err
+	}
+	if err := o.chooseAlgorithm(c, &opts); err != nil {
+		return err
+	}
+	for _, ref := range c.Args {
+		if err := o.one(ctx, c, ref, opts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check refuses flags that do not fit together.
+func (o *signBlob) check(c *cli.Call) error {
+	if err := o.signing.check(c); err != nil {
+		return err
+	}
+	// cosign's --output is a file; ours is a format, unless it is neither of them.
+	if c.Changed("output") && (c.Cosign || o.output != "text" && o.output != "json") {
+		if o.outSignature == "" {
+			o.outSignature = o.output
+		}
+		if !o.legacy() && !c.Cosign {
+			return cli.Usagef("--output %s: the result is printed as text or json", o.output).WithHint("--bundle FILE says where the bundle goes")
+		}
+		o.output = "text"
+	}
+	if !o.legacy() {
+		const why, instead = "the bundle holds everything", "say with --bundle FILE where it goes"
+		if err := refuseIgnored(c, ignoredFlag{"b64", why, instead}, ignoredFlag{"output-signature", why, instead},
+			ignoredFlag{"output-certificate", why, instead}, ignoredFlag{"rfc3161-timestamp", why, instead}); err != nil {
+			return err
+		}
+	} else if err := refuseIgnored(c, ignoredFlag{"rfc3161-timestamp", "no timestamp is made", "leave the flag out"}); err != nil {
+		return err
+	}
+	if o.legacy() {
+		if err := o.noCertificate(c); err != nil {
+			return err
+		}
+	}
+	outputs := map[string]string{"bundle": o.Bundle, "output-signature": o.outSignature, "output-certificate": o.outCertificate}
+	for _, name := range []string{"bundle", "output-signature", "output-certificate"} {
+		if outputs[name] != "" && len(c.Args) > 1 {
+			return cli.Usagef("--%s names one file, and %d files are to be signed: each would overwrite the one before", name, len(c.Args)).
+				WithHint("sign them one by one, or leave --%s out to get a bundle beside each", name)
+		}
+	}
+	return refuseOverwriting(append([]string{o.Key, o.Certificate, o.CertificateChain}, c.Args...),
+		[]string{o.Bundle, o.outSignature, o.outCertificate})
+}
+
+// chooseAlgorithm applies --signing-algorithm. cosign has it for the keys that it makes, and so ignores it beside --key.
+func (o *signBlob) chooseAlgorithm(c *cli.Call, opts *sign.Options) error {
+	if !c.Changed("signing-algorithm") {
+		return nil
+	}
+	alg, err := algorithm.ForName(o.algorithm)
+	if err != nil {
+		return cli.Usagef("invalid signing algorithm: %s", o.algorithm).
+			WithHint("the names are those of Sigstore's algorithm registry, such as ecdsa-sha2-384-nistp384 or ed25519-ph")
+	}
+	if err := alg.CheckKey(opts.Signer.Public()); err != nil {
+		if c.Cosign {
+			c.Warnf("--signing-algorithm has no effect: %v", err)
+			return nil
+		}
+		return cli.Usagef("--signing-algorithm %s does not fit the key: %w", o.algorithm, err)
+	}
+	if !c.Cosign {
+		opts.Algorithm = alg
+	}
+	return nil
+}
+
+// one signs one artifact.
+func (o *signBlob) one(ctx context.Context, c *cli.Call, ref string, opts sign.Options) error {
+	var path string
+	var err error
+	if !o.legacy() {
+		if path, err = o.bundlePath(c, ref); err != nil {
+			return err
+		}
+	}
+	artifact, remove, err := openArtifact(ctx, c, ref, &opts)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	announce(c, ref)
+	done := c.Progress("signing %s", artifact.Name)
+	b, err := sign.Blob(ctx, artifact, opts)
+	done()
+	if err != nil {
+		return signingError(err, artifact.Name)
+	}
+	digest, err := sha256Of(artifact)
+	if err != nil {
+		return err
+	}
+	r, err := newSigned(&opts, ref, "sha256:"+digest)
+	if err != nil {
+		return err
+	}
+	if o.legacy() {
+		err = o.writeLegacy(c, r, b)
+	} else {
+		var data []byte
+		if data, err = b.Encode(); err == nil {
+			err = r.writeBundle(c, path, data)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return r.print(c, o.output)
+}
+
+// writeLegacy writes what cosign wrote before there were Sigstore bundles: its own bundle, the signature, the certificate.
+func (o *signBlob) writeLegacy(c *cli.Call, r *signed, b *bundle.Bundle) error {
+	if o.Bundle != "" {
+		data, err := b.CosignBlob()
+		if err != nil {
+			return err
+		}
+		if err := r.writeBundle(c, o.Bundle, data); err != nil {
+			return err
+		}
+	}
+	sig := b.Message.Signature
+	text := []byte(base64.StdEncoding.EncodeToString(sig))
+	switch {
+	case o.outSignature != "" && o.b64:
+		if err := writeFile(c, o.outSignature, text, "Wrote signature to file %s"); err != nil {
+			return err
+		}
+	case o.outSignature != "":
+		if err := writeFile(c, o.outSignature, sig, "Wrote signature to file %s"); err != nil {
+			return err
+		}
+	case o.output == "json":
+		r.Signature = string(text)
+	case o.b64:
+		fmt.Fprintf(c.Out, "%s\n", text)
+	default:
+		if _, err := c.Out.Write(sig); err != nil {
+			return err
+		}
+	}
+	if len(b.Material.Certificates) == 0 {
+		return nil
+	}
+	return writeCertificate(c, o.outCertificate, b)
+}

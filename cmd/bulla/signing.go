@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/cli/flags"
+	"github.com/bulla-sign/bulla/internal/config"
+	"github.com/bulla-sign/bulla/keys"
+	"github.com/bulla-sign/bulla/sign"
+)
+
+// signing is what the commands that sign have in common: with what, and by which services.
+type signing struct {
+	flags.Sign
+	log cli.Choice
+}
+
+func (s *signing) register(fs *pflag.FlagSet) {
+	s.Sign.Register(fs)
+	cli.Topic(fs, "Services and trust", func(fs *pflag.FlagSet) {
+		cli.ChoiceVar(fs, &s.log, "log", "whether the signature is entered into a transparency log; none says that it is not, on purpose", "require", "none")
+	})
+	cli.LowersSecurity(fs, "log", "tlog-upload")
+}
+
+// legacy says whether cosign's formats from before the Sigstore bundle are to be written.
+func (s *signing) legacy() bool { return !s.NewBundleFormat }
+
+// check refuses what cannot be done, or makes no sense, before anything is read.
+func (s *signing) check(c *cli.Call) error {
+	switch {
+	case s.SecurityKey.Use:
+		return cli.Usagef("keys on PIV tokens (--sk) are not supported").
+			WithHint("give a key file, or a key store's reference, with --key")
+	case s.Key == "":
+		return cli.Usagef("signing with an identity is not supported yet: give --key").
+			WithHint("\"%s generate-key-pair\" makes a key", c.Name)
+	case s.CertificateChain != "" && s.Certificate == "":
+		return cli.Usagef("--certificate-chain needs --certificate, the certificate at its lower end")
+	case s.legacy() && c.Cosign && (s.UseSigningConfig || s.SigningConfig != ""):
+		return cli.Usagef("must provide --new-bundle-format or --bundle where applicable with --signing-config or --use-signing-config")
+	}
+	if err := s.checkServices(c); err != nil {
+		return err
+	}
+	return s.checkLog(c)
+}
+
+// options opens the key and whatever goes with it. stdin says that standard input is the artifact, so that no password
+// can be read from there.
+func (s *signing) options(ctx context.Context, c *cli.Call, stdin bool) (sign.Options, error) {
+	o := sign.Options{Now: c.Now()}
+	env := c.KeyEnvironment()
+	if stdin && !c.IsTerminal(c.In) {
+		env.Password = func(context.Context, bool) ([]byte, error) {
+			return nil, cli.Usagef("standard input is what is signed, so the key's password cannot be read from it").
+				WithHint("set COSIGN_PASSWORD, to nothing if the key has no password")
+		}
+	}
+	signer, err := keys.Open(ctx, s.Key, env)
+	if err != nil {
+		return o, inputError(fmt.Errorf("loading the key: %w", err))
+	}
+	o.Signer = signer
+	if o.Certificates, err = s.certificates(); err != nil {
+		return o, err
+	}
+	if s.TrustedRoot == "" {
+		return o, nil
+	}
+	if o.Root, err = config.ReadRoot(s.TrustedRoot); err != nil {
+		return o, inputError(err)
+	}
+	if len(o.Certificates) > 0 && len(o.Root.CAs) == 0 {
+		c.Warnf("the certificate was not checked: the trusted root %s names no certificate authority", s.TrustedRoot)
+	}
+	return o, nil
+}
+
+// maxCertificates bounds the files of --certificate and --certificate-chain: a chain has a few KiB.
+const maxCertificates = 1 << 20
+
+// certificates reads the leaf and what is above it, as DER. Each must have issued the one before it.
+func (s *signing) certificates() ([][]byte, error) {
+	var all [][]byte
+	var below *x509.Certificate
+	for _, name := range []string{s.Certificate, s.CertificateChain} {
+		if name == "" {
+			continue
+		}
+		found, err := readCertificates(name)
+		if err != nil {
+			return nil, err
+		}
+		if name == s.Certificate && len(found) > 1 {
+			return nil, cli.Errorf(cli.ExitInput, "%s holds %d certificates, and --certificate takes the signer's own", name, len(found)).
+				WithHint("give those above it with --certificate-chain")
+		}
+		for _, cert := range found {
+			if below != nil {
+				if err := below.CheckSignatureFrom(cert); err != nil {
+					return nil, cli.Errorf(cli.ExitInput, "%s: %q did not issue %q: %v", name, cert.Subject, below.Subject, err).
+						WithHint("--certificate-chain goes from the issuer of --certificate up to the root")
+				}
+			}
+			below = cert
+			all = append(all, cert.Raw)
+		}
+	}
+	return all, nil
+}
+
+func readCertificates(name string) ([]*x509.Certificate, error) {
+	data, err := readFileUpTo(name, maxCertificates)
+	if err != nil {
+		return nil, err
+	}
+	if cert, err := x509.ParseCertificate(data); err == nil {
+		return []*x509.Certificate{cert}, nil
+	}
+	var out []*x509.Certificate
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			return nil, cli.Errorf(cli.ExitInput, "%s: a PEM block is %q, not a certificate", name, block.Type)
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, cli.Errorf(cli.ExitInput, "%s: certificate %d: %w", name, len(out)+1, err)
+		}
+		out = append(out, cert)
+	}
+	if len(out) == 0 {
+		return nil, cli.Errorf(cli.ExitInput, "%s holds no certificate, neither in PEM nor in DER", name)
+	}
+	return out, nil
+}
+
+// readFileUpTo reads a file of at most limit bytes.
+func readFileUpTo(name string, limit int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, inputError(err)
+	}
+	defer f.Close()
+	data, err := readUpTo(f, name, limit)
+	return data, inputError(err)
+}
+
+func readUpTo(r io.Reader, name string, limit int64) ([]byte, error) {
+	var buf bytes.Buffer
+	n, err := io.Copy(&buf, io.LimitReader(r, limit+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	case n > limit:
+		return nil, fmt.Errorf("%s has more than %d bytes", name, limit)
+	}
+	return buf.Bytes(), nil
+}
+
+// oneStdin lets one input at most be standard input.
+func oneStdin(inputs ...string) (bool, error) {
+	n := 0
+	for _, in := range inputs {
+		if in == "-" {
+			n++
+		}
+	}
+	if n > 1 {
+		return true, cli.Usagef("standard input (-) was given %d times, and can be read once", n)
+	}
+	return n == 1, nil
+}
+
+// refuseOverwriting makes sure that no output is one of the inputs, which would be lost.
+func refuseOverwriting(inputs, outputs []string) error {
+	outputs = slices.DeleteFunc(slices.Clone(outputs), func(s string) bool { return s == "" })
+	for i, out := range outputs {
+		if slices.Contains(outputs[:i], out) {
+			return cli.Usagef("two outputs go to the same file %s", out)
+		}
+		at, err := os.Stat(out)
+		if err != nil || !at.Mode().IsRegular() {
+			continue
+		}
+		for _, in := range inputs {
+			if there, err := os.Stat(in); err == nil && os.SameFile(at, there) {
+				return cli.Usagef("the output file %s is also an input and would be overwritten", out)
+			}
+		}
+	}
+	return nil
+}
+
+// signingError gives an error of package sign its exit status. What the signer, a plug-in perhaps, could not do has no
+// number of its own.
+func signingError(err error, what string) error {
+	var coded *cli.Error
+	if err == nil || errors.As(err, &coded) {
+		return err
+	}
+	return fmt.Errorf("signing %s: %w", strings.TrimSpace(what), err)
+}
