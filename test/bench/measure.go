@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -68,18 +67,13 @@ func measureOne(args []string) error {
 	if readErr != nil {
 		return readErr
 	}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		s.RSS = usage.Maxrss * rssUnit
-	}
+	s.RSS = maxRSS(cmd.ProcessState)
 	if s.Exit != 0 {
 		lines := strings.Split(strings.TrimSpace(string(words)), "\n")
 		s.Err = lines[len(lines)-1]
 	}
 	return json.NewEncoder(os.Stdout).Encode(s)
 }
-
-// rssUnit is what Linux counts Maxrss in.
-const rssUnit = 1 << 10
 
 // series is the runs of one command.
 type series []sample
