@@ -55,8 +55,10 @@ func (e *evaluation) certificatePath() {
 // them count. They are as untrusted as the leaf: only a signature of the authority makes them more.
 func (e *evaluation) intermediates() ([]*x509.Certificate, error) {
 	certs := e.b.Material.Certificates
-	// Up to v0.2 a chain was written along and is to be ignored (sigstore_bundle.proto).
-	if len(certs) < 2 || !e.policy.AllowCertificateChain || e.b.Version < bundle.V03 {
+	// Up to v0.2 a chain was written along and is to be ignored (sigstore_bundle.proto). In cosign's older formats it was
+	// always used.
+	allowed := e.b.Version == bundle.Cosign || (e.b.Version == bundle.V03 && e.policy.AllowCertificateChain)
+	if len(certs) < 2 || !allowed {
 		return nil, nil
 	}
 	out := make([]*x509.Certificate, 0, len(certs)-1)
@@ -74,6 +76,9 @@ func (e *evaluation) intermediates() ([]*x509.Certificate, error) {
 // leaf's issuer. Signatures are checked once, up to the issuing certificate: those above it were checked when the trusted
 // root was built. Validity windows of the whole path are checked at every time.
 func pathTo(leaf *x509.Certificate, intermediates []*x509.Certificate, ca *trust.Authority, times []VerifiedTime) (*x509.Certificate, error) {
+	if len(ca.Chain) == 0 {
+		return nil, coded(CodeNoTrust, "the authority %s has no certificate", authorityName(ca))
+	}
 	if len(intermediates) == 0 && !bytes.Equal(leaf.RawIssuer, ca.Chain[0].RawSubject) {
 		return nil, coded(CodeCertificate, "no trusted authority issued the certificate (its issuer is %q)", leaf.Issuer)
 	}
@@ -125,7 +130,8 @@ func constraints(chain, authority []*x509.Certificate) error {
 }
 
 // pathOptions anchors the path at the authority's issuing certificate. Where a certificate above it constrains names, the
-// anchor is the top instead, so that the constraints are applied.
+// anchor is at least that one, so that the constraints are applied; where nobody has checked yet that the chain's
+// certificates signed each other (a root that was put together by hand), it is the top.
 func pathOptions(ca *trust.Authority, intermediates []*x509.Certificate, at time.Time) x509.VerifyOptions {
 	roots, pool := x509.NewCertPool(), x509.NewCertPool()
 	anchor := 0
@@ -133,6 +139,9 @@ func pathOptions(ca *trust.Authority, intermediates []*x509.Certificate, at time
 		if constrainsNames(c) {
 			anchor = i + 1
 		}
+	}
+	if !ca.Linked() {
+		anchor = len(ca.Chain) - 1
 	}
 	roots.AddCert(ca.Chain[anchor])
 	for _, c := range ca.Chain[:anchor] {

@@ -69,7 +69,7 @@ type Policy struct {
 	NoImageUnsafe    bool
 
 	// AllowCertificateChain accepts certificate chains in v0.3 bundles, and intermediates from the bundle (cosign's
-	// --allow-certificate-chain).
+	// --allow-certificate-chain). Cosign's older formats carry intermediates without it.
 	AllowCertificateChain bool
 	// AcceptLogDSSE accepts dsse/0.0.2 entries of a v2 log, a kind withdrawn in 2026.
 	AcceptLogDSSE bool
