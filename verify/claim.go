@@ -113,6 +113,8 @@ func (e *evaluation) namedImage(doc *bundle.SimpleSigning, spec string) {
 	name, want, ok := strings.Cut(doc.ManifestDigest, ":")
 	hash, known := algorithm.Hash(name)
 	switch {
+	case e.req.Artifact.Message == nil:
+		e.fail(CheckArtifact, CodeArtifact, spec, "no image was given to compare the claim with")
 	case !e.req.Artifact.Image:
 		e.fail(CheckArtifact, CodeArtifact, spec, "signed is a claim about an image, and the artifact is none")
 	case !ok || !known:

@@ -343,6 +343,9 @@ func claimTwins() []twin {
 		{"image", verify.CheckArtifact, verify.CodeArtifact, keyImage, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Artifact.Message = algorithm.Bytes(otherArtifact)
 		}},
+		{"no image at all", verify.CheckArtifact, verify.CodeArtifact, keyImage, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+			req.Artifact.Message = nil
+		}},
 		{"not an image", verify.CheckArtifact, verify.CodeArtifact, keyImage, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Artifact.Image = false
 		}},

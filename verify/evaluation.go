@@ -68,7 +68,7 @@ func (e *evaluation) pass(name CheckName, spec string, facts ...Fact) {
 
 func (e *evaluation) fail(name CheckName, code Code, spec, format string, args ...any) {
 	e.out.Checks = append(e.out.Checks, Check{
-		Name: name, Outcome: Failed, Code: code, Reason: fmt.Sprintf(format, args...), Spec: spec,
+		Name: name, Outcome: Failed, Code: code, Reason: oneLine(fmt.Sprintf(format, args...)), Spec: spec,
 	})
 }
 
@@ -77,7 +77,7 @@ func (e *evaluation) notRequired(name CheckName, reason string, facts ...Fact) {
 }
 
 func (e *evaluation) warn(format string, args ...any) {
-	e.out.Warnings = append(e.out.Warnings, fmt.Sprintf(format, args...))
+	e.out.Warnings = append(e.out.Warnings, oneLine(fmt.Sprintf(format, args...)))
 }
 
 // structure checks the rules of the bundle's version, and finds the signature and what it is over.

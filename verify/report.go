@@ -1,7 +1,10 @@
 package verify
 
 import (
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Outcome is how a check ended.
@@ -215,3 +218,22 @@ func (c *CandidateReport) passed() int {
 	}
 	return n
 }
+
+// oneLine escapes what could move a cursor, start a line or turn text round: reasons repeat words of unverified evidence,
+// and people read them on terminals.
+func oneLine(s string) string {
+	if strings.IndexFunc(s, unprintable) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unprintable(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }

@@ -135,7 +135,7 @@ func verifyCandidate(req *Request, c *Candidate) CandidateReport {
 	if c.Bundle == nil {
 		reason := "there is nothing to verify"
 		if c.Err != nil {
-			reason = c.Err.Error()
+			reason = oneLine(c.Err.Error())
 		}
 		out.Checks = append(out.Checks, Check{Name: CheckDecode, Outcome: Failed, Code: CodeMalformed, Reason: reason})
 		out.Code, out.Reason = CodeMalformed, reason
