@@ -11,9 +11,11 @@ import (
 
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/identity"
+	"github.com/bulla-sign/bulla/internal/blob"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/cli/flags"
 	"github.com/bulla-sign/bulla/internal/config"
+	"github.com/bulla-sign/bulla/internal/report"
 	"github.com/bulla-sign/bulla/keys"
 	"github.com/bulla-sign/bulla/trust"
 	"github.com/bulla-sign/bulla/verify"
@@ -53,44 +55,10 @@ func (v *verification) ignoresLog() bool {
 	return v.IgnoreTlog || v.PrivateInfrastructure || v.log.String() == "none"
 }
 
-// check refuses combinations of flags that make no sense, before anything is read.
-func (v *verification) check(c *cli.Call) error {
-	who := v.identity()
-	for _, e := range v.extensions {
-		name, value, ok := strings.Cut(e, "=")
-		if _, known := identity.LookupExtension(name); !ok || value == "" || !known {
-			return cli.Usagef("--certificate-extension %q is not NAME=VALUE with the name or OID of a known certificate extension", e)
-		}
-	}
-	switch {
-	case v.SecurityKey.Use:
-		return cli.Usagef("keys on PIV tokens (--sk) are not supported").
-			WithHint("export the public key from the token and give it as a file with --key")
-	case v.Key != "" && (who.Subject != "" || who.SubjectRegexp != ""):
-		return cli.Usagef("exactly one of: key reference (--key) or certificate identity (--certificate-identity or --certificate-identity-regexp), must be provided").
-			WithHint("a bundle signed with a key is verified with --key, one signed with a certificate by its identity; bulla inspect says which it is")
-	case v.Key == "" && !who.Given() && v.Certificate == "":
-		return cli.Usagef("nobody was named who must have signed: give the signer's public key with --key, or --certificate-identity and --certificate-oidc-issuer")
-	case v.Key != "" && who.Given():
-		return cli.Usagef("--certificate-* demands something of a certificate, and --key verifies without one")
-	case v.MaxWorkers < 1:
-		return cli.Usagef("--max-workers must be greater than 0")
-	case c.Changed("log") && v.log.String() == "require" && (v.IgnoreTlog || v.PrivateInfrastructure):
-		return cli.Usagef("--log=require and --insecure-ignore-tlog contradict each other")
-	case c.Changed("rekor-url") && !c.Cosign:
-		return cli.Usagef("--rekor-url is not used: log entries are verified offline, with the keys of the trusted root").
-			WithHint("leave the flag out; a private log's key goes into a trusted root (--trusted-root)")
-	}
-	return nil
-}
-
 func (v *verification) identity() config.Identity {
 	who := config.Identity{
 		Subject: v.Identity, SubjectRegexp: v.IdentityRegexp, Issuer: v.OIDCIssuer, IssuerRegexp: v.OIDCIssuerRegexp,
-		Extensions: map[string]string{
-			"githubWorkflowTrigger": v.GitHubTrigger, "githubWorkflowSha": v.GitHubSHA, "githubWorkflowName": v.GitHubName,
-			"githubWorkflowRepository": v.GitHubRepository, "githubWorkflowRef": v.GitHubRef,
-		},
+		Extensions: v.githubClaims(),
 	}
 	for _, e := range v.extensions {
 		name, value, _ := strings.Cut(e, "=")
@@ -100,6 +68,14 @@ func (v *verification) identity() config.Identity {
 		who.Extensions[name] = value
 	}
 	return who
+}
+
+// githubClaims are the claims that have flags of their own, empty where not demanded.
+func (v *verification) githubClaims() map[string]string {
+	return map[string]string{
+		"githubWorkflowTrigger": v.GitHubTrigger, "githubWorkflowSha": v.GitHubSHA, "githubWorkflowName": v.GitHubName,
+		"githubWorkflowRepository": v.GitHubRepository, "githubWorkflowRef": v.GitHubRef,
+	}
 }
 
 // request makes everything of a verification but its candidates and its artifact.
@@ -182,7 +158,9 @@ func inputError(err error) error {
 	switch {
 	case err == nil || errors.As(err, &coded):
 		return err
-	case errors.As(err, &path):
+	case errors.Is(err, blob.ErrNoAnswer), errors.Is(err, context.DeadlineExceeded):
+		return &cli.Error{Code: cli.ExitUnknown, Err: err}
+	case errors.As(err, &path), errors.Is(err, fs.ErrNotExist):
 		return &cli.Error{Code: cli.ExitIO, Err: err}
 	}
 	return &cli.Error{Code: cli.ExitInput, Err: err}
@@ -207,7 +185,7 @@ func refusal(r *verify.Report, image bool) error {
 	case r.Code == verify.CodeEmptyPolicy:
 		code = cli.ExitUsage
 	}
-	err := cli.Errorf(code, "%s", r.Reason)
+	err := cli.Errorf(code, "%s", report.Clean(r.Reason))
 	if hint := hintFor(r.Code); hint != "" {
 		return err.WithHint("%s", hint)
 	}

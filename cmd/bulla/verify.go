@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bulla-sign/bulla/algorithm"
-	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/cli/flags"
 	"github.com/bulla-sign/bulla/internal/evidence"
+	"github.com/bulla-sign/bulla/internal/report"
 	"github.com/bulla-sign/bulla/oci"
 	"github.com/bulla-sign/bulla/predicate"
 	"github.com/bulla-sign/bulla/verify"
@@ -121,13 +121,14 @@ func (o *verifyImages) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	if o.checkClaims {
-		req.Policy.Annotations, err = parseAnnotations(o.annotations)
-		if err != nil {
-			return err
-		}
+	if req.Policy.Annotations, err = o.demandedAnnotations(c); err != nil {
+		return err
 	}
-	req.Policy.NoImageUnsafe = !o.checkClaims
+	req.Policy.NoImageUnsafe = !o.checkClaims && !o.attestations
+	beside, err := evidence.Files{Certificate: o.Certificate, SCT: o.SCT}.Beside()
+	if err != nil {
+		return inputError(err)
+	}
 	client, err := registryClient(c, &o.registry)
 	if err != nil {
 		return err
@@ -136,16 +137,39 @@ func (o *verifyImages) run(ctx context.Context, c *cli.Call) error {
 	var failed error
 	// Every image is judged for itself and by its own evidence; the first failure is what the command ends with.
 	for _, ref := range c.Args {
-		if err := o.one(ctx, c, client, *req, ref); err != nil {
-			if len(c.Args) > 1 {
-				c.Infof("%s: %v", ref, err)
-			}
-			if failed == nil {
-				failed = err
-			}
+		search := &search{client: client, req: *req, beside: beside, attestations: o.attestations}
+		err := o.one(ctx, c, search, ref)
+		if err == nil {
+			continue
+		}
+		if len(c.Args) > 1 {
+			c.Infof("%s: %v", report.Clean(ref), err)
+		}
+		if failed == nil {
+			failed = err
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
 	return failed
+}
+
+// demandedAnnotations reads -a. Without the comparison of claims nothing is demanded, which must not be a surprise.
+func (o *verifyImages) demandedAnnotations(c *cli.Call) (map[string]string, error) {
+	switch {
+	case o.checkClaims:
+		return parseAnnotations(o.annotations)
+	case o.attestations && c.Cosign:
+		c.Warnf("--check-claims=false changes nothing here: an attestation is always compared with the image")
+	case o.attestations:
+		return nil, cli.Usagef("--check-claims=false has no effect: an attestation is always compared with the image")
+	case len(o.annotations) > 0 && c.Cosign:
+		c.Warnf("--check-claims=false: the annotations are not looked at")
+	case len(o.annotations) > 0:
+		return nil, cli.Usagef("--annotations demands something that --check-claims=false says not to look at")
+	}
+	return nil, nil
 }
 
 func (o *verifyImages) refuseUnsupported() error {
@@ -154,6 +178,8 @@ func (o *verifyImages) refuseUnsupported() error {
 		return cli.Usagef("--local-image is not supported").WithHint("push the image to a registry, or verify its bundle with verify-blob and the image's digest")
 	case len(o.policies) > 0:
 		return cli.Usagef("--policy is not supported").WithHint("verify without it, and check the printed statement with the policy engine's own program")
+	case o.payload != "" && o.signature == "":
+		return cli.Usagef("--payload needs --signature, the signature over that document")
 	case o.attachment != "":
 		return cli.Usagef("--attachment is not supported").WithHint("verify the digest of the attachment, which bulla tree shows")
 	}
@@ -161,25 +187,27 @@ func (o *verifyImages) refuseUnsupported() error {
 }
 
 // one verifies one image and prints the outcome.
-func (o *verifyImages) one(ctx context.Context, c *cli.Call, client *oci.Client, req verify.Request, ref string) error {
-	img, err := client.Parse(ref)
-	if err == nil && img.Digest == "" {
-		img, err = client.Resolve(ctx, ref)
-	}
+func (o *verifyImages) one(ctx context.Context, c *cli.Call, s *search, ref string) error {
+	img, err := s.client.Parse(ref)
 	if err != nil {
-		return o.notFound(err, ref)
+		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
-	if req.Artifact, err = imageArtifact(img); err != nil {
+	if img.Digest == "" {
+		if img, err = s.client.Resolve(ctx, ref); err != nil {
+			return o.notFound(err, ref)
+		}
+	}
+	if s.req.Artifact, err = imageArtifact(img); err != nil {
 		return err
 	}
+	s.img = img
 	done := c.Progress("looking for signatures of %s", ref)
-	search := &search{client: client, img: img, req: &req, attestations: o.attestations}
-	r, err := search.run(ctx, o.detached)
+	r, err := s.run(ctx, o.detached)
 	done()
 	if err != nil {
 		return o.notFound(err, ref)
 	}
-	return o.print(c, img, search.items, r)
+	return o.print(c, img, s.items, r)
 }
 
 // notFound words that an image does not exist as cosign does.
@@ -214,107 +242,4 @@ func imageArtifact(img *oci.Image) (verify.Artifact, error) {
 		return verify.Artifact{}, cli.Errorf(cli.ExitInput, "the image's digest %s is not one that can be verified", img.Digest)
 	}
 	return verify.Artifact{Name: img.Name(), Message: algorithm.Precomputed(h, sum), Image: true}, nil
-}
-
-// parseAnnotations reads -a NAME=VALUE. A comma separates two of them, as in cosign, where another NAME= follows it;
-// otherwise it belongs to the value.
-func parseAnnotations(args []string) (map[string]string, error) {
-	if len(args) == 0 {
-		return nil, nil
-	}
-	out := map[string]string{}
-	for _, arg := range args {
-		last := ""
-		for i, piece := range strings.Split(arg, ",") {
-			name, value, ok := strings.Cut(piece, "=")
-			switch {
-			case ok && name != "":
-				out[name], last = value, name
-			case i > 0 && last != "":
-				out[last] += "," + piece
-			default:
-				return nil, cli.Usagef("unable to parse annotation: %q is not NAME=VALUE", arg)
-			}
-		}
-	}
-	return out, nil
-}
-
-// search finds an image's evidence place by place and stops once the policy is met.
-type search struct {
-	client       *oci.Client
-	img          *oci.Image
-	req          *verify.Request
-	attestations bool
-	items        []oci.Item // by the index of their candidate
-	places       []oci.Place
-}
-
-// run verifies what is found: first the referrers, and only if they do not suffice the older tags. "Not signed" is said
-// only when every place has answered so.
-func (s *search) run(ctx context.Context, detached func() (*verify.Candidate, error)) (*verify.Report, error) {
-	if given, err := detached(); err != nil || given != nil {
-		if err != nil {
-			return nil, err
-		}
-		s.items = []oci.Item{{Bundle: given.Bundle, Legacy: true}}
-		s.req.Candidates = []verify.Candidate{*given}
-		return verify.Verify(s.req), nil
-	}
-	first := oci.FindOptions{Bundles: true}
-	if p := s.req.Policy.Claims; !p.AnyPredicate && len(p.Predicates) == 1 {
-		first.PredicateType = p.Predicates[0]
-	}
-	var missing error
-	for _, where := range []oci.FindOptions{first, {Signatures: !s.attestations, Attestations: s.attestations}} {
-		found, err := s.client.Find(ctx, s.img, where)
-		if err != nil && missing == nil {
-			missing = err
-		}
-		s.add(found)
-		if r := verify.Verify(s.req); r.Verified {
-			return r, nil
-		}
-	}
-	if missing == nil {
-		missing = s.unanswered()
-	}
-	if missing != nil {
-		return nil, missing
-	}
-	return verify.Verify(s.req), nil
-}
-
-func (s *search) add(found *oci.Evidence) {
-	for _, item := range found.Items {
-		s.items = append(s.items, item)
-		s.req.Candidates = append(s.req.Candidates, verify.Candidate{
-			Name: fmt.Sprintf("%s (%s)", item.Digest, item.Place), Bundle: item.Bundle, Err: item.Err,
-		})
-	}
-	s.places = append(s.places, found.Places...)
-}
-
-// unanswered returns why some evidence could not be looked at: then what was seen decides nothing against the image.
-func (s *search) unanswered() error {
-	for i := range s.places {
-		if s.places[i].Outcome == oci.Unknown && s.places[i].Err != nil {
-			return s.places[i].Err
-		}
-	}
-	var unknown *oci.UnknownError
-	for i := range s.items {
-		if errors.As(s.items[i].Err, &unknown) {
-			return unknown
-		}
-	}
-	return nil
-}
-
-// envelopeOf returns the DSSE envelope of a candidate as JSON.
-func envelopeOf(b *bundle.Bundle) ([]byte, error) {
-	if b.Envelope == nil {
-		return nil, errors.New("the attestation has no envelope")
-	}
-	return b.Envelope.Encode()
 }

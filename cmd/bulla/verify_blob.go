@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,8 +37,13 @@ func (e *blobEvidence) register(fs *pflag.FlagSet) {
 func (e *blobEvidence) files(v *verification, artifact string) evidence.Files {
 	return evidence.Files{
 		Artifact: artifact, Bundle: e.bundle, Signature: e.signature, Timestamp: e.timestamp,
-		Certificate: v.Certificate, SCT: v.SCT,
+		Certificate: v.Certificate, SCT: v.SCT, Keyless: v.Key == "",
 	}
+}
+
+// check refuses flags without a value.
+func (e *blobEvidence) check(c *cli.Call) error {
+	return checkEmpty(c, map[string]string{"bundle": e.bundle, "signature": e.signature, "rfc3161-timestamp": e.timestamp})
 }
 
 type verifyBlob struct {
@@ -72,6 +78,9 @@ bulla verify-blob --certificate-identity me@example.com \
 }
 
 func (o *verifyBlob) run(ctx context.Context, c *cli.Call) error {
+	if err := o.blobEvidence.check(c); err != nil {
+		return err
+	}
 	req, err := o.request(ctx, c, verify.Claims{Message: true})
 	if err != nil {
 		return err
@@ -103,7 +112,7 @@ func verifyArtifact(ctx context.Context, c *cli.Call, req *verify.Request, files
 		return inputError(err)
 	}
 	if found.Beside {
-		c.Infof("using the signature in %s", found.Name)
+		c.Infof("using the signature in %s", strings.Join(found.Names, " with the certificate in "))
 	}
 	req.Candidates = found.Candidates
 	if artifact != nil {

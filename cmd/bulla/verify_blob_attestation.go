@@ -52,6 +52,9 @@ func (o *verifyBlobAttestation) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return cli.Usagef("%w", err)
 	}
+	if err := o.blobEvidence.check(c); err != nil {
+		return err
+	}
 	req, err := o.request(ctx, c, verify.Claims{Predicates: []string{t.URI}})
 	if err != nil {
 		return err
@@ -72,7 +75,9 @@ func (o *verifyBlobAttestation) artifact(c *cli.Call) (string, error) {
 		return "", cli.Usagef("the file was given twice: as %s, and by --digest", c.Args[0])
 	case len(c.Args) > 0:
 		return c.Args[0], nil
-	case o.digest != "" && o.digestH != "":
+	case (o.digest != "") != (o.digestH != ""):
+		return "", cli.Usagef("--digest and --digestAlg go together: the digest in hexadecimal, and what it was made with")
+	case o.digest != "":
 		h, ok := algorithm.Hash(o.digestH)
 		if sum, err := hex.DecodeString(o.digest); !ok || err != nil || len(sum) != h.Size() {
 			return "", cli.Usagef("--digest %s is not a %s digest in hexadecimal", o.digest, o.digestH)

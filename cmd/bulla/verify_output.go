@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -21,24 +22,44 @@ func (o *verifyImages) print(c *cli.Call, img *oci.Image, items []oci.Item, r *v
 		return o.printCosign(c, img, items, r)
 	case c.Cosign:
 	case o.output.String() == "json":
-		if err := c.PrintJSON(r); err != nil {
+		if err := o.printJSON(c, items, r); err != nil {
+			return err
+		}
+	case o.attestations:
+		// Standard output is for what was attested, so that it can be piped on.
+		if err := report.Text(c.Err, r, report.Style{Full: c.Verbose}); err != nil {
+			return err
+		}
+		if err := printEnvelopes(c, items, r); err != nil {
 			return err
 		}
 	default:
 		if err := report.Text(c.Out, r, report.Style{Colour: c.Coloured(), Full: c.Verbose}); err != nil {
 			return err
 		}
-		if o.attestations && r.Verified {
-			if err := printEnvelopes(c, items, r); err != nil {
-				return err
-			}
-		}
 	}
-	return o.cosignWording(refusal(r, true), r, c)
+	return o.wording(r, c)
 }
 
-// cosignWording puts cosign's words before a refusal, which scripts look for.
-func (o *verifyImages) cosignWording(err error, r *verify.Report, c *cli.Call) error {
+// printJSON writes the report, of attestations together with the verified envelopes.
+func (o *verifyImages) printJSON(c *cli.Call, items []oci.Item, r *verify.Report) error {
+	if !o.attestations {
+		return c.PrintJSON(r)
+	}
+	out := struct {
+		*verify.Report
+		Attestations []json.RawMessage `json:"attestations,omitempty"`
+	}{Report: r}
+	var err error
+	if out.Attestations, err = envelopes(items, r); err != nil {
+		return err
+	}
+	return c.PrintJSON(out)
+}
+
+// wording turns a refused report into an error with cosign's words, which scripts look for, and the exit status of images.
+func (o *verifyImages) wording(r *verify.Report, c *cli.Call) error {
+	err := refusal(r, true)
 	if err == nil {
 		return nil
 	}
@@ -46,34 +67,59 @@ func (o *verifyImages) cosignWording(err error, r *verify.Report, c *cli.Call) e
 	if o.attestations {
 		what = "attestations"
 	}
-	coded := err.(*cli.Error)
+	var coded *cli.Error
+	if !errors.As(err, &coded) {
+		return err
+	}
 	if r.Code == verify.CodeNoEvidence {
 		coded.Err = fmt.Errorf("no %s found", what)
-		if o.attestations {
-			coded.Code = cli.ExitNoSignatures
-		}
 	} else {
-		coded.Err = fmt.Errorf("no matching %s: %s", what, r.Reason)
+		coded.Err = fmt.Errorf("no matching %s: %w", what, coded.Err)
 	}
-	if o.attestations && c.Cosign {
+	switch {
+	case o.attestations && c.Cosign:
 		coded.Code = cli.ExitFailure
+	case r.Code == verify.CodeWrongMaterial && o.Key == "":
+		// Nobody but a certified identity was demanded, so what was found instead is a bare key, in the newer formats.
+		coded.Code = cli.ExitNoCertificate
 	}
 	return coded
 }
 
 // printEnvelopes writes the verified envelopes as JSON Lines.
 func printEnvelopes(c *cli.Call, items []oci.Item, r *verify.Report) error {
+	all, err := envelopes(items, r)
+	if err != nil {
+		return err
+	}
+	for _, env := range all {
+		if _, err := fmt.Fprintf(c.Out, "%s\n", env); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// envelopes returns the DSSE envelopes of the verified candidates; none when the whole was refused.
+func envelopes(items []oci.Item, r *verify.Report) ([]json.RawMessage, error) {
+	if !r.Verified {
+		return nil, nil
+	}
+	var out []json.RawMessage
 	for i := range r.Candidates {
 		if !r.Candidates[i].Verified {
 			continue
 		}
-		env, err := envelopeOf(items[i].Bundle)
-		if err != nil {
-			return err
+		if items[i].Bundle.Envelope == nil {
+			return nil, fmt.Errorf("%s was verified, but has no envelope", r.Candidates[i].Name)
 		}
-		fmt.Fprintf(c.Out, "%s\n", env)
+		env, err := items[i].Bundle.Envelope.Encode()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, env)
 	}
-	return nil
+	return out, nil
 }
 
 // printCosign prints a verified image as cosign does, telling the truth about the log.

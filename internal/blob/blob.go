@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"strings"
@@ -70,7 +71,7 @@ func Open(ctx context.Context, ref string, src Sources) (*Blob, error) {
 	case ok && scheme == "env":
 		value, found := src.LookupEnv(rest)
 		if !found {
-			return nil, fmt.Errorf("%s: the environment variable is not set", ref)
+			return nil, fmt.Errorf("%s: the environment variable is not set: %w", ref, fs.ErrNotExist)
 		}
 		b.open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(value)), nil }
 		return b, nil
@@ -117,13 +118,27 @@ func get(ctx context.Context, client *http.Client, url string) (io.ReadCloser, e
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		resp.Body.Close()
-		return nil, fmt.Errorf("loading %s: the server answered HTTP %d", url, resp.StatusCode)
+		return nil, fmt.Errorf("%w: it answered HTTP %d", ErrNoAnswer, resp.StatusCode)
 	}
-	return resp.Body, nil
+	return download{resp.Body}, nil
+}
+
+// ErrNoAnswer says that a server did not deliver the artifact, or not all of it.
+var ErrNoAnswer = errors.New("the server did not deliver it")
+
+// download marks errors in the middle of a download as the server's.
+type download struct{ io.ReadCloser }
+
+func (d download) Read(p []byte) (int, error) {
+	n, err := d.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
+	}
+	return n, err
 }
 
 // Hash computes all of the needs in one pass. For an artifact that can be read only once, it must be called before
@@ -139,6 +154,9 @@ func (b *Blob) Hash(needs ...Need) error {
 		return nil
 	}
 	r, err := b.reader()
+	if errors.Is(err, ErrNoAnswer) {
+		return fmt.Errorf("reading %s: %w", b.Name, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -28,13 +28,15 @@ type Files struct {
 	Certificate, Timestamp, SCT string
 	// Payload is what a detached signature is over when that is not the artifact.
 	Payload string
+	// Keyless says that a certificate is demanded: only then is one looked for beside the artifact.
+	Keyless bool
 }
 
 // Found is the evidence that was read.
 type Found struct {
 	Candidates []verify.Candidate
-	// Name is the file that it was read from; Beside says that it was found beside the artifact, not named.
-	Name   string
+	// Names are the files that it was read from; Beside says that they were found beside the artifact, not named.
+	Names  []string
 	Beside bool
 }
 
@@ -53,8 +55,8 @@ func (f Files) Load() (*Found, error) {
 
 // beside looks for the names under which signatures are published.
 func (f Files) beside() (*Found, error) {
-	if f.Artifact == "" || f.Artifact == "-" || strings.Contains(f.Artifact, "://") {
-		return nil, errors.New("no signature was named, and the artifact is no file to look beside: give --bundle FILE")
+	if info, err := os.Stat(f.Artifact); f.Artifact == "" || f.Artifact == "-" || err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("no signature was named, and the artifact is no file to look beside: give --bundle FILE: %w", fs.ErrNotExist)
 	}
 	suffixes := []string{".sigstore.json", ".sigstore", ".bundle", ".sig"}
 	for _, suffix := range suffixes {
@@ -74,13 +76,13 @@ func (f Files) beside() (*Found, error) {
 		}
 		return found, err
 	}
-	return nil, fmt.Errorf("no signature was named, and there is none beside the artifact: looked for %s followed by %s; give --bundle FILE",
-		f.Artifact, strings.Join(suffixes, ", "))
+	return nil, fmt.Errorf("no signature was named, and there is none beside the artifact: looked for %s followed by %s; give --bundle FILE: %w",
+		f.Artifact, strings.Join(suffixes, ", "), fs.ErrNotExist)
 }
 
 func (f Files) withCertificateBeside() Files {
 	for _, suffix := range []string{".pem", ".crt"} {
-		if name := f.Artifact + suffix; f.Certificate == "" {
+		if name := f.Artifact + suffix; f.Keyless && f.Certificate == "" {
 			if _, err := os.Stat(name); err == nil {
 				f.Certificate = name
 			}
@@ -95,62 +97,48 @@ func (f Files) bundle(name string) (*Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	beside, err := f.material()
+	beside, err := f.Beside()
 	if err != nil {
 		return nil, err
 	}
-	found := &Found{Name: name}
-	for i, doc := range documents(data) {
+	docs, err := documents(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	found := &Found{Names: []string{name}}
+	for i, doc := range docs {
 		title := name
-		if i > 0 {
+		if len(docs) > 1 {
 			title = fmt.Sprintf("%s, document %d", name, i+1)
 		}
-		b, err := Decode(doc, beside)
+		b, err := beside.decode(doc)
 		found.Candidates = append(found.Candidates, verify.Candidate{Name: title, Bundle: b, Err: err})
 	}
 	return found, nil
 }
 
-// Decode reads one bundle, of Sigstore or of cosign's older form. What is beside goes with the older form only.
-func Decode(data []byte, beside bundle.Detached) (*bundle.Bundle, error) {
-	b, err := bundle.Decode(data)
-	if errors.Is(err, bundle.ErrNotBundle) && bytes.Contains(data, []byte(`"base64Signature"`)) {
-		return bundle.DecodeCosignBlob(data, beside)
-	}
-	return b, err
-}
-
 // detached reads a signature that stands alone. The name may be the signature itself, in base64.
 func (f Files) detached(name string) (*Found, error) {
-	beside, err := f.material()
+	beside, err := f.Beside()
 	if err != nil {
 		return nil, err
 	}
-	beside.Signature, err = Read(name)
-	if errors.Is(err, fs.ErrNotExist) && looksBase64(name) {
-		beside.Signature, err = []byte(name), nil
+	found := &Found{Names: []string{name}}
+	if f.Certificate != "" {
+		found.Names = append(found.Names, f.Certificate)
+	}
+	parts := beside.parts
+	parts.Signature, err = Read(name)
+	if err != nil && looksBase64(name) {
+		parts.Signature, err = []byte(name), nil
+		found.Names[0] = "the given signature"
 	}
 	if err != nil {
 		return nil, err
 	}
-	b, err := bundle.FromDetached(beside)
-	return &Found{Name: name, Candidates: []verify.Candidate{{Name: name, Bundle: b, Err: err}}}, nil
-}
-
-// material reads what goes with a detached signature.
-func (f Files) material() (d bundle.Detached, err error) {
-	for _, part := range []struct {
-		name string
-		into *[]byte
-	}{{f.Certificate, &d.Certificate}, {f.Timestamp, &d.Timestamp}, {f.SCT, &d.SCT}, {f.Payload, &d.Payload}} {
-		if part.name == "" {
-			continue
-		}
-		if *part.into, err = Read(part.name); err != nil {
-			return d, err
-		}
-	}
-	return d, nil
+	b, err := bundle.FromDetached(parts)
+	found.Candidates = []verify.Candidate{{Name: found.Names[0], Bundle: b, Err: err}}
+	return found, nil
 }
 
 // looksBase64 says whether a name that is no file may be a signature: the shortest, an Ed25519 one, has 88 characters.
@@ -160,23 +148,24 @@ func looksBase64(s string) bool {
 }
 
 // documents splits JSON Lines. Anything else is one document.
-func documents(data []byte) [][]byte {
-	lines := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
-	for _, line := range lines {
-		if line = bytes.TrimSpace(line); len(line) > 0 && (line[0] != '{' || line[len(line)-1] != '}') {
-			return [][]byte{data}
-		}
-	}
+func documents(data []byte) ([][]byte, error) {
 	var out [][]byte
-	for _, line := range lines {
-		if line = bytes.TrimSpace(line); len(line) > 0 {
-			out = append(out, line)
+	for line := range bytes.Lines(data) {
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
 		}
+		if line[0] != '{' || line[len(line)-1] != '}' {
+			return [][]byte{data}, nil
+		}
+		if len(out) == verify.MaxCandidates {
+			return nil, fmt.Errorf("it has more than %d documents, too many to look at", verify.MaxCandidates)
+		}
+		out = append(out, line)
 	}
 	if len(out) == 0 {
-		return [][]byte{data}
+		return [][]byte{data}, nil
 	}
-	return out
+	return out, nil
 }
 
 // Read reads an evidence file up to its limit.

@@ -49,23 +49,39 @@ type printer struct {
 	err   error
 }
 
+// line prints a line. What comes from the evidence is made harmless; painted is what the printer itself put together.
 func (p *printer) line(format string, args ...any) {
+	for i, arg := range args {
+		switch v := arg.(type) {
+		case string:
+			args[i] = Clean(v)
+		case painted:
+			args[i] = string(v)
+		}
+	}
 	if p.err == nil {
 		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
 	}
 }
 
-func (p *printer) paint(colour, s string) string {
+// painted is text that may hold terminal colours.
+type painted string
+
+func (p *printer) paint(colour, s string) painted {
+	s = Clean(s)
 	if !p.style.Colour {
-		return s
+		return painted(s)
 	}
-	return colour + s + plain
+	return painted(colour + s + plain)
 }
 
 func (p *printer) verdict(r *verify.Report) {
 	what := r.Artifact
 	if what == "" {
 		what = r.Digest
+	}
+	if what == "" {
+		what = "the signature alone, without an artifact"
 	}
 	if r.Verified {
 		p.line("%s %s", p.paint(green, "Verified:"), what)
@@ -125,7 +141,7 @@ func (p *printer) provenance(c *verify.CandidateReport) {
 }
 
 func (p *printer) check(c *verify.Check) {
-	mark := map[verify.Outcome]string{
+	mark := map[verify.Outcome]painted{
 		verify.Passed: p.paint(green, "ok    "), verify.Failed: p.paint(red, "FAILED"),
 		verify.NotRequired: p.paint(dim, "waived"), verify.NotReached: p.paint(dim, "-     "),
 	}[c.Outcome]

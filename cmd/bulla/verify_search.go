@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/bulla-sign/bulla/internal/evidence"
+	"github.com/bulla-sign/bulla/oci"
+	"github.com/bulla-sign/bulla/verify"
+)
+
+// search finds one image's evidence place by place and stops once the policy is met.
+type search struct {
+	client       *oci.Client
+	img          *oci.Image
+	req          verify.Request
+	beside       evidence.Beside
+	attestations bool
+	items        []oci.Item // by the index of their candidate
+	places       []oci.Place
+}
+
+// run verifies what is found: first the referrers, and only if they do not suffice the older tags. "Not signed" is said
+// only when every place has answered so.
+func (s *search) run(ctx context.Context, detached func() (*verify.Candidate, error)) (*verify.Report, error) {
+	if given, err := detached(); err != nil || given != nil {
+		if err != nil {
+			return nil, err
+		}
+		s.items = []oci.Item{{Bundle: given.Bundle, Legacy: true}}
+		s.req.Candidates = []verify.Candidate{*given}
+		return verify.Verify(&s.req), nil
+	}
+	first := oci.FindOptions{Bundles: true}
+	if p := s.req.Policy.Claims; !p.AnyPredicate && len(p.Predicates) == 1 {
+		first.PredicateType = p.Predicates[0]
+	}
+	var missing error
+	var r *verify.Report
+	for _, where := range []oci.FindOptions{first, {Signatures: !s.attestations, Attestations: s.attestations}} {
+		found, err := s.client.Find(ctx, s.img, where)
+		if err != nil && missing == nil {
+			missing = err
+		}
+		s.add(found)
+		if r = verify.Verify(&s.req); r.Verified {
+			r.NotChecked = append(r.NotChecked, s.unseen()...)
+			return r, nil
+		}
+	}
+	if missing == nil {
+		missing = s.unanswered()
+	}
+	if missing != nil {
+		return nil, missing
+	}
+	return r, nil
+}
+
+func (s *search) add(found *oci.Evidence) {
+	for _, item := range found.Items {
+		b, err := item.Bundle, item.Err
+		if b != nil {
+			b, err = s.beside.Join(b)
+		}
+		s.items = append(s.items, item)
+		s.req.Candidates = append(s.req.Candidates, verify.Candidate{
+			Name: fmt.Sprintf("%s (%s)", item.Digest, item.Place), Bundle: b, Err: err,
+		})
+	}
+	s.places = append(s.places, found.Places...)
+}
+
+// unseen words where evidence may be that was not seen. Who has a verified signature does not need it, and should know.
+func (s *search) unseen() []string {
+	var out []string
+	for i := range s.places {
+		if p := &s.places[i]; p.Err != nil {
+			out = append(out, fmt.Sprintf("the %s: %v", p.Name, p.Err))
+		}
+	}
+	return out
+}
+
+// unanswered returns why some evidence could not be looked at: then what was seen decides nothing against the image.
+func (s *search) unanswered() error {
+	for i := range s.places {
+		if s.places[i].Err != nil {
+			return s.places[i].Err
+		}
+	}
+	var unknown *oci.UnknownError
+	for i := range s.items {
+		if errors.As(s.items[i].Err, &unknown) {
+			return unknown
+		}
+	}
+	return nil
+}
