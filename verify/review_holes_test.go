@@ -1,0 +1,60 @@
+package verify_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/internal/testenv/world"
+	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/verify"
+)
+
+// TestUnlinkedAuthority trusts a root that was put together by hand, whose intermediate nobody has checked: only what the
+// certificate at the top signed counts.
+func TestUnlinkedAuthority(t *testing.T) {
+	sc := newScene(t)
+	p, stranger := newPKI(t, nil), newPKI(t, nil)
+	chain := func(from *pki, roles ...string) trust.Authority {
+		return trust.Authority{URI: "by hand", Chain: from.authority(t, trust.Window{}, roles...).Chain}
+	}
+	_, req := p.signed(t, sc, roleIntermediate)
+	req.Root.CAs = []trust.Authority{chain(p, roleIntermediate, roleRoot)}
+	accepted(t, req)
+
+	_, req = stranger.signed(t, sc, roleIntermediate)
+	mixed := chain(stranger, roleIntermediate)
+	mixed.Chain = append(mixed.Chain, chain(p, roleRoot).Chain...)
+	req.Root.CAs = []trust.Authority{mixed}
+	refused(t, req, verify.CheckPath, verify.CodeCertificate)
+
+	_, req = p.signed(t, sc, roleIntermediate)
+	req.Root.CAs = []trust.Authority{{URI: "empty"}}
+	refused(t, req, verify.CheckPath, verify.CodeNoTrust)
+}
+
+// TestOlderFormatsBringIntermediates: the chain annotation of cosign's layers was always used to find the way to a trusted
+// root, and like every certificate of the evidence it proves nothing without one.
+func TestOlderFormatsBringIntermediates(t *testing.T) {
+	sc := newScene(t)
+	p, stranger := newPKI(t, nil), newPKI(t, nil)
+	e, req := p.signed(t, sc, roleSub, roleSub)
+	e.bundle.Version, e.bundle.MediaType = bundle.Cosign, ""
+	accepted(t, req)
+
+	foreign, req := stranger.signed(t, sc, roleSub, roleSub, roleIntermediate)
+	foreign.bundle.Version, foreign.bundle.MediaType = bundle.Cosign, ""
+	req.Root.CAs = []trust.Authority{p.authority(t, trust.Window{}, roleIntermediate, roleRoot)}
+	refused(t, req, verify.CheckPath, verify.CodeCertificate)
+}
+
+// TestReasonsAreOneLine: what a reason repeats of the evidence cannot start a line or steer a terminal.
+func TestReasonsAreOneLine(t *testing.T) {
+	sc := newScene(t)
+	e := makeEvidence(t, sc.w, world.Spec{Log: world.LogV1})
+	e.bundle.Material.Entries[0].Kind = "x\n\x1b[2JVerified\u202e"
+	r := refused(t, e.request(t, sc.root), verify.CheckLog, verify.CodeLogEntry)
+	if strings.ContainsAny(r.Reason, "\n\x1b\u202e") || !strings.Contains(r.Reason, `x\n\x1b[2JVerified\u202e`) {
+		t.Errorf("reason %q", r.Reason)
+	}
+}
