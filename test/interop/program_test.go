@@ -86,7 +86,7 @@ func needs(t *testing.T, p *program, commands ...string) {
 		if complete {
 			t.Fatal(what)
 		}
-		t.Skip(what)
+		t.Skip("skipped: " + what)
 	}
 	if p == nil {
 		missing(theWorld.why)
@@ -104,7 +104,7 @@ func (p *program) has(command string) bool {
 	p.once.Do(func() {
 		p.words = map[string]bool{}
 		r := p.run("help")
-		for _, m := range regexp.MustCompile(`(?m)^\s*([a-z][a-z-]+)\s{2,}`).FindAllStringSubmatch(r.stdout+r.stderr, -1) {
+		for _, m := range regexp.MustCompile(`(?m)^\s*([a-z][a-z-]+)\s+[A-Z]`).FindAllStringSubmatch(r.stdout+r.stderr, -1) {
 			p.words[m[1]] = true
 		}
 	})
