@@ -106,7 +106,11 @@ func (p *printer) candidate(i, n int, c *verify.CandidateReport, nearest bool) {
 	p.line("signature %d of %d: %s%s  %s", i+1, n, word, note, p.paint(dim, c.Name))
 	if s := c.Signer; s != nil {
 		claimed := "signed by"
-		if !c.Verified {
+		switch {
+		case c.Verified:
+		case len(s.Subjects) == 0 && s.Issuer == "":
+			claimed = "held against the key"
+		default:
 			claimed = "claims to be signed by"
 		}
 		p.line("  %s %s", claimed, signerLine(s))
@@ -143,7 +147,7 @@ func (p *printer) provenance(c *verify.CandidateReport) {
 func (p *printer) check(c *verify.Check) {
 	mark := map[verify.Outcome]painted{
 		verify.Passed: p.paint(green, "ok    "), verify.Failed: p.paint(red, "FAILED"),
-		verify.NotRequired: p.paint(dim, "waived"), verify.NotReached: p.paint(dim, "-     "),
+		verify.NotRequired: p.paint(dim, "n/a   "), verify.NotReached: p.paint(dim, "-     "),
 	}[c.Outcome]
 	text := c.Reason
 	if c.Outcome == verify.Passed {
