@@ -29,7 +29,8 @@ type Statement struct {
 	// PredicateType is a URI that says how to read Predicate.
 	PredicateType string
 	// Predicate is the predicate's JSON object, byte by byte as it stands in the
-	// statement; nil when there is none.
+	// statement; nil when there is none. A statement that was read may have a
+	// JSON string here: cosign attests SPDX documents in plain text so.
 	Predicate []byte
 }
 
@@ -68,6 +69,9 @@ func ParseStatement(payload []byte) (*Statement, error) {
 	}
 	if err := s.check(); err != nil {
 		return nil, err
+	}
+	if s.Predicate != nil && s.Predicate[0] != '{' && s.Predicate[0] != '"' {
+		return nil, malformed("predicate", "want a JSON object")
 	}
 	return s, nil
 }
@@ -121,8 +125,6 @@ func (s *Statement) check() error {
 		return malformed("subject", "missing or empty: the statement is about nothing")
 	case len(s.Subjects) > maxSubjects:
 		return malformed("subject", "more than 1024 elements")
-	case s.Predicate != nil && (len(s.Predicate) == 0 || s.Predicate[0] != '{'):
-		return malformed("predicate", "want a JSON object")
 	}
 	for i := range s.Subjects {
 		if err := s.Subjects[i].check(); err != nil {
@@ -190,8 +192,11 @@ func (s *Statement) Encode() ([]byte, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	if c.PredicateType == "" {
+	switch {
+	case c.PredicateType == "":
 		return nil, malformed("predicateType", "missing")
+	case c.Predicate != nil && (len(c.Predicate) == 0 || c.Predicate[0] != '{'):
+		return nil, malformed("predicate", "want a JSON object")
 	}
 	w := new(protojson.Writer)
 	w.Begin("")
