@@ -17,7 +17,8 @@ type HashNeed struct {
 }
 
 // Needs lists every digest that verifying these candidates under this policy may ask of the artifact, so that a stream
-// can be hashed in a single pass. SHA-256 is always the first. Candidates that cannot be decoded need nothing.
+// can be hashed in a single pass. SHA-256 is always the first. Candidates that cannot be decoded, or that
+// [Verify] does not look into, need nothing.
 func Needs(candidates []Candidate, p *Policy) []HashNeed {
 	needs := []HashNeed{{Hash: crypto.SHA256}}
 	add := func(h crypto.Hash, prefix []byte) {
@@ -31,8 +32,9 @@ func Needs(candidates []Candidate, p *Policy) []HashNeed {
 		}
 		needs = append(needs, HashNeed{Hash: h, Prefix: prefix})
 	}
-	for i := range candidates {
-		if b := candidates[i].Bundle; b != nil {
+	for i := range candidates[:min(len(candidates), MaxCandidates)] {
+		b := candidates[i].Bundle
+		if b != nil && b.Validate(bundle.ValidateOptions{AllowCertificateChain: p.AllowCertificateChain}) == nil {
 			needsOf(b, p, add)
 		}
 	}

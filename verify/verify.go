@@ -23,7 +23,10 @@ import (
 
 // Verify holds every candidate against the artifact and returns the whole report. It never returns nil.
 func Verify(req *Request) *Report {
-	r := &Report{Artifact: req.Artifact.Name, Nearest: -1, Candidates: make([]CandidateReport, 0, len(req.Candidates))}
+	own := *req
+	own.Artifact.Message = remember(req.Artifact.Message)
+	req = &own
+	r := &Report{Artifact: req.Artifact.Name, Nearest: -1, Candidates: make([]CandidateReport, 0, min(len(req.Candidates), MaxCandidates))}
 	r.describe(req)
 	if err := req.Policy.check(); err != nil {
 		r.Code, r.Reason = CodeEmptyPolicy, err.Error()
