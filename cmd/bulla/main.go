@@ -30,7 +30,9 @@ func newApp(sys *cli.System) *cli.App {
 		Short:  "Sign container images and other artifacts, and verify who signed them",
 		Groups: []string{"Sign", "Verify", "Keys", "Registry", "Trust", "More"},
 		Commands: []*cli.Command{
+			signCommand(),
 			signBlobCommand(),
+			attestCommand(),
 			attestBlobCommand(),
 			verifyCommand(),
 			verifyAttestationCommand(),

@@ -126,7 +126,7 @@ func writeCertificate(c *cli.Call, path string, b *bundle.Bundle) error {
 	if path == "" {
 		return nil
 	}
-	return writeFile(c, path, certificatePEM(b), "Certificate wrote in the file %s")
+	return writeFile(c, path, certificatePEM(b.Material.Certificates[0]), "Certificate wrote in the file %s")
 }
 
 // noCertificate refuses --output-certificate where there is none.

@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 
 	"github.com/bulla-sign/bulla/algorithm"
-	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/durable"
 	"github.com/bulla-sign/bulla/sign"
@@ -65,8 +64,8 @@ func (r *signed) writeBundle(c *cli.Call, path string, data []byte) error {
 }
 
 // certificatePEM is what --output-certificate writes.
-func certificatePEM(b *bundle.Bundle) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b.Material.Certificates[0]})
+func certificatePEM(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 // announce says cosign's words before a signature is made.

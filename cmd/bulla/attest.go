@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/sign"
+)
+
+type attestImages struct {
+	imageSigning
+	attesting
+	noUpload bool
+
+	// Of the older format, deprecated:
+	replace, recordTime bool
+}
+
+func attestCommand() *cli.Command {
+	o := &attestImages{}
+	return &cli.Command{
+		Use: "attest [flags] IMAGE...", Short: "Sign a statement about images", Group: "Sign", BindEnv: true,
+		Long: `Sign a statement about images in a registry, such as their provenance or their bill of materials.
+
+The statement is made of the predicate and the image's digest, or given whole with --statement; it must be about the image. The predicate's JSON goes into it byte for byte.
+
+The signed statement is a Sigstore bundle that is attached to the image as a referrer. As with sign, that no transparency log is to hold it must be said.`,
+		Example: `bulla attest --key cosign.key --log=none --predicate sbom.cdx.json --type cyclonedx \
+  registry.example.com/app@sha256:...`,
+		Args: cobra.MinimumNArgs(1),
+		Flags: func(fs *pflag.FlagSet) {
+			o.attesting.register(fs)
+			fs.BoolVar(&o.noUpload, "no-upload", false, "do not attach the statement to the image")
+			o.signing.register(fs)
+			o.registry.Register(fs)
+			cli.Output(fs, &o.output, "text", "text", "json")
+			fs.BoolVar(&o.replace, "replace", false, "take out older attestations with the same predicate type")
+			fs.BoolVar(&o.recordTime, "record-creation-timestamp", false, "record the time in the attestation's image")
+			cli.Deprecate(fs, "replace", "bundles are attached one by one and none replaces another")
+			cli.Deprecate(fs, "record-creation-timestamp", "a bundle's manifest always says when it was attached")
+		},
+		Run: o.run,
+	}
+}
+
+// check refuses flags that do not fit together.
+func (o *attestImages) check(c *cli.Call) error {
+	if err := o.signing.check(c); err != nil {
+		return err
+	}
+	if err := recordsTime(c, o.legacy()); err != nil {
+		return err
+	}
+	var err error
+	switch {
+	case o.legacy():
+		err = refuseIgnored(c, ignoredFlag{"bundle", "the older format of attestations has no bundle", "leave --new-bundle-format=false out"})
+		if err == nil && o.noUpload {
+			err = refuseIgnored(c, ignoredFlag{"replace", "nothing is uploaded", "leave the flag out"})
+		}
+	case o.noUpload && o.Bundle == "":
+		err = cli.Usagef("must enable upload to the OCI registry or specify a local --bundle path with --new-bundle-format")
+	default:
+		err = refuseIgnored(c, ignoredFlag{"replace", "bundles are attached one by one and none replaces another", "remove the older one from the registry"})
+		if err == nil {
+			err = o.refuseTagPrefix(c)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return refuseOverwriting([]string{o.Key, o.Certificate, o.CertificateChain, o.predicate, o.statement}, []string{o.Bundle})
+}
+
+func (o *attestImages) run(ctx context.Context, c *cli.Call) error {
+	if err := o.check(c); err != nil {
+		return err
+	}
+	stdin, err := oneStdin(o.predicate, o.statement)
+	if err != nil {
+		return err
+	}
+	claim, err := o.load(c)
+	if err != nil {
+		return err
+	}
+	opts, err := o.options(ctx, c, stdin)
+	if err != nil {
+		return err
+	}
+	client, err := registryClient(c, &o.registry)
+	if err != nil {
+		return err
+	}
+	images, err := o.targets(ctx, c, client, !o.noUpload, false)
+	if err != nil {
+		return err
+	}
+	for _, img := range images {
+		// A statement about another image is refused before anything about the first one is stored.
+		algorithm, digest := splitDigest(img.Digest)
+		if err := claim.names(algorithm, digest); err != nil {
+			return err
+		}
+	}
+	for _, img := range images {
+		to := storage{client: client, img: img, upload: !o.noUpload, predicateType: claim.kind}
+		if err := o.one(ctx, c, to, claim, opts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// one signs the statement about one image.
+func (o *attestImages) one(ctx context.Context, c *cli.Call, to storage, claim *claim, opts sign.Options) error {
+	artifact, err := imageArtifact(to.img)
+	if err != nil {
+		return err
+	}
+	algorithm, digest := splitDigest(to.img.Digest)
+	payload, err := claim.about(to.img.Repository.Name(), algorithm, digest)
+	if err != nil {
+		return err
+	}
+	announce(c, claim.from)
+	if to.bundle, err = sign.Statement(ctx, payload, artifact.Message, opts); err != nil {
+		return signingError(err, artifact.Name)
+	}
+	r, err := newSigned(&opts, to.img.Ref, to.img.Digest)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !o.legacy():
+		err = o.store(ctx, c, r, to)
+	case to.upload:
+		err = o.storeLayer(ctx, c, r, to, o.replace)
+	case !c.Cosign: // cosign throws the attestation away
+		out := legacyEnvelope{json: o.output.String() == "json"}
+		err = out.write(c, r, to.bundle)
+	}
+	if err != nil {
+		return err
+	}
+	return r.print(c, o.output.String())
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/cli/flags"
+	"github.com/bulla-sign/bulla/oci"
+	"github.com/bulla-sign/bulla/sign"
+	"github.com/bulla-sign/bulla/verify"
+)
+
+const signPredicate = verify.SignPredicate
+
+type signImages struct {
+	imageSigning
+	mode        flags.ReferrersMode
+	annotations []string
+	recursive   bool
+	upload      bool
+
+	// Deprecated, mostly of the older format:
+	outSignature, outPayload, outCertificate string
+	payload, attachment                      string
+	identities                               []string
+	recordTime                               bool
+}
+
+func signCommand() *cli.Command {
+	o := &signImages{}
+	return &cli.Command{
+		Use: "sign [flags] IMAGE...", Short: "Sign images", Group: "Sign", BindEnv: true,
+		Long: `Sign images in a registry.
+
+The signature is a Sigstore bundle that is attached to the image as a referrer, in the image's repository or in the one that COSIGN_REPOSITORY names. What is signed is the digest that the reference had when the command looked; give the digest itself to be sure of it.
+
+Before anything is stored the signature is verified, with --trusted-root also under the root that verifiers will use. This build cannot talk to transparency logs yet, so a signature goes without one, and that must be said: by --log=none, or by a signing config that names none.`,
+		Example: `bulla sign --key cosign.key --log=none registry.example.com/app@sha256:...
+
+# an image for several platforms, and each of them
+bulla sign --key cosign.key --log=none --recursive registry.example.com/app@sha256:...
+
+# into a file only
+bulla sign --key cosign.key --log=none --upload=false --bundle app.sigstore.json \
+  registry.example.com/app@sha256:...`,
+		Args:  cobra.MinimumNArgs(1),
+		Flags: o.register,
+		Run:   o.run,
+	}
+}
+
+func (o *signImages) register(fs *pflag.FlagSet) {
+	fs.StringArrayVarP(&o.annotations, "annotations", "a", nil, "what to say in the signature beside the digest, as `NAME=VALUE`; repeatable")
+	fs.BoolVarP(&o.recursive, "recursive", "r", false, "sign an index and every manifest in it")
+	fs.BoolVar(&o.upload, "upload", true, "attach the signature to the image")
+	o.signing.register(fs)
+	o.registry.Register(fs)
+	o.mode.Register(fs)
+	cli.Output(fs, &o.output, "text", "text", "json")
+	fs.StringVar(&o.outSignature, "output-signature", "", "write the signature to `FILE`")
+	fs.StringVar(&o.outPayload, "output-payload", "", "write what was signed to `FILE`")
+	fs.StringVar(&o.outCertificate, "output-certificate", "", "write the certificate to `FILE`")
+	fs.StringVar(&o.payload, "payload", "", "sign the simple-signing document in `FILE`")
+	fs.StringVar(&o.attachment, "attachment", "", "sign an attachment of the image instead")
+	fs.StringSliceVar(&o.identities, "sign-container-identity", nil, "name the image as `REFERENCE` in the signature")
+	fs.BoolVar(&o.recordTime, "record-creation-timestamp", false, "record the time in the signature's image")
+	for _, name := range []string{"output-signature", "output-payload", "output-certificate"} {
+		cli.Deprecate(fs, name, "write a bundle instead (--bundle), which holds it")
+	}
+	cli.Deprecate(fs, "payload", "what is signed is made from the image")
+	cli.Deprecate(fs, "attachment", "attach things as OCI referrers and sign those by their digest")
+	cli.Deprecate(fs, "sign-container-identity", "a bundle names an image by its digest only")
+	cli.Deprecate(fs, "record-creation-timestamp", "a bundle's manifest always says when it was attached")
+}
+
+// check refuses flags that do not fit together.
+func (o *signImages) check(c *cli.Call) error {
+	if err := o.signing.check(c); err != nil {
+		return err
+	}
+	if o.attachment != "" {
+		return cli.Usagef("--attachment is not supported").WithHint("sign the digest of the attachment, which bulla tree shows")
+	}
+	if err := recordsTime(c, o.legacy()); err != nil {
+		return err
+	}
+	var err error
+	if o.legacy() {
+		err = o.checkLegacy(c)
+	} else {
+		err = o.checkBundle(c)
+	}
+	if err != nil {
+		return err
+	}
+	return refuseOverwriting([]string{o.Key, o.Certificate, o.CertificateChain, o.payload},
+		[]string{o.Bundle, o.outSignature, o.outPayload, o.outCertificate})
+}
+
+func (o *signImages) checkBundle(c *cli.Call) error {
+	if !o.upload && o.Bundle == "" {
+		return cli.Usagef("must enable upload to the OCI registry or specify a local --bundle path with --new-bundle-format")
+	}
+	if err := o.refuseTagPrefix(c); err != nil {
+		return err
+	}
+	if o.mode.Mode.String() == "legacy" {
+		if err := refuseIgnored(c, ignoredFlag{"registry-referrers-mode", "a bundle is attached as a referrer", "leave the flag out"}); err != nil {
+			return err
+		}
+	}
+	const why, instead = "the bundle holds everything", "say with --bundle FILE where a copy goes"
+	return refuseIgnored(c, ignoredFlag{"output-signature", why, instead}, ignoredFlag{"output-payload", why, instead},
+		ignoredFlag{"output-certificate", why, instead},
+		ignoredFlag{"payload", "what is signed in a bundle is made from the image", "leave the flag out"},
+		ignoredFlag{"sign-container-identity", "a bundle names an image by its digest only", "annotate the signature with -a NAME=VALUE"})
+}
+
+func (o *signImages) run(ctx context.Context, c *cli.Call) error {
+	if err := o.check(c); err != nil {
+		return err
+	}
+	annotations, err := parseAnnotations(o.annotations)
+	if err != nil {
+		return err
+	}
+	raw, err := rawTexts(annotations)
+	if err != nil {
+		return err
+	}
+	opts, err := o.options(ctx, c, false)
+	if err != nil {
+		return err
+	}
+	client, err := registryClient(c, &o.registry)
+	if err != nil {
+		return err
+	}
+	images, err := o.targets(ctx, c, client, o.upload, o.recursive)
+	if err != nil {
+		return err
+	}
+	if o.legacy() {
+		return o.runLegacy(ctx, c, legacyRun{client, images, raw, opts})
+	}
+	for _, img := range images {
+		if err := o.one(ctx, c, storage{client: client, img: img, upload: o.upload, predicateType: signPredicate}, raw, opts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// one signs one manifest. The statement says nothing but that it is ours: its subject has no name, as in cosign's.
+func (o *signImages) one(ctx context.Context, c *cli.Call, to storage, annotations map[string][]byte, opts sign.Options) error {
+	artifact, err := imageArtifact(to.img)
+	if err != nil {
+		return err
+	}
+	algorithm, digest := splitDigest(to.img.Digest)
+	st := &bundle.Statement{
+		Type: bundle.StatementV1, PredicateType: to.predicateType, Predicate: []byte("{}"),
+		Subjects: []bundle.Subject{{Digests: map[string]string{algorithm: digest}, Annotations: annotations}},
+	}
+	payload, err := st.Encode()
+	if err != nil {
+		return cli.Usagef("%w", err)
+	}
+	announce(c)
+	if to.bundle, err = sign.Statement(ctx, payload, artifact.Message, opts); err != nil {
+		return signingError(err, artifact.Name)
+	}
+	r, err := newSigned(&opts, to.img.Ref, to.img.Digest)
+	if err != nil {
+		return err
+	}
+	if err := o.store(ctx, c, r, to); err != nil {
+		return err
+	}
+	return r.print(c, o.output.String())
+}
+
+// legacyRun is a run that makes simple-signing documents.
+type legacyRun struct {
+	client      *oci.Client
+	images      []*oci.Image
+	annotations map[string][]byte
+	opts        sign.Options
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/durable"
+	"github.com/bulla-sign/bulla/oci"
+	"github.com/bulla-sign/bulla/sign"
+	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/verify"
+)
+
+// rawTexts makes JSON values of annotations.
+func rawTexts(annotations map[string]string) (map[string][]byte, error) {
+	out := make(map[string][]byte, len(annotations))
+	for name, value := range annotations {
+		var buf bytes.Buffer
+		enc := json.NewEncoder(&buf)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(value); err != nil {
+			return nil, err
+		}
+		out[name] = bytes.TrimRight(buf.Bytes(), "\n")
+	}
+	return out, nil
+}
+
+// checkLegacy refuses what has no meaning for simple-signing documents.
+func (o *signImages) checkLegacy(c *cli.Call) error {
+	if err := refuseIgnored(c, ignoredFlag{"bundle", "the older format of image signatures has no bundle", "leave --new-bundle-format=false out, or give --output-signature and --output-payload"}); err != nil {
+		return err
+	}
+	if o.mode.Mode.String() == "oci-1-1" {
+		return cli.Usagef("--registry-referrers-mode=oci-1-1 was an experiment with the older signatures and is not supported").
+			WithHint("leave --new-bundle-format=false out: bundles are attached as referrers")
+	}
+	if err := o.noCertificate(c); err != nil {
+		return err
+	}
+	if o.payload != "" {
+		const why, instead = "--payload is the whole of what is signed", "leave one of them out"
+		if err := refuseIgnored(c, ignoredFlag{"annotations", why, instead}, ignoredFlag{"sign-container-identity", why, instead}); err != nil {
+			return err
+		}
+	}
+	if !o.upload && o.outSignature == "" {
+		if !c.Cosign {
+			return cli.Usagef("the signature would go nowhere: --upload=false needs --output-signature FILE")
+		}
+		c.Warnf("the signature goes nowhere: neither is it uploaded nor was --output-signature given")
+	}
+	return nil
+}
+
+// runLegacy signs in the format that cosign had before bundles.
+func (o *signImages) runLegacy(ctx context.Context, c *cli.Call, run legacyRun) error {
+	if !o.recursive { // otherwise each file's name gets the digest, as cosign has it
+		if err := o.onePerFile(c, len(run.images), "output-signature", "output-payload", "output-certificate"); err != nil {
+			return err
+		}
+	}
+	if len(run.images) > 1 && o.payload != "" {
+		return cli.Usagef("--payload is about one image, and %d manifests are to be signed", len(run.images))
+	}
+	for _, img := range run.images {
+		payloads, err := o.payloads(img, run.annotations)
+		if err != nil {
+			return err
+		}
+		var signatures [][]byte
+		for _, payload := range payloads {
+			sig, err := o.oneLegacy(ctx, c, run, img, payload)
+			if err != nil {
+				return err
+			}
+			signatures = append(signatures, sig)
+		}
+		suffix := ""
+		if o.recursive {
+			suffix = "-" + strings.Replace(img.Digest, ":", "-", 1)
+		}
+		if err := o.writeParts(run.opts, suffix, signatures, payloads); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// payloads makes the documents to sign: one for each name that the image is to have.
+func (o *signImages) payloads(img *oci.Image, annotations map[string][]byte) ([][]byte, error) {
+	if o.payload != "" {
+		data, err := readFileUpTo(o.payload, maxSigningConfig)
+		return [][]byte{data}, err
+	}
+	names := o.identities
+	if len(names) == 0 {
+		names = []string{img.Repository.Name()}
+	}
+	var out [][]byte
+	for _, name := range names {
+		doc := &bundle.SimpleSigning{DockerReference: name, ManifestDigest: img.Digest, Optional: annotations}
+		data, err := doc.Encode()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, data)
+	}
+	return out, nil
+}
+
+// oneLegacy signs one document and stores it, unless an equal one by the same key is there already. It returns the
+// signature.
+func (o *signImages) oneLegacy(ctx context.Context, c *cli.Call, run legacyRun, img *oci.Image, payload []byte) ([]byte, error) {
+	artifact, err := imageArtifact(img)
+	if err != nil {
+		return nil, err
+	}
+	announce(c)
+	b, err := sign.SimpleSigning(ctx, payload, artifact.Message, run.opts)
+	if err != nil {
+		return nil, signingError(err, artifact.Name)
+	}
+	r, err := newSigned(&run.opts, img.Ref, img.Digest)
+	if err != nil {
+		return nil, err
+	}
+	if o.upload {
+		there, err := alreadySigned(ctx, run, img, b)
+		if err != nil {
+			return nil, err
+		}
+		if there && !c.Cosign {
+			c.Infof("an equal signature by this key is there already: nothing was added")
+			r.Reference, err = run.client.Triangulate(ctx, img, "signature")
+		} else if !there {
+			err = o.storeLayer(ctx, c, r, storage{client: run.client, img: img, bundle: b}, false)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return b.Message.Signature, r.print(c, o.output.String())
+}
+
+// alreadySigned looks for a signature over the same document by the same key, with the same certificates.
+func alreadySigned(ctx context.Context, run legacyRun, img *oci.Image, b *bundle.Bundle) (bool, error) {
+	found, err := run.client.Find(ctx, img, oci.FindOptions{Signatures: true})
+	if err != nil {
+		return false, registryError(err)
+	}
+	artifact, err := imageArtifact(img)
+	if err != nil {
+		return false, err
+	}
+	key, err := trust.NewKey("the signing key", run.opts.Signer.Public(), algorithm.Unspecified, trust.Window{})
+	if err != nil {
+		return false, err
+	}
+	req := &verify.Request{Artifact: artifact, Now: run.opts.Now, Policy: verify.Policy{
+		Keys: []trust.Key{key}, IgnoreLog: true, Claims: verify.Claims{SimpleSigning: true},
+	}}
+	for _, item := range found.Items {
+		if old := item.Bundle; old != nil && old.Message != nil && bytes.Equal(old.Message.Payload, b.Message.Payload) &&
+			slices.EqualFunc(old.Material.Certificates, b.Material.Certificates, bytes.Equal) {
+			req.Candidates = append(req.Candidates, verify.Candidate{Name: item.Digest, Bundle: old})
+		}
+	}
+	return len(req.Candidates) > 0 && verify.Verify(req).Verified, nil
+}
+
+// writeParts writes the files of --output-signature, --output-payload and --output-certificate, one line for each
+// document.
+func (o *signImages) writeParts(opts sign.Options, suffix string, signatures, payloads [][]byte) error {
+	var text [][]byte
+	for _, sig := range signatures {
+		text = append(text, []byte(base64.StdEncoding.EncodeToString(sig)))
+	}
+	parts := map[string][]byte{o.outSignature: bytes.Join(text, []byte("\n")), o.outPayload: bytes.Join(payloads, []byte("\n"))}
+	if len(opts.Certificates) > 0 {
+		parts[o.outCertificate] = certificatePEM(opts.Certificates[0])
+	}
+	for path, data := range parts {
+		if path == "" {
+			continue
+		}
+		if err := durable.WriteFile(path+suffix, data, evidenceMode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
