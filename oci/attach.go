@@ -111,7 +111,7 @@ func (c *Client) subject(ctx context.Context, img *Image, allowMissing bool) err
 	if err == nil || !allowMissing || !errors.Is(err, ErrImageNotFound) {
 		return err
 	}
-	if img.Digest == "" || img.MediaType == "" {
+	if img.Digest == "" || img.MediaType == "" || img.Size == 0 {
 		return fmt.Errorf("%w: to attach to it nevertheless, its digest, media type and size must be known", err)
 	}
 	return nil
@@ -226,7 +226,7 @@ type indexList struct {
 
 func (l *indexList) read(m *fetched) ([]entry, error) {
 	if l.isImage(m) {
-		if l.img.Tag == "" {
+		if l.img.Tag == "" || l.img.Tag == referrersTag(l.img.Digest) {
 			return nil, errors.New("the tag leads to the image itself, and replacing it might leave the image without a tag; give the image another tag and name it by that")
 		}
 		return nil, nil

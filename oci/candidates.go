@@ -31,6 +31,7 @@ type finder struct {
 
 	mu    sync.Mutex
 	left  int64 // bytes of evidence that may still be read
+	uses  int   // documents read so far
 	blobs map[string]*lazyBlob
 }
 
@@ -38,11 +39,12 @@ type finder struct {
 var errNotEvidence = errors.New("not evidence")
 
 // referrers looks at the list of referrers. A registry that got the API after images were signed should serve what the
-// referrers tag had listed until then ("Enabling the Referrers API"); as not all do, an empty list is not the last word.
+// referrers tag had listed until then ("Enabling the Referrers API"); as not all do, a list without evidence is not the last
+// word, even when something else was attached since.
 func (f *finder) referrers(ctx context.Context, found *Evidence) {
 	l, err := f.client.referrers(ctx, f.session, f.img)
 	f.collect(ctx, found, l, err)
-	if err == nil && l.api && len(l.entries) == 0 {
+	if err == nil && l.api && len(found.Items) == 0 {
 		l, err = f.client.fallback(ctx, f.session, f.img)
 		f.collect(ctx, found, l, err)
 	}
@@ -158,7 +160,15 @@ func (f *finder) one(ctx context.Context, place string, cand *candidate) []*Item
 		item.Err = cand.err
 		return []*Item{item}
 	}
-	m, err := f.client.referrer(ctx, f.session, f.img, place, cand.descriptor)
+	// Its annotations are kept.
+	err := f.spend(place, cand.Size)
+	var m *manifest
+	if err == nil {
+		m, err = f.client.referrer(ctx, f.session, f.img, place, cand.descriptor)
+	}
+	if err == nil && len(m.Layers) > f.client.limits.Layers {
+		err = tooMuch(place, fmt.Sprintf("%s@%s has %d layers, the limit is %d", f.session.repo.Name(), cand.Digest, len(m.Layers), f.client.limits.Layers))
+	}
 	if err != nil {
 		item.Err = err
 		return []*Item{item}
@@ -246,16 +256,15 @@ func (f *finder) bundle(ctx context.Context, item *Item, layer descriptor) error
 	return err
 }
 
-// blob fetches a blob once: several signatures often share one payload. It keeps to the limit of all evidence together.
+// blob fetches a blob once: several signatures often share one payload. Each use counts as much as the first, since what
+// is decoded of it is not shared.
 func (f *finder) blob(ctx context.Context, place string, d descriptor) ([]byte, error) {
+	if err := f.spend(place, d.Size); err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	known, ok := f.blobs[d.Digest]
 	if !ok {
-		if d.Size > f.left || len(f.blobs) >= maxBlobs {
-			f.mu.Unlock()
-			return nil, fmt.Errorf("all evidence together is larger than %d bytes, or than %d blobs", f.client.limits.Total, maxBlobs)
-		}
-		f.left -= d.Size
 		known = &lazyBlob{}
 		f.blobs[d.Digest] = known
 	}
@@ -265,6 +274,23 @@ func (f *finder) blob(ctx context.Context, place string, d descriptor) ([]byte, 
 		return nil, fmt.Errorf("blob %s has %d bytes, the descriptor states %d", d.Digest, len(known.data), d.Size)
 	}
 	return known.data, known.err
+}
+
+// spend takes the size of something that will be read from what may be read in all.
+func (f *finder) spend(place string, size int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if size > f.left || f.uses >= maxUses {
+		return tooMuch(place, fmt.Sprintf("all evidence together is larger than %d bytes, or than %d documents", f.client.limits.Total, maxUses))
+	}
+	f.left -= size
+	f.uses++
+	return nil
+}
+
+// tooMuch says that something was not looked at because of a limit, so that nothing is known about it.
+func tooMuch(place, detail string) error {
+	return &UnknownError{Place: place, Detail: detail, Hint: "raise the limit if so much is expected, or remove what should not be there"}
 }
 
 // lazyBlob is a blob that is fetched by the first who needs it.

@@ -155,6 +155,9 @@ func hint(status int) string {
 	return "this is not a registry's regular answer: check the address, and proxies on the way"
 }
 
+// noToken is how the token transport's complaint about an answer begins.
+const noToken = "no token in bearer response"
+
 // transportError turns an error without an answer into an UnknownError, without the URL that package net/http puts into it.
 func transportError(place, method string, u *url.URL, err error) error {
 	unknown := &UnknownError{Place: place, Method: method, URL: safeURL(u), Err: err}
@@ -179,6 +182,9 @@ func transportError(place, method string, u *url.URL, err error) error {
 		cause = inner.Err
 	}
 	unknown.Detail = printable(cause.Error(), maxDetail)
+	if strings.HasPrefix(unknown.Detail, noToken) { // what follows is the whole answer, and may hold other secrets
+		unknown.Detail = noToken + " of the token server"
+	}
 	unknown.Hint = "check that the registry can be reached"
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

@@ -42,8 +42,9 @@ const (
 	// maxChildren is far above the number of platforms that exist.
 	maxChildren = 1000
 
-	// maxBlobs bounds requests of one Find: a full list of candidates and two full older tags.
-	maxBlobs = maxCandidates + 2*maxLayers
+	// maxUses bounds the documents that one Find reads and decodes: a full list of candidates, manifests and bundles, and
+	// two full older tags.
+	maxUses = 2*maxCandidates + 2*maxLayers
 	// maxErrorBody bounds what is read of an error answer; registries send a few hundred bytes.
 	maxErrorBody = 64 << 10
 	// maxDetail bounds how much of a registry's message is repeated in an error.

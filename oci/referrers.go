@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -49,6 +47,7 @@ func (c *Client) referrersAPI(ctx context.Context, s *session, digest string, l 
 	r := request{place: PlaceReferrers, method: http.MethodGet, path: "referrers/" + digest, limit: c.limits.Manifest,
 		header: map[string]string{"Accept": typeOCIIndex}}
 	seen := map[string]bool{}
+	left := listBytes * c.limits.Manifest
 	for page := 1; ; page++ {
 		a, err := c.do(ctx, s, r)
 		if err != nil {
@@ -62,6 +61,10 @@ func (c *Client) referrersAPI(ctx context.Context, s *session, digest string, l 
 			return a.unknown(r, err.Error())
 		}
 		if l.add(entries, c.limits.Referrers) {
+			return nil
+		}
+		if left -= int64(len(a.body)); left < 0 {
+			l.cut = fmt.Errorf("the list is larger than %d times %d bytes", listBytes, c.limits.Manifest)
 			return nil
 		}
 		next, err := nextPage(a)
@@ -79,6 +82,10 @@ func (c *Client) referrersAPI(ctx context.Context, s *session, digest string, l 
 		r.url = next
 	}
 }
+
+// listBytes is how many of the largest pages are read of one list: their entries are kept, and maxReferrers of an honest
+// size fill two.
+const listBytes = 4
 
 // add appends entries up to the limit, and says whether it was reached.
 func (l *listing) add(entries []jsontext.Value, limit int) bool {
@@ -126,38 +133,6 @@ func readPage(a *answer) ([]jsontext.Value, error) {
 		return nil, err
 	}
 	return index.Manifests, nil
-}
-
-// nextPage reads the Link header (RFC 8288) of a page: nil when it was the last. The next page must be the same resource
-// on the same host, so that a list cannot be continued by somebody else.
-func nextPage(a *answer) (*url.URL, error) {
-	for _, header := range a.header.Values("Link") {
-		for _, link := range strings.Split(header, ",") {
-			target, params, ok := strings.Cut(strings.TrimSpace(link), ">")
-			if !ok || !strings.HasPrefix(target, "<") || !isNext(params) {
-				continue
-			}
-			next, err := a.url.Parse(target[1:])
-			if err != nil {
-				return nil, fmt.Errorf("the link to the next page cannot be read")
-			}
-			if next.Host != a.url.Host || next.Scheme != a.url.Scheme || next.Path != a.url.Path || next.User != nil {
-				return nil, fmt.Errorf("the link to the next page leads elsewhere: %s", printable(safeURL(next), maxDetail))
-			}
-			return next, nil
-		}
-	}
-	return nil, nil
-}
-
-func isNext(params string) bool {
-	for _, param := range strings.Split(params, ";") {
-		key, value, _ := strings.Cut(strings.TrimSpace(param), "=")
-		if strings.EqualFold(strings.TrimSpace(key), "rel") && strings.EqualFold(strings.Trim(strings.TrimSpace(value), `"`), "next") {
-			return true
-		}
-	}
-	return false
 }
 
 // fallback reads the list from the referrers tag ("Referrers Tag Schema"). A 404 there is the specification's "no

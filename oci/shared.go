@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -172,7 +173,8 @@ func (u *update) write(ctx context.Context, base *fetched, entries []entry, bega
 		return fmt.Errorf("%w: it took %s to read it", errConflict, took.Round(time.Millisecond))
 	}
 	r := request{place: u.place, path: "manifests/" + u.tag, body: body, header: map[string]string{"Content-Type": mediaType}}
-	if base != nil && base.etag != "" {
+	// A weak entity tag never matches (RFC 9110, 13.1.1).
+	if base != nil && base.etag != "" && !strings.HasPrefix(base.etag, "W/") {
 		r.header["If-Match"] = base.etag
 	} else if _, ok := c.etags.Load(u.session.repo.RegistryStr()); ok && base == nil {
 		r.header["If-None-Match"] = "*"

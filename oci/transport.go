@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -115,7 +116,11 @@ func (c *Client) handshake(ctx context.Context, s *session) error {
 		return &UnknownError{Place: "credentials for " + s.repo.RegistryStr(), Detail: printable(err.Error(), maxDetail), Err: err,
 			Hint: "check the Docker configuration and its credential helper"}
 	}
-	seen := &schemeRecorder{inner: c.base, host: s.repo.RegistryStr()}
+	seen := &schemeRecorder{inner: c.base, host: s.repo.RegistryStr(), plain: s.repo.Registry.Scheme() == "http"}
+	seen.shaking.Store(true)
+	defer seen.shaking.Store(false)
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
 	rt, err := transport.NewWithContext(ctx, s.repo.Registry, auth, seen, []string{s.repo.Scope(s.scope)})
 	if err != nil {
 		return c.handshakeError(s, err)
@@ -137,16 +142,38 @@ func (c *Client) handshakeError(s *session, err error) error {
 	return result
 }
 
-// schemeRecorder remembers with which scheme the registry answered.
+// handshakeTimeout bounds the ping and the token exchange, which are a few small answers.
+const handshakeTimeout = time.Minute
+
+// maxHandshakeBody bounds an answer of the handshake; the token transport reads some of them to their end, however far that
+// is. A ping has a few bytes, a token some thousand.
+const maxHandshakeBody = 1 << 20
+
+// schemeRecorder remembers with which scheme the registry answered, and keeps a registry that must be spoken to by HTTPS
+// from leading us to plain HTTP by a redirect of the ping, which the token transport would follow.
 type schemeRecorder struct {
-	inner http.RoundTripper
-	host  string
-	mu    sync.Mutex
-	last  string
+	inner   http.RoundTripper
+	host    string
+	plain   bool        // plain HTTP is allowed
+	shaking atomic.Bool // the handshake goes on
+	mu      sync.Mutex
+	last    string
+}
+
+// limitedBody is the beginning of a body.
+type limitedBody struct {
+	io.Reader
+	io.Closer
 }
 
 func (r *schemeRecorder) RoundTrip(in *http.Request) (*http.Response, error) {
+	if in.URL.Scheme != "https" && !r.plain {
+		return nil, fmt.Errorf("refused to go on with %s where https is required", in.URL.Scheme)
+	}
 	resp, err := r.inner.RoundTrip(in)
+	if err == nil && r.shaking.Load() {
+		resp.Body = limitedBody{io.LimitReader(resp.Body, maxHandshakeBody), resp.Body}
+	}
 	if err == nil && in.URL.Host == r.host {
 		r.mu.Lock()
 		// HTTPS wins: when both answer, the handshake prefers it too.
