@@ -1,4 +1,4 @@
-# make help-free on purpose: a dozen targets, each one line of meaning.
+# Twelve targets:
 #
 #   build          bin/bulla, static, stripped, version stamped
 #   test           everything that needs no network but the Go modules (RACE=1: with the race detector)
@@ -9,7 +9,7 @@
 #   interop        against cosign, a real registry and sigstore-go
 #   conformance    the conformance vectors of ../shared, through a test client
 #   soak           the long form of the differential test and of fuzzing (hours are welcome: SOAK=200000 FUZZTIME=5m)
-#   refresh-trust  takes the current public-good trust root into trust/publicgood (needs the network)
+#   refresh-trust  takes trusted_root.json and root.json out of the folder FROM into trust/publicgood
 #   docs           man pages and command reference into dist/
 #   clean          removes bin/ and dist/
 
@@ -69,10 +69,10 @@ soak:
 	go run ./internal/tools/fuzz -time $(FUZZTIME)
 
 refresh-trust:
-	go run ./trust/publicgood/refresh
+	go run ./trust/publicgood/refresh -from "$(or $(FROM),$(error FROM=DIR is needed: a folder with trusted_root.json and root.json))"
 
 docs: build
-	go run ./internal/tools/gendocs dist
+	go run ./internal/tools/gendocs -out dist -program bin/bulla
 
 clean:
 	rm -rf bin dist
