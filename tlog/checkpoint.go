@@ -99,6 +99,10 @@ func v1Host(origin string) (string, bool) {
 	return origin[:i], true
 }
 
+// maxLogSignatures bounds the lines of one key that are tried: a log signs its checkpoint once, and whoever wrote the
+// bundle can add a hundred lines that make the verifier work for nothing.
+const maxLogSignatures = 8
+
 // VerifySignature checks that the log signed the checkpoint: at least one signature line carries its key (C2SP
 // signed-note, "Signatures"). keyID is the log's ID, whose first four bytes are the hint of the line; lines of other keys
 // are ignored, in whatever order they stand.
@@ -121,7 +125,9 @@ func (c *Checkpoint) VerifySignature(name string, keyID []byte, pub crypto.Publi
 		if s.KeyHint != hint || name != "" && s.Name != name {
 			continue
 		}
-		tried++
+		if tried++; tried > maxLogSignatures {
+			return fmt.Errorf("%w: more than %d signatures with key ID %08x", ErrCheckpointSignature, maxLogSignatures, hint)
+		}
 		err := verifyLogSignature(pub, c.Note, s.Signature)
 		if err == nil {
 			verified = true
