@@ -130,12 +130,13 @@ func (a *App) flagError(cc *cobra.Command, err error) error {
 func (a *App) run(cc *cobra.Command, c *Command, args []string) (err error) {
 	call := &Call{System: *a.System, Args: args, Cosign: a.cosign, Name: a.root.Name(), flags: cc.Flags()}
 	if c.BindEnv {
-		used, err := bindEnv(cc.Flags(), a.System.LookupEnv)
-		if err != nil {
+		var used []bound
+		if used, err = bindEnv(cc.Flags(), a.System.LookupEnv); err != nil {
 			return err
 		}
 		call.Verbose = a.global.verbose
 		tellBound(call, used)
+		defer func() { explainBound(call, used, err) }()
 	}
 	call.Verbose = a.global.verbose
 	if err := checkGroups(cc.Flags()); err != nil {
@@ -160,6 +161,19 @@ func (a *App) run(cc *cobra.Command, c *Command, args []string) (err error) {
 	err = c.Run(ctx, call)
 	// What a failing command printed (a report of what did not verify) is wanted as much.
 	return errors.Join(err, out.Commit())
+}
+
+// explainBound says after a complaint about flags which of them nobody typed.
+func explainBound(c *Call, used []bound, err error) {
+	var coded *Error
+	if c.Verbose || !errors.As(err, &coded) || coded.Code != ExitUsage {
+		return
+	}
+	for _, b := range used {
+		if !b.lowers {
+			c.Infof("note: --%s comes from the environment variable %s", b.flag, b.variable)
+		}
+	}
 }
 
 // tellBound says which flags came from the environment: all of them when verbose, those that turn a check off always.

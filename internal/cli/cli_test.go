@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -63,6 +64,7 @@ func TestExitStatus(t *testing.T) {
 		{Errorf(ExitNoSignatures, "none"), 10, 10},
 		{fmt.Errorf("wrapped: %w", Errorf(ExitNoCertificate, "none")), 13, 13},
 		{Errorf(ExitUnknown, "none"), 20, 1},
+		{Errorf(ExitUnknown, "no answer: %w", context.Canceled), 130, 1},
 		{Usagef("wrong"), 21, 1},
 		{Errorf(ExitInput, "%w", &fs.PathError{Op: "open", Path: "x", Err: cause}), 22, 1},
 		{&fs.PathError{Op: "open", Path: "x", Err: cause}, 23, 1},
@@ -84,6 +86,17 @@ func TestExitStatus(t *testing.T) {
 			if tt.err != nil && !strings.Contains(f.err.String(), tt.err.Error()) {
 				t.Errorf("%s: the error is not on standard error: %q", name, f.err.String())
 			}
+		}
+	}
+}
+
+// A wrong number of arguments is a mistake in using the program, whoever counts them.
+func TestWrongNumberOfArguments(t *testing.T) {
+	for _, args := range [][]string{{"bulla", "do"}, {"bulla", "do", "1", "2"}} {
+		f := &fake{}
+		code := f.app(&Command{Use: "do ONE", Args: cobra.ExactArgs(1), Run: func(context.Context, *Call) error { return nil }}, args...)
+		if code != ExitUsage || !strings.Contains(f.err.String(), "hint: usage: bulla do ONE\n") {
+			t.Errorf("%q: status %d, %s", args, code, f.err.String())
 		}
 	}
 }
@@ -174,6 +187,7 @@ func TestEnvironmentBinding(t *testing.T) {
 		{"verbose from the environment", map[string]string{"COSIGN_PLAIN": "true", "COSIGN_VERBOSE": "1"}, "", 0, "COSIGN_PLAIN", false},
 		{"a bad value", map[string]string{"COSIGN_KIND": "c"}, "", 21, "COSIGN_KIND does not fit --kind: must be one of a, b", false},
 		{"exclusive with what was given", map[string]string{"COSIGN_PLAIN": "true"}, "--certificate x", 21, "--plain and --certificate cannot be given together", false},
+		{"and told which was not typed", map[string]string{"COSIGN_PLAIN": "true"}, "--certificate x", 21, "note: --plain comes from the environment variable COSIGN_PLAIN", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

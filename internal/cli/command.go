@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -42,6 +43,8 @@ func (a *App) build(c *Command) *cobra.Command {
 	}
 	if c.Args == nil {
 		cc.Args = noArgs
+	} else {
+		cc.Args = usageArgs(c.Args)
 	}
 	if c.Run != nil {
 		cc.RunE = func(cc *cobra.Command, args []string) error { return a.run(cc, c, args) }
@@ -84,6 +87,18 @@ func (a *App) unknownCommand(cc *cobra.Command, name string) error {
 		return err.WithHint("did you mean %q? \"%s --help\" lists the commands", near[0], cc.CommandPath())
 	}
 	return err.WithHint("\"%s --help\" lists the commands", cc.CommandPath())
+}
+
+// usageArgs gives the complaints of cobra's own checks the exit status that they should have, and a hint.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cc *cobra.Command, args []string) error {
+		err := check(cc, args)
+		var coded *Error
+		if err == nil || errors.As(err, &coded) {
+			return err
+		}
+		return Usagef("%q %w", cc.CommandPath(), err).WithHint("usage: %s %s", cc.Parent().CommandPath(), cc.Use)
+	}
 }
 
 func noArgs(cc *cobra.Command, args []string) error {

@@ -60,6 +60,9 @@ func exitCode(err error, cosign bool) int {
 		return 0
 	case errors.As(err, &coded):
 		code = coded.Code
+		if code == ExitUnknown && errors.Is(err, context.Canceled) {
+			code = exitInterrupted // nobody answered because we stopped listening
+		}
 	case errors.Is(err, context.DeadlineExceeded):
 		code = ExitUnknown
 	case errors.As(err, &path):
