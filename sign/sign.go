@@ -79,7 +79,7 @@ func (o *Options) Needs() (needs []verify.HashNeed, rereads bool, err error) {
 // Blob signs an artifact itself: a bundle with a message signature. The artifact is only asked for digests, so it can be a
 // stream that was hashed before, if that covered what [Options.Needs] asks for.
 func Blob(ctx context.Context, artifact algorithm.Message, opts Options) (*bundle.Bundle, error) {
-	alg, err := opts.ChosenAlgorithm()
+	alg, material, err := opts.prepare()
 	if err != nil {
 		return nil, err
 	}
@@ -91,14 +91,14 @@ func Blob(ctx context.Context, artifact algorithm.Message, opts Options) (*bundl
 	if err != nil {
 		return nil, err
 	}
-	b := &bundle.Bundle{Message: &bundle.MessageSignature{Hash: messageDigestHash(alg), Digest: digest, Signature: sig}}
+	b := &bundle.Bundle{Material: material, Message: &bundle.MessageSignature{Hash: messageDigestHash(alg), Digest: digest, Signature: sig}}
 	return opts.finish(ctx, b, artifact)
 }
 
 // Statement signs an in-toto statement, byte for byte as given, in a DSSE envelope. The artifact is what the statement
 // must be about; nil leaves that unchecked.
 func Statement(ctx context.Context, payload []byte, artifact algorithm.Message, opts Options) (*bundle.Bundle, error) {
-	alg, err := opts.ChosenAlgorithm()
+	alg, material, err := opts.prepare()
 	if err != nil {
 		return nil, err
 	}
@@ -111,12 +111,12 @@ func Statement(ctx context.Context, payload []byte, artifact algorithm.Message, 
 		return nil, err
 	}
 	env.Signatures = []bundle.EnvelopeSignature{{Sig: sig}}
-	return opts.finish(ctx, &bundle.Bundle{Envelope: env}, artifact)
+	return opts.finish(ctx, &bundle.Bundle{Material: material, Envelope: env}, artifact)
 }
 
 // SimpleSigning signs an image's digest in cosign's older form. The result is converted by [bundle.Bundle.Layer].
 func SimpleSigning(ctx context.Context, payload []byte, image algorithm.Message, opts Options) (*bundle.Bundle, error) {
-	alg, err := opts.ChosenAlgorithm()
+	alg, material, err := opts.prepare()
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func SimpleSigning(ctx context.Context, payload []byte, image algorithm.Message,
 	if err != nil {
 		return nil, err
 	}
-	b := &bundle.Bundle{Version: bundle.Cosign, Message: &bundle.MessageSignature{Signature: sig, Payload: payload}}
+	b := &bundle.Bundle{Version: bundle.Cosign, Material: material, Message: &bundle.MessageSignature{Signature: sig, Payload: payload}}
 	return opts.finish(ctx, b, image)
 }
 
@@ -161,13 +161,10 @@ func messageDigestHash(a algorithm.Algorithm) crypto.Hash {
 	return a.Hash()
 }
 
-// finish adds the verification material, the timestamps and the log entries, and verifies the whole.
+// finish adds the timestamps and the log entries, and verifies the whole.
 func (o *Options) finish(ctx context.Context, b *bundle.Bundle, artifact algorithm.Message) (*bundle.Bundle, error) {
 	if b.Version != bundle.Cosign {
 		b.Version, b.MediaType = bundle.V03, bundle.MediaType
-	}
-	if err := o.addMaterial(b); err != nil {
-		return nil, err
 	}
 	var sig []byte
 	if b.Message != nil {
@@ -195,36 +192,45 @@ func (o *Options) finish(ctx context.Context, b *bundle.Bundle, artifact algorit
 	return b, nil
 }
 
-// addMaterial states who signed: the certificate, or a hint to the key.
-func (o *Options) addMaterial(b *bundle.Bundle) error {
+// prepare settles how to sign, and makes the material that says who signs: the certificate, or a hint to the key. A key
+// is asked for nothing before that is known to fit.
+func (o *Options) prepare() (algorithm.Algorithm, bundle.Material, error) {
+	var m bundle.Material
+	alg, err := o.ChosenAlgorithm()
+	if err != nil {
+		return alg, m, err
+	}
 	der, err := algorithm.MarshalPublicKey(o.Signer.Public())
 	if err != nil {
-		return err
+		return alg, m, err
 	}
 	if len(o.Certificates) == 0 {
 		sum := sha256.Sum256(der)
 		hint := base64.StdEncoding.EncodeToString(sum[:])
-		b.Material.KeyHint = &hint
-		return nil
+		m.KeyHint = &hint
+		return alg, m, nil
 	}
 	leaf, err := x509.ParseCertificate(o.Certificates[0])
 	if err != nil {
-		return fmt.Errorf("the certificate to sign with: %w", err)
+		return alg, m, fmt.Errorf("the certificate to sign with: %w", err)
 	}
 	if string(leaf.RawSubjectPublicKeyInfo) != string(der) {
-		return errors.New("the certificate is not one of the key that signs")
+		return alg, m, ErrOtherKey
 	}
-	b.Material.Certificates = [][]byte{o.Certificates[0]}
+	m.Certificates = [][]byte{o.Certificates[0]}
 	for _, c := range o.Certificates[1:] {
 		cert, err := x509.ParseCertificate(c)
 		if err != nil {
-			return fmt.Errorf("the certificate chain: %w", err)
+			return alg, m, fmt.Errorf("the certificate chain: %w", err)
 		}
 		if string(cert.RawIssuer) == string(cert.RawSubject) {
 			continue
 		}
-		b.Material.Certificates = append(b.Material.Certificates, c)
+		m.Certificates = append(m.Certificates, c)
 	}
-	b.Material.Chain = len(b.Material.Certificates) > 1
-	return nil
+	m.Chain = len(m.Certificates) > 1
+	return alg, m, nil
 }
+
+// ErrOtherKey says that the certificate to sign with is one of another key.
+var ErrOtherKey = errors.New("the certificate is not one of the key that signs")

@@ -66,6 +66,15 @@ func (o *signBlob) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
+	paths := make([]string, len(c.Args))
+	for i, ref := range c.Args {
+		if o.legacy() {
+			break
+		}
+		if paths[i], err = o.bundlePath(c, ref); err != nil {
+			return err
+		}
+	}
 	opts, err := o.options(ctx, c, stdin)
 	if err != nil {
 		return err
@@ -73,8 +82,8 @@ func (o *signBlob) run(ctx context.Context, c *cli.Call) error {
 	if err := o.chooseAlgorithm(c, &opts); err != nil {
 		return err
 	}
-	for _, ref := range c.Args {
-		if err := o.one(ctx, c, ref, opts); err != nil {
+	for i, ref := range c.Args {
+		if err := o.one(ctx, c, ref, paths[i], opts); err != nil {
 			return err
 		}
 	}
@@ -144,15 +153,8 @@ func (o *signBlob) chooseAlgorithm(c *cli.Call, opts *sign.Options) error {
 	return nil
 }
 
-// one signs one artifact.
-func (o *signBlob) one(ctx context.Context, c *cli.Call, ref string, opts sign.Options) error {
-	var path string
-	var err error
-	if !o.legacy() {
-		if path, err = o.bundlePath(c, ref); err != nil {
-			return err
-		}
-	}
+// one signs one artifact. path is where its bundle goes, if it gets one.
+func (o *signBlob) one(ctx context.Context, c *cli.Call, ref, path string, opts sign.Options) error {
 	artifact, remove, err := openArtifact(ctx, c, ref, &opts)
 	if err != nil {
 		return err
@@ -218,8 +220,12 @@ func (o *signBlob) writeLegacy(c *cli.Call, r *signed, b *bundle.Bundle) error {
 			return err
 		}
 	}
-	if len(b.Material.Certificates) == 0 {
+	if o.outCertificate == "" || len(b.Material.Certificates) == 0 {
 		return nil
 	}
-	return writeCertificate(c, o.outCertificate, b)
+	cert := certificatePEM(b.Material.Certificates[0])
+	if o.b64 {
+		cert = []byte(base64.StdEncoding.EncodeToString(cert))
+	}
+	return writeFile(c, o.outCertificate, cert, "Wrote certificate to file %s")
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/internal/cli"
-	"github.com/bulla-sign/bulla/internal/durable"
 	"github.com/bulla-sign/bulla/oci"
 	"github.com/bulla-sign/bulla/sign"
 	"github.com/bulla-sign/bulla/trust"
@@ -87,7 +86,7 @@ func (o *signImages) runLegacy(ctx context.Context, c *cli.Call, run legacyRun) 
 		if o.recursive {
 			suffix = "-" + strings.Replace(img.Digest, ":", "-", 1)
 		}
-		if err := o.writeParts(run.opts, suffix, signatures, payloads); err != nil {
+		if err := o.writeParts(c, run.opts, parts{suffix, signatures, payloads}); err != nil {
 			return err
 		}
 	}
@@ -176,22 +175,32 @@ func alreadySigned(ctx context.Context, run legacyRun, img *oci.Image, b *bundle
 	return len(req.Candidates) > 0 && verify.Verify(req).Verified, nil
 }
 
+// parts are what was signed about one image, and what goes behind the names of its files.
+type parts struct {
+	suffix               string
+	signatures, payloads [][]byte
+}
+
 // writeParts writes the files of --output-signature, --output-payload and --output-certificate, one line for each
 // document.
-func (o *signImages) writeParts(opts sign.Options, suffix string, signatures, payloads [][]byte) error {
-	var text [][]byte
-	for _, sig := range signatures {
-		text = append(text, []byte(base64.StdEncoding.EncodeToString(sig)))
+func (o *signImages) writeParts(c *cli.Call, opts sign.Options, p parts) error {
+	var signatures [][]byte
+	for _, sig := range p.signatures {
+		signatures = append(signatures, []byte(base64.StdEncoding.EncodeToString(sig)))
 	}
-	parts := map[string][]byte{o.outSignature: bytes.Join(text, []byte("\n")), o.outPayload: bytes.Join(payloads, []byte("\n"))}
-	if len(opts.Certificates) > 0 {
-		parts[o.outCertificate] = certificatePEM(opts.Certificates[0])
-	}
-	for path, data := range parts {
-		if path == "" {
+	lines := []byte("\n")
+	for _, f := range []struct {
+		path, message string
+		data          func() []byte
+	}{
+		{o.outSignature, "Signature wrote in the file %s", func() []byte { return bytes.Join(signatures, lines) }},
+		{o.outPayload, "Payload wrote in the file %s", func() []byte { return bytes.Join(p.payloads, lines) }},
+		{o.outCertificate, "Certificate wrote in the file %s", func() []byte { return certificatePEM(opts.Certificates[0]) }},
+	} {
+		if f.path == "" || (f.path == o.outCertificate && len(opts.Certificates) == 0) {
 			continue
 		}
-		if err := durable.WriteFile(path+suffix, data, evidenceMode); err != nil {
+		if err := writeFile(c, f.path+p.suffix, f.data(), f.message); err != nil {
 			return err
 		}
 	}

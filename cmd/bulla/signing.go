@@ -208,8 +208,11 @@ func refuseOverwriting(inputs, outputs []string) error {
 // number of its own.
 func signingError(err error, what string) error {
 	var coded *cli.Error
-	if err == nil || errors.As(err, &coded) {
+	switch {
+	case err == nil || errors.As(err, &coded):
 		return err
+	case errors.Is(err, sign.ErrOtherKey):
+		return cli.Errorf(cli.ExitInput, "--certificate: %w", err)
 	}
 	return fmt.Errorf("signing %s: %w", strings.TrimSpace(what), err)
 }

@@ -8,8 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
-	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/internal/blob"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/durable"
@@ -28,12 +28,13 @@ func (s *signing) bundlePath(c *cli.Call, artifact string) (string, error) {
 	case c.Cosign:
 		return "", cli.Usagef("must specify --bundle with --new-bundle-format")
 	}
-	if info, err := os.Stat(artifact); artifact == "" || errors.Is(err, fs.ErrNotExist) || (err == nil && !info.Mode().IsRegular()) {
+	info, err := os.Stat(artifact)
+	if artifact == "" || artifact == "-" || strings.Contains(artifact, ":") && errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return "", cli.Usagef("the bundle cannot be written beside %s: that is not a file", artifactName(artifact)).
 			WithHint("say where it goes with --bundle FILE")
 	}
 	path := artifact + besideSuffix
-	_, err := confirmOverwrite(c, s.Yes, path)
+	_, err = confirmOverwrite(c, s.Yes, path)
 	return path, err
 }
 
@@ -119,14 +120,6 @@ func writeFile(c *cli.Call, path string, data []byte, message string) error {
 	}
 	c.Infof(message, path)
 	return nil
-}
-
-// writeCertificate writes the certificate for --output-certificate, where that was given.
-func writeCertificate(c *cli.Call, path string, b *bundle.Bundle) error {
-	if path == "" {
-		return nil
-	}
-	return writeFile(c, path, certificatePEM(b.Material.Certificates[0]), "Certificate wrote in the file %s")
 }
 
 // noCertificate refuses --output-certificate where there is none.

@@ -43,8 +43,8 @@ func (l *legacyEnvelope) write(c *cli.Call, r *signed, b *bundle.Bundle) error {
 			return err
 		}
 	}
-	if len(b.Material.Certificates) == 0 {
+	if l.certificate == "" || len(b.Material.Certificates) == 0 {
 		return nil
 	}
-	return writeCertificate(c, l.certificate, b)
+	return writeFile(c, l.certificate, certificatePEM(b.Material.Certificates[0]), "Certificate written to file %s")
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/pem"
+	"strings"
 
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/internal/cli"
@@ -48,7 +49,11 @@ func (r *signed) print(c *cli.Call, output string) error {
 	case output == "json":
 		return c.PrintJSON(r)
 	case !c.Cosign:
-		c.Infof("Signed %s: %s, key sha256:%s, not logged", r.Artifact, r.Algorithm, r.KeySHA256)
+		what := artifactName(r.Artifact)
+		if !strings.Contains(what, r.Digest) {
+			what += " (" + r.Digest + ")" // what a tag or a name meant at the time
+		}
+		c.Infof("Signed %s: %s, key sha256:%s, not logged", what, r.Algorithm, r.KeySHA256)
 	}
 	return nil
 }
