@@ -1,0 +1,24 @@
+package main
+
+import (
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/durable"
+)
+
+func bundleCommand() *cli.Command {
+	return &cli.Command{
+		Use: "bundle", Short: "Make, show and upgrade Sigstore bundles", Group: "Verify",
+		Commands: []*cli.Command{bundleCreateCommand(), bundleInspectCommand(), bundleUpgradeCommand()},
+	}
+}
+
+// writeDocument writes JSON that is not secret to a file, or to standard output if none is named. It is one line; cosign
+// ends it on standard output only.
+func writeDocument(c *cli.Call, file string, data []byte) error {
+	line := append(append([]byte{}, data...), '\n')
+	if file != "" {
+		return durable.WriteFile(file, line, 0o644)
+	}
+	_, err := c.Out.Write(line)
+	return err
+}
