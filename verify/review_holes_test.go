@@ -58,3 +58,30 @@ func TestReasonsAreOneLine(t *testing.T) {
 		t.Errorf("reason %q", r.Reason)
 	}
 }
+
+// TestEnvelopeStamped: cosign before 3.1 had attestations stamped as a whole. Of a Sigstore bundle only the signature may
+// be, and no envelope may borrow another's timestamp.
+func TestEnvelopeStamped(t *testing.T) {
+	sc := newScene(t)
+	make := func(v bundle.Version) (*evidence, *verify.Request) {
+		e := makeEvidence(t, sc.w, world.Spec{Signer: world.Cert, Content: world.Statement, Version: v, Log: world.LogV1})
+		if v == bundle.Cosign {
+			e.bundle.Envelope.Raw = rawEnvelope(e.bundle.Envelope)
+		}
+		req := e.request(t, sc.root)
+		req.Policy.Timestamps, req.Policy.SignedTimestampsOnly = 1, true
+		return e, req
+	}
+	e, req := make(bundle.Cosign)
+	raw := rawEnvelope(e.bundle.Envelope)
+	e.bundle.Material.Timestamps = [][]byte{sc.w.Stamp(t, raw, e.spec.Time)}
+	accepted(t, req)
+
+	other, req := make(bundle.Cosign)
+	other.bundle.Material.Timestamps = e.bundle.Material.Timestamps
+	refused(t, req, verify.CheckTimestamp, verify.CodeTimestamp)
+
+	newer, req := make(bundle.V03)
+	newer.bundle.Material.Timestamps = [][]byte{sc.w.Stamp(t, rawEnvelope(newer.bundle.Envelope), newer.spec.Time)}
+	refused(t, req, verify.CheckTimestamp, verify.CodeTimestamp)
+}

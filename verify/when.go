@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/timestamp"
 	"github.com/bulla-sign/bulla/trust"
 )
@@ -68,15 +69,26 @@ func (e *evaluation) stampedBy(token *timestamp.Token) (*trust.Authority, *times
 	var first error
 	for i := range e.root.TSAs {
 		a := &e.root.TSAs[i]
-		result, err := token.Verify(algorithm.Bytes(e.signature), stampingAuthority(a))
-		if err == nil {
-			return a, result, nil
-		}
-		if first == nil && !errors.Is(err, timestamp.ErrOtherSigner) {
-			first = err
+		for _, stamped := range e.stamped() {
+			result, err := token.Verify(algorithm.Bytes(stamped), stampingAuthority(a))
+			if err == nil {
+				return a, result, nil
+			}
+			if first == nil && !errors.Is(err, timestamp.ErrOtherSigner) {
+				first = err
+			}
 		}
 	}
 	return nil, nil, first
+}
+
+// stamped is what a timestamp may be over: the signature. Until version 3.1 cosign had the whole envelope of an
+// attestation stamped, in which the signature lies.
+func (e *evaluation) stamped() [][]byte {
+	if env := e.b.Envelope; e.b.Version == bundle.Cosign && env != nil && len(env.Raw) > 0 {
+		return [][]byte{e.signature, env.Raw}
+	}
+	return [][]byte{e.signature}
 }
 
 // stampingAuthority presents an authority of the trusted root to package timestamp.
