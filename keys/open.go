@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/bulla-sign/bulla/algorithm"
@@ -46,6 +48,9 @@ func Open(ctx context.Context, ref string, env Environment) (Signer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.Kind == URL {
+		ref = withoutQuery(ref)
+	}
 	block, err := firstBlock(data)
 	if err != nil {
 		return nil, fmt.Errorf("reading the private key from %s: %w", ref, err)
@@ -81,6 +86,9 @@ func OpenPublic(ctx context.Context, ref string, env Environment) (crypto.Public
 	data, err := env.read(ctx, r)
 	if err != nil {
 		return nil, err
+	}
+	if r.Kind == URL {
+		ref = withoutQuery(ref)
 	}
 	pub, err := parsePublic(data)
 	if err != nil {
@@ -165,7 +173,10 @@ func (e Environment) read(ctx context.Context, r Reference) ([]byte, error) {
 	return nil, errKubernetes()
 }
 
-func (e Environment) fetch(ctx context.Context, url string) ([]byte, error) {
+// ErrNoAnswer says that the server of a key's URL did not deliver the key.
+var ErrNoAnswer = errors.New("the server did not deliver it")
+
+func (e Environment) fetch(ctx context.Context, address string) ([]byte, error) {
 	client := http.Client{Timeout: httpTimeout, CheckRedirect: noDowngrade}
 	if e.HTTP != nil {
 		client.Transport = e.HTTP.Transport
@@ -173,19 +184,32 @@ func (e Environment) fetch(ctx context.Context, url string) ([]byte, error) {
 			client.Timeout = e.HTTP.Timeout
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	name := withoutQuery(address)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, fmt.Errorf("loading URL %s: %v", url, err)
+		return nil, fmt.Errorf("loading URL %s: it is not a valid URL", name)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("loading URL %s: %w", url, err)
+		// net/http says the URL again, and those that it was redirected to.
+		var told *url.Error
+		if errors.As(err, &told) {
+			err = told.Err
+		}
+		return nil, fmt.Errorf("loading URL %s: %w: %w", name, ErrNoAnswer, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return nil, fmt.Errorf("loading URL %s: server returned HTTP %d", url, resp.StatusCode)
+		return nil, fmt.Errorf("loading URL %s: %w: server returned HTTP %d", name, ErrNoAnswer, resp.StatusCode)
 	}
-	return readLimited(resp.Body, url)
+	return readLimited(resp.Body, name)
+}
+
+// withoutQuery shows where a URL leads; its query may be a secret that opens it.
+func withoutQuery(address string) string {
+	shown, _, _ := strings.Cut(address, "?")
+	shown, _, _ = strings.Cut(shown, "#")
+	return shown
 }
 
 // noDowngrade keeps a key that was asked for over TLS from arriving without it.

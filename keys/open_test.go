@@ -149,6 +149,8 @@ func TestFetchRefuses(t *testing.T) {
 		switch r.URL.Path {
 		case "/ok":
 			w.Write(pub)
+		case "/junk":
+			w.Write([]byte("no key"))
 		case "/large":
 			w.Write(make([]byte, maxKeyBytes+1))
 		case "/slow":
@@ -159,7 +161,7 @@ func TestFetchRefuses(t *testing.T) {
 		}
 	}))
 	defer plain.Close()
-	secure := httptest.NewTLSServer(http.RedirectHandler(plain.URL+"/ok", http.StatusFound))
+	secure := httptest.NewTLSServer(http.RedirectHandler(plain.URL+"/ok?sig=s3cret", http.StatusFound))
 	defer secure.Close()
 	env := environment(nil)
 	env.HTTP = secure.Client()
@@ -170,11 +172,19 @@ func TestFetchRefuses(t *testing.T) {
 	}
 	for url, want := range map[string]string{
 		plain.URL + "/gone":  "server returned HTTP 404",
+		plain.URL + "/junk":  "no PEM block",
 		plain.URL + "/large": "more than 65536 bytes",
 		plain.URL + "/slow":  "Timeout",
 		secure.URL:           "redirected from https to http",
 	} {
-		_, err := OpenPublic(t.Context(), url, env)
+		// What opens a signed URL, ours or one that we are led to, is not told.
+		_, err := OpenPublic(t.Context(), url+"?sig=s3cret#s3cret", env)
+		if err != nil && strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: the error tells the secret: %v", url, err)
+		}
+		if unanswered := !strings.HasSuffix(url, "/large") && !strings.HasSuffix(url, "/junk"); errors.Is(err, ErrNoAnswer) != unanswered {
+			t.Errorf("%s: %v", url, err)
+		}
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), url) {
 			t.Errorf("%s: got %v, want %q", url, err, want)
 		}

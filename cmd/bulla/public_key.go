@@ -45,7 +45,7 @@ func (o *publicKey) run(ctx context.Context, c *cli.Call) error {
 	}
 	pub, err := publicHalf(ctx, o.key, c.KeyEnvironment())
 	if err != nil {
-		return err
+		return inputError(err)
 	}
 	data, err := publicPEM(pub)
 	if err != nil {

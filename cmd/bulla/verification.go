@@ -78,6 +78,11 @@ func (v *verification) githubClaims() map[string]string {
 	}
 }
 
+// wantsTimestamp says whether a signed timestamp is demanded. Whoever names the authority of one demands it, as in cosign.
+func (v *verification) wantsTimestamp() bool {
+	return v.UseSignedTimestamps || v.TimestampCertificateChain != ""
+}
+
 // request makes everything of a verification but its candidates and its artifact.
 func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.Claims) (*verify.Request, error) {
 	if err := v.check(c); err != nil {
@@ -85,11 +90,11 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 	}
 	req := &verify.Request{Now: c.Now(), Policy: verify.Policy{
 		IgnoreLog: v.ignoresLog(), IgnoreSCT: v.IgnoreSCT, Claims: claims,
-		SignedTimestampsOnly: v.UseSignedTimestamps, AllowCertificateChain: v.AllowCertificateChain,
+		SignedTimestampsOnly: v.wantsTimestamp(), AllowCertificateChain: v.AllowCertificateChain,
 		// Without a log and without a timestamp only the present can be asked whether the certificate is valid.
-		CurrentTime: v.ignoresLog() && !v.UseSignedTimestamps,
+		CurrentTime: v.ignoresLog() && !v.wantsTimestamp(),
 	}}
-	if v.UseSignedTimestamps {
+	if v.wantsTimestamp() {
 		req.Policy.Timestamps = 1
 	}
 	if v.anyPredicate {
@@ -106,7 +111,7 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 		return nil, err
 	}
 	// A key without log and timestamps rests on nothing but itself.
-	if v.Key != "" && v.ignoresLog() && !v.UseSignedTimestamps && v.TrustedRoot == "" {
+	if v.Key != "" && v.ignoresLog() && !v.wantsTimestamp() && v.TrustedRoot == "" {
 		return req, nil
 	}
 	root, err := v.trust(c).Load()
@@ -158,7 +163,7 @@ func inputError(err error) error {
 	switch {
 	case err == nil || errors.As(err, &coded):
 		return err
-	case errors.Is(err, blob.ErrNoAnswer), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, blob.ErrNoAnswer), errors.Is(err, keys.ErrNoAnswer), errors.Is(err, context.DeadlineExceeded):
 		return &cli.Error{Code: cli.ExitUnknown, Err: err}
 	case errors.As(err, &path), errors.Is(err, fs.ErrNotExist):
 		return &cli.Error{Code: cli.ExitIO, Err: err}

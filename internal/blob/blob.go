@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -110,14 +111,23 @@ func (b *Blob) AddDigest(h crypto.Hash, sum []byte) {
 	b.known = append(b.known, algorithm.HashName(h))
 }
 
-// get starts a download.
-func get(ctx context.Context, client *http.Client, url string) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// get starts a download of the bytes as they are served: a file that is compressed already must not be taken apart on the
+// way, or its digest would be another than that of what everybody else downloads.
+func get(ctx context.Context, client *http.Client, address string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := client.Do(req)
+	req.Header.Set("Accept-Encoding", "identity")
+	careful := *client
+	careful.CheckRedirect = noDowngrade
+	resp, err := careful.Do(req)
 	if err != nil {
+		// net/http says the URL again, and those that it was redirected to, with whatever secret is in them.
+		var told *url.Error
+		if errors.As(err, &told) {
+			err = told.Err
+		}
 		return nil, fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	}
 	if resp.StatusCode != http.StatusOK {
@@ -125,6 +135,17 @@ func get(ctx context.Context, client *http.Client, url string) (io.ReadCloser, e
 		return nil, fmt.Errorf("%w: it answered HTTP %d", ErrNoAnswer, resp.StatusCode)
 	}
 	return download{resp.Body}, nil
+}
+
+// noDowngrade keeps an artifact that was asked for over TLS, maybe to be signed, from arriving without it.
+func noDowngrade(req *http.Request, via []*http.Request) error {
+	if len(via) >= 10 {
+		return errors.New("more than 10 redirects")
+	}
+	if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
+		return fmt.Errorf("redirected from https to %s", req.URL.Scheme)
+	}
+	return nil
 }
 
 // ErrNoAnswer says that a server did not deliver the artifact, or not all of it.

@@ -2,6 +2,7 @@ package blob
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto"
 	"crypto/sha256"
@@ -84,5 +85,35 @@ func TestBareDigestKnowsNothingElse(t *testing.T) {
 	b := FromDigest("image", crypto.SHA256, make([]byte, 32))
 	if _, err := b.Digest(crypto.SHA512, nil); !errors.Is(err, algorithm.ErrDigestUnavailable) {
 		t.Errorf("SHA-512 of a SHA-256 digest gave %v", err)
+	}
+}
+
+// What is hashed is what the server stores, however it labels it; and an artifact asked for over TLS comes over TLS.
+func TestDownload(t *testing.T) {
+	var packed bytes.Buffer
+	zip := gzip.NewWriter(&packed)
+	_, _ = zip.Write([]byte("hello\n"))
+	_ = zip.Close()
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip") // as some servers say of every .tar.gz
+		_, _ = w.Write(packed.Bytes())
+	}))
+	defer plain.Close()
+	b, err := Open(t.Context(), plain.URL+"/a.tar.gz", Sources{HTTP: plain.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := sha256.Sum256(packed.Bytes())
+	if sum, err := b.Digest(crypto.SHA256, nil); err != nil || !bytes.Equal(sum, want[:]) {
+		t.Errorf("digest %x, %v; want that of the bytes served", sum, err)
+	}
+	secure := httptest.NewTLSServer(http.RedirectHandler(plain.URL+"/a.txt?sig=s3cret", http.StatusFound))
+	defer secure.Close()
+	b, err = Open(t.Context(), secure.URL, Sources{HTTP: secure.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Digest(crypto.SHA256, nil); !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "from https to http") || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("redirected to plain HTTP: %v", err)
 	}
 }
