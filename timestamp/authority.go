@@ -2,6 +2,7 @@ package timestamp
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -107,7 +108,7 @@ func (a *Authority) build(signer *x509.Certificate, embedded [][]byte, at time.T
 	if err != nil && len(embedded) > 0 {
 		with := own.Clone()
 		for _, der := range embedded {
-			if cert, err := x509.ParseCertificate(der); err == nil {
+			if cert, err := x509.ParseCertificate(der); err == nil && !oversized(cert) {
 				with.AddCert(cert)
 			}
 		}
@@ -123,6 +124,13 @@ func (a *Authority) build(signer *x509.Certificate, embedded [][]byte, at time.T
 			signer.Subject, a.Root.Subject, showTime(at), err)
 	}
 	return chains[0], nil
+}
+
+// oversized says that a certificate's key would slow the verifier down. Path building checks signatures with the keys of
+// embedded certificates before it knows whether they lead anywhere.
+func oversized(cert *x509.Certificate) bool {
+	key, ok := cert.PublicKey.(*rsa.PublicKey)
+	return ok && key.N.BitLen() > maxRSABits
 }
 
 func hasNameConstraints(cert *x509.Certificate) bool {

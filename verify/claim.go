@@ -301,17 +301,20 @@ func (c Claims) String() string {
 	return strings.Join(out, " or ")
 }
 
-// describeSubjects lists the first few subjects' digests.
+// describeSubjects lists the first few digests of the subjects.
 func describeSubjects(st *bundle.Statement) string {
-	const most = 3
+	const most, longest = 3, len("sha3_512:") + 128 // of a digest that is understood
 	var out []string
 	for i := range st.Subjects {
-		if i == most {
-			out = append(out, fmt.Sprintf("and %d more", len(st.Subjects)-most))
-			break
-		}
 		for _, alg := range sortedKeys(st.Subjects[i].Digests) {
-			out = append(out, alg+":"+st.Subjects[i].Digests[alg])
+			if len(out) == most {
+				return strings.Join(out, ", ") + fmt.Sprintf(" and more (of %d subjects)", len(st.Subjects))
+			}
+			text := alg + ":" + st.Subjects[i].Digests[alg]
+			if len(text) > longest {
+				text = strings.ToValidUTF8(text[:longest], "") + "…"
+			}
+			out = append(out, text)
 		}
 	}
 	if len(out) == 0 {

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -51,6 +52,11 @@ func (e *evaluation) certificatePath() {
 	e.fail(CheckPath, codeOf(first, CodeCertificate), spec, "%v", first)
 }
 
+// maxIssuerBits bounds the RSA keys of issuers that come with the evidence: path building checks signatures with them
+// before it knows whether anybody trusts them, and one of half a million bits, which a certificate has room for, takes
+// seconds and hundreds of megabytes. No authority uses more than 8192.
+const maxIssuerBits = 8192
+
 // intermediates returns the certificates between leaf and authority that travel in the bundle, where the policy lets
 // them count. They are as untrusted as the leaf: only a signature of the authority makes them more.
 func (e *evaluation) intermediates() ([]*x509.Certificate, error) {
@@ -66,6 +72,9 @@ func (e *evaluation) intermediates() ([]*x509.Certificate, error) {
 		c, err := identity.ParseCertificate(der)
 		if err != nil {
 			return nil, fmt.Errorf("certificate %d of the chain: %w", i+1, err)
+		}
+		if key, ok := c.X509.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxIssuerBits {
+			return nil, fmt.Errorf("certificate %d of the chain: an RSA key of %d bits, more than %d", i+1, key.N.BitLen(), maxIssuerBits)
 		}
 		out = append(out, c.X509)
 	}
