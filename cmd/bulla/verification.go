@@ -123,15 +123,10 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 }
 
 func (v *verification) trust(c *cli.Call) config.Trust {
-	t := config.Trust{
+	return config.Trust{
 		TrustedRoot: v.TrustedRoot, CARoots: v.CARoots, CAIntermediates: v.CAIntermediates,
 		TimestampChain: v.TimestampCertificateChain, CertificateChain: v.CertificateChain, LookupEnv: c.LookupEnv,
 	}
-	if v.TrustedRoot != "" {
-		// The file says everything; what the surroundings say of the older trust is not asked.
-		t.LookupEnv = nil
-	}
-	return t
 }
 
 // signers names who must have signed.
