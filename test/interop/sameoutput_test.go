@@ -23,7 +23,8 @@ import (
 func TestSameFiles(t *testing.T) {
 	w := theWorld
 	dir := t.TempDir()
-	key, chain := w.key(t, w.cosign, algorithms()[0], "signer").public, writeChain(t, dir)
+	key := w.key(t, w.cosign, algorithms()[0], "signer").public
+	chain, withLeaf := writeChains(t, dir)
 	const from = ",start-time=2026-01-02T03:04:05Z"
 	for name, args := range map[string][]string{
 		"signing-config/empty": {"signing-config", "create"},
@@ -40,7 +41,7 @@ func TestSameFiles(t *testing.T) {
 			"--fulcio=url=https://fulcio.example.com,certificate-chain=" + chain,
 			"--rekor=url=https://rekor.example.com,public-key=" + key + from,
 			"--ctfe=url=https://ctfe.example.com,public-key=" + key + from + ",end-time=2027-01-02T03:04:05Z",
-			"--tsa=url=https://tsa.example.com,certificate-chain=" + chain + from,
+			"--tsa=url=https://tsa.example.com,certificate-chain=" + withLeaf + from,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -167,22 +168,27 @@ func sameJSON(t *testing.T, got, want string, except ...string) {
 	}
 }
 
-// writeChain makes a chain of an intermediate and a root, as a certificate authority would hand out.
-func writeChain(t *testing.T, dir string) string {
+// writeChains makes a chain of an intermediate and a root, as a certificate authority hands out, and the same with a leaf
+// before it, as a timestamp authority does.
+func writeChains(t *testing.T, dir string) (authority, withLeaf string) {
 	t.Helper()
-	var out bytes.Buffer
 	rootKey, root := certificate(t, "root", nil, nil)
-	_, intermediate := certificate(t, "intermediate", root, rootKey)
-	for _, c := range []*x509.Certificate{intermediate, root} {
-		if err := pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}); err != nil {
+	key, intermediate := certificate(t, "intermediate", root, rootKey)
+	_, leaf := certificate(t, "leaf", intermediate, key)
+	write := func(name string, certs ...*x509.Certificate) string {
+		var out bytes.Buffer
+		for _, c := range certs {
+			if err := pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		return path
 	}
-	path := filepath.Join(dir, "chain.pem")
-	if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return write("chain.pem", intermediate, root), write("with-leaf.pem", leaf, intermediate, root)
 }
 
 func certificate(t *testing.T, name string, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*ecdsa.PrivateKey, *x509.Certificate) {
@@ -194,7 +200,10 @@ func certificate(t *testing.T, name string, parent *x509.Certificate, parentKey 
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(int64(random32(t))), Subject: pkix.Name{CommonName: name, Organization: []string{"tests"}},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		IsCA: name != "leaf", BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	if name == "leaf" {
+		template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping}
 	}
 	if parent == nil {
 		parent, parentKey = template, key
