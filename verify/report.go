@@ -220,8 +220,11 @@ func (c *CandidateReport) passed() int {
 }
 
 // oneLine escapes what could move a cursor, start a line or turn text round: reasons repeat words of unverified evidence,
-// and people read them on terminals.
+// and people read them on terminals. It cuts what is longer than maxReason.
 func oneLine(s string) string {
+	if len(s) > maxReason {
+		s = strings.ToValidUTF8(s[:maxReason], "") + "…"
+	}
 	if strings.IndexFunc(s, unprintable) < 0 {
 		return s
 	}
@@ -235,5 +238,8 @@ func oneLine(s string) string {
 	}
 	return b.String()
 }
+
+// maxReason bounds a reason in bytes: an envelope's payload type or a predicate type may be megabytes long.
+const maxReason = 1000
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
