@@ -75,7 +75,11 @@ func TestCosignPublicKeyBelongs(t *testing.T) {
 
 func TestEncryptRoundTrip(t *testing.T) {
 	for _, alg := range []string{"", "ecdsa-sha2-384-nistp384", "ecdsa-sha2-512-nistp521", "ed25519", "rsa-sign-pkcs1-2048-sha256"} {
-		for _, password := range []string{"", "pass word\n"} {
+		passwords := []string{"pass word\n"}
+		if alg == "" { // the others would add nothing but time: scrypt is slow on purpose
+			passwords = append(passwords, "")
+		}
+		for _, password := range passwords {
 			key, err := Generate(rand.Reader, alg)
 			if err != nil {
 				t.Fatal(err)
@@ -94,8 +98,11 @@ func TestEncryptRoundTrip(t *testing.T) {
 			if !samePublic(key, back) {
 				t.Errorf("%s: another key came back", alg)
 			}
+			if alg != "" {
+				continue
+			}
 			if imported, err := Import(data, []byte(password)); err != nil || !samePublic(key, imported) {
-				t.Errorf("%s: importing an encrypted key: %v", alg, err)
+				t.Errorf("importing an encrypted key: %v", err)
 			}
 		}
 	}

@@ -37,6 +37,7 @@ func attachLayerFrom(ctx context.Context, _ *testing.T, c *Client, img *Image, i
 }
 
 func concurrent(t *testing.T, options testenv.RegistryOptions, attach func(context.Context, *testing.T, *Client, *Image, int) (string, error)) {
+	t.Parallel() // most of the time is waiting
 	reg := testenv.NewRegistry(t, options)
 	ref := reg.PushImage(t, "app:v1")
 	var mu sync.Mutex

@@ -252,3 +252,26 @@ func TestWeakETag(t *testing.T) {
 	mustAttach(t, c, img, bundleOptions(newBundle(t)))
 	mustAttach(t, c, img, bundleOptions(newBundle(t)))
 }
+
+// Tree sees what Find sees, and says when it did not show everything.
+func TestTreeOfTagBesideAPI(t *testing.T) {
+	entries := []string{}
+	reg, ref, c := pages(t, func(w http.ResponseWriter, _ *http.Request, _ string) { fmt.Fprint(w, index(entries...)) })
+	img := mustResolve(t, c, ref)
+	entry := pushReferrer(t, reg, img.Digest, newBundle(t), nil)
+	reg.PushManifest(t, "app", referrersTag(img.Digest), typeOCIIndex, []byte(index(entry)))
+	for range 2 { // listed by the tag only, then by both
+		nodes, places, err := c.Tree(t.Context(), img)
+		if err != nil || len(nodes) != 1 || nodes[0].Err != nil {
+			t.Errorf("got %+v, %+v, %v", nodes, places, err)
+		}
+		entries = append(entries, entry)
+	}
+	for range 5 {
+		entries = append(entries, pushReferrer(t, reg, img.Digest, newBundle(t), nil))
+	}
+	_, places, err := c.Tree(t.Context(), img)
+	if err != nil || !isUnknown(places[3].Err) || places[3].Outcome != Present {
+		t.Errorf("a list longer than it is read: %+v, %v", places[3], err)
+	}
+}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
@@ -43,16 +45,21 @@ func (c *Client) Tree(ctx context.Context, img *Image) ([]Node, []Place, error) 
 		places = append(places, place)
 	}
 	l, err := c.referrers(ctx, s, img)
-	place := Place{Name: l.place, Ref: l.ref, Outcome: Absent, Note: l.note, Err: l.cut}
-	if err != nil {
-		place.Outcome, place.Err = Unknown, err
-		return nodes, append(places, place), nil
+	found, place := c.referrerNodes(ctx, s, img, l, err)
+	nodes, places = append(nodes, found...), append(places, place)
+	// What was attached before the registry got the API may be listed by the tag only, see [finder.referrers].
+	if err == nil && l.api {
+		old, err := c.fallback(ctx, s, img)
+		old.entries = slices.DeleteFunc(old.entries, func(raw jsontext.Value) bool {
+			d, err := parseDescriptor(raw)
+			return err == nil && l.has(d.Digest)
+		})
+		if len(old.entries) > 0 || err != nil {
+			found, place = c.referrerNodes(ctx, s, img, old, err)
+			nodes, places = append(nodes, found...), append(places, place)
+		}
 	}
-	found := c.referrerNodes(ctx, s, img, l)
-	if place.Count = len(found); place.Count > 0 {
-		place.Outcome = Present
-	}
-	return append(nodes, found...), append(places, place), nil
+	return nodes, places, nil
 }
 
 func (c *Client) legacyNode(ctx context.Context, s *session, place Place, tag string) (*Node, error) {
@@ -74,8 +81,20 @@ func (c *Client) legacyNode(ctx context.Context, s *session, place Place, tag st
 		Annotations: m.Annotations}, nil
 }
 
-func (c *Client) referrerNodes(ctx context.Context, s *session, img *Image, l *listing) []Node {
+// referrerNodes fetches what a list names; err is why there is no list.
+func (c *Client) referrerNodes(ctx context.Context, s *session, img *Image, l *listing, err error) ([]Node, Place) {
+	place := Place{Name: l.place, Ref: l.ref, Outcome: Absent, Note: l.note, Err: l.cut}
+	if err != nil {
+		place.Outcome, place.Err = Unknown, err
+		return nil, place
+	}
 	nodes := make([]Node, min(len(l.entries), c.limits.Candidates))
+	if place.Count = len(nodes); place.Count > 0 {
+		place.Outcome = Present
+	}
+	if len(nodes) < len(l.entries) {
+		place.Err = tooMuch(l.place, fmt.Sprintf("the list has more than %d entries", len(nodes)))
+	}
 	each(len(nodes), func(i int) {
 		node := &nodes[i]
 		node.Place = l.place
@@ -98,7 +117,7 @@ func (c *Client) referrerNodes(ctx context.Context, s *session, img *Image, l *l
 			node.Kind = node.ArtifactType
 		}
 	})
-	return nodes
+	return nodes, place
 }
 
 // artifactType follows image-spec "guidelines for artifact usage": the manifest's own, else its config's media type.
