@@ -74,6 +74,9 @@ func run(ctx context.Context, bulla string) (err error) {
 	return s.signAndVerify(tag, image)
 }
 
+// noMatchingSignatures is the exit status for "there are signatures, and none of them fits"; see docs/exit-codes.md.
+const noMatchingSignatures = 12
+
 // signAndVerify is the story itself.
 func (s *show) signAndVerify(tag, image string) error {
 	step("A key of our own")
@@ -113,10 +116,10 @@ func (s *show) signAndVerify(tag, image string) error {
 	if err != nil {
 		return err
 	}
-	if code == 0 {
-		return errors.New("the tampered image was accepted: this must never happen")
-	}
 	fmt.Printf("exit status %d\n", code)
+	if code != noMatchingSignatures {
+		return fmt.Errorf("the tampered image must be refused with exit status %d", noMatchingSignatures)
+	}
 
 	step("Done: the registry is gone, and so are the files")
 	return nil
