@@ -207,7 +207,7 @@ func (o *verifyImages) one(ctx context.Context, c *cli.Call, s *search, ref stri
 	if err != nil {
 		return o.notFound(err, ref)
 	}
-	return o.print(c, img, s.items, r)
+	return o.print(c, s, r)
 }
 
 // notFound words that an image does not exist as cosign does.

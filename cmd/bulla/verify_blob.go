@@ -146,6 +146,7 @@ func finish(c *cli.Call, r *verify.Report, output string, image bool) error {
 		}
 	case c.Cosign:
 		if r.Verified {
+			tellWarnings(c, r)
 			c.Infof("Verified OK")
 		}
 	default:

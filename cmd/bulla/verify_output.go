@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
-	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/report"
 	"github.com/bulla-sign/bulla/oci"
@@ -16,7 +14,8 @@ import (
 
 // print writes the outcome for one image. Under the name bulla that is the report; under the name cosign what cosign
 // prints: what was checked on standard error, what was signed on standard output.
-func (o *verifyImages) print(c *cli.Call, img *oci.Image, items []oci.Item, r *verify.Report) error {
+func (o *verifyImages) print(c *cli.Call, s *search, r *verify.Report) error {
+	img, items := s.img, s.items
 	switch {
 	case c.Cosign && r.Verified:
 		return o.printCosign(c, img, items, r)
@@ -38,7 +37,12 @@ func (o *verifyImages) print(c *cli.Call, img *oci.Image, items []oci.Item, r *v
 			return err
 		}
 	}
-	return o.wording(r, c)
+	err := o.wording(r, c)
+	var coded *cli.Error
+	if n := s.skipped(); r.Code == verify.CodeNoEvidence && n > 0 && errors.As(err, &coded) {
+		return coded.WithHint("%d things attached to the image say that they are something else; bulla tree lists them", n)
+	}
+	return err
 }
 
 // printJSON writes the report, of attestations together with the verified envelopes.
@@ -113,7 +117,7 @@ func envelopes(items []oci.Item, r *verify.Report) ([]json.RawMessage, error) {
 		if items[i].Bundle.Envelope == nil {
 			return nil, fmt.Errorf("%s was verified, but has no envelope", r.Candidates[i].Name)
 		}
-		env, err := items[i].Bundle.Envelope.Encode()
+		env, err := envelopeJSON(&items[i])
 		if err != nil {
 			return nil, err
 		}
@@ -122,111 +126,24 @@ func envelopes(items []oci.Item, r *verify.Report) ([]json.RawMessage, error) {
 	return out, nil
 }
 
-// printCosign prints a verified image as cosign does, telling the truth about the log.
-func (o *verifyImages) printCosign(c *cli.Call, img *oci.Image, items []oci.Item, r *verify.Report) error {
-	logged := false
-	for i := range r.Candidates {
-		logged = logged || (r.Candidates[i].Verified && len(r.Candidates[i].Logs) > 0)
+// envelopeJSON returns an envelope as cosign prints it: one from an older tag as it lies there, one from a bundle with
+// its members in the order of their names. Either is one line.
+func envelopeJSON(item *oci.Item) ([]byte, error) {
+	e := item.Bundle.Envelope
+	if raw := bytes.TrimSpace(e.Raw); len(raw) > 0 && !bytes.ContainsAny(raw, "\r\n") {
+		return raw, nil
 	}
-	c.Infof("\nVerification for %s --\nThe following checks were performed on each of these signatures:", img.Ref)
-	if len(o.annotations) > 0 {
-		c.Infof("  - The specified annotations were verified.")
+	type signature struct {
+		Sig   []byte `json:"sig"`
+		KeyID string `json:"keyid,omitempty"`
 	}
-	if o.checkClaims {
-		c.Infof("  - The cosign claims were validated")
+	out := struct {
+		Payload     []byte      `json:"payload"`
+		PayloadType string      `json:"payloadType"`
+		Signatures  []signature `json:"signatures"`
+	}{Payload: e.Payload, PayloadType: e.PayloadType}
+	for _, s := range e.Signatures {
+		out.Signatures = append(out.Signatures, signature{Sig: s.Sig, KeyID: s.KeyID})
 	}
-	if logged {
-		c.Infof("  - Existence of the claims in the transparency log was verified offline")
-	}
-	if o.Key != "" {
-		c.Infof("  - The signatures were verified against the specified public key")
-	} else {
-		c.Infof("  - The code-signing certificate was verified using trusted certificate authority certificates")
-	}
-	if o.attestations {
-		return printEnvelopes(c, items, r)
-	}
-	return o.printClaims(c, img, items, r)
-}
-
-// printClaims prints what was signed: for older signatures the signed document itself, for statements the same shape.
-func (o *verifyImages) printClaims(c *cli.Call, img *oci.Image, items []oci.Item, r *verify.Report) error {
-	var docs []json.RawMessage
-	for i := range r.Candidates {
-		if !r.Candidates[i].Verified {
-			continue
-		}
-		doc, err := claimDocument(img, items[i].Bundle, &r.Candidates[i])
-		if err != nil {
-			return err
-		}
-		docs = append(docs, doc)
-	}
-	if o.output.String() == "text" {
-		for _, d := range docs {
-			fmt.Fprintf(c.Out, "%s\n", d)
-		}
-		return nil
-	}
-	var out bytes.Buffer
-	for i, d := range docs {
-		if i > 0 {
-			out.WriteByte(',')
-		}
-		out.Write(d)
-	}
-	fmt.Fprintf(c.Out, "\n[%s]\n", out.Bytes())
-	return nil
-}
-
-// simpleDocument is the shape in which cosign prints every image signature.
-type simpleDocument struct {
-	Critical struct {
-		Identity struct {
-			DockerReference string `json:"docker-reference"`
-		} `json:"identity"`
-		Image struct {
-			Digest string `json:"docker-manifest-digest"`
-		} `json:"image"`
-		Type string `json:"type"`
-	} `json:"critical"`
-	Optional map[string]any `json:"optional"`
-}
-
-func claimDocument(img *oci.Image, b *bundle.Bundle, c *verify.CandidateReport) (json.RawMessage, error) {
-	var doc simpleDocument
-	doc.Critical.Identity.DockerReference = img.Ref
-	doc.Critical.Image.Digest = img.Digest
-	doc.Critical.Type = c.PredicateType
-	optional := map[string]any{}
-	if b.Envelope == nil {
-		signed, err := bundle.ParseSimpleSigning(c.Payload)
-		if err != nil {
-			return nil, err
-		}
-		doc.Critical.Identity.DockerReference = signed.DockerReference
-		doc.Critical.Image.Digest = signed.ManifestDigest
-		doc.Critical.Type = signed.Type
-		for name, raw := range signed.Optional {
-			optional[name] = json.RawMessage(raw)
-		}
-	}
-	for name, value := range c.Annotations {
-		optional[name] = value
-	}
-	if s := c.Signer; s != nil && len(s.Subjects) > 0 {
-		optional["Subject"] = strings.Join(s.Subjects, ",")
-		optional["Issuer"] = s.Issuer
-		for name, value := range s.Extensions {
-			optional[name] = value
-		}
-	}
-	if len(optional) > 0 {
-		doc.Optional = optional
-	}
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(doc)
-	return bytes.TrimRight(out.Bytes(), "\n"), err
+	return json.Marshal(out)
 }

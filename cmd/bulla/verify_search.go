@@ -72,6 +72,15 @@ func (s *search) add(found *oci.Evidence) {
 	s.places = append(s.places, found.Places...)
 }
 
+// skipped counts what is attached and was not fetched, because it says of itself that it is something else.
+func (s *search) skipped() int {
+	n := 0
+	for i := range s.places {
+		n += s.places[i].Skipped
+	}
+	return n
+}
+
 // unseen words where evidence may be that was not seen. Who has a verified signature does not need it, and should know.
 func (s *search) unseen() []string {
 	var out []string

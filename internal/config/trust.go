@@ -22,7 +22,7 @@ const maxFile = 4 << 20
 
 // Trust names the files that say whom the user trusts. Empty fields were not given.
 type Trust struct {
-	// TrustedRoot replaces the embedded public-good root. It excludes every other field.
+	// TrustedRoot replaces the embedded public-good root. The fields below replace parts of it, as they do of that one.
 	TrustedRoot string
 	// CARoots and CAIntermediates, or CertificateChain (parent to root), replace the root's certificate authorities.
 	CARoots, CAIntermediates, CertificateChain string
@@ -33,22 +33,16 @@ type Trust struct {
 	LookupEnv func(string) (string, bool)
 }
 
-// Load returns the trusted root that the user configured: a file, or the embedded public-good root with the parts
-// replaced that older flags and variables name.
+// Load returns the trusted root that the user configured: a file, or else the embedded public-good root, with the parts
+// replaced that older flags and variables name. A trusted root file is looked at as it is: no variable replaces its parts.
 func (t Trust) Load() (*trust.Root, error) {
 	parts, err := t.parts()
 	if err != nil {
 		return nil, err
 	}
-	if t.TrustedRoot != "" {
-		if len(parts) > 0 {
-			return nil, fmt.Errorf("a trusted root file says everything: it cannot be given together with %s", parts[0].from)
-		}
-		return ReadRoot(t.TrustedRoot)
-	}
-	root, err := publicgood.Root()
-	if err != nil || len(parts) == 0 {
-		return root, err
+	root, err := t.base()
+	if err != nil {
+		return nil, err
 	}
 	for _, p := range parts {
 		if err := p.replace(root); err != nil {
@@ -57,6 +51,14 @@ func (t Trust) Load() (*trust.Root, error) {
 		root.Source.Name += ", with " + p.from
 	}
 	return root, nil
+}
+
+// base returns the root of which parts are replaced.
+func (t Trust) base() (*trust.Root, error) {
+	if t.TrustedRoot != "" {
+		return ReadRoot(t.TrustedRoot)
+	}
+	return publicgood.Root()
 }
 
 // ReadRoot reads a trusted root from a file.
@@ -118,7 +120,7 @@ func (t Trust) parts() ([]part, error) {
 		{"SIGSTORE_REKOR_PUBLIC_KEY", false, replaceLog},
 		{"SIGSTORE_CT_LOG_PUBLIC_KEY_FILE", false, replaceCTLog},
 	} {
-		if v.given || t.LookupEnv == nil {
+		if v.given || t.LookupEnv == nil || t.TrustedRoot != "" {
 			continue
 		}
 		if file, ok := t.LookupEnv(v.name); ok && file != "" {

@@ -87,9 +87,9 @@ func (b Beside) Join(found *bundle.Bundle) (*bundle.Bundle, error) {
 	return &joined, nil
 }
 
-// certificates reads a certificate file as a detached signature's is read; the signature itself is of no interest.
+// certificates reads a certificate file as a detached signature's is read; the signature, any binary, is of no interest.
 func certificates(data []byte) ([][]byte, error) {
-	b, err := bundle.FromDetached(bundle.Detached{Signature: []byte{0x30}, Certificate: data})
+	b, err := bundle.FromDetached(bundle.Detached{Signature: []byte{0}, Certificate: data})
 	if err != nil {
 		return nil, err
 	}
