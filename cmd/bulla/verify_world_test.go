@@ -8,6 +8,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,7 +39,9 @@ import (
 //	image VAR REPO:TAG           push an image; $VAR is its name by digest
 //	attach IMAGE NAME            attach the bundle NAME.json as a referrer, or what lies in NAME.layer by tag
 //	fault [KEY=VALUE...]         make the registry fail; without arguments, heal it
-//	plain FILE                   copy the last standard output to FILE, with what differs from run to run masked
+//	requests N                   demand that the registry was asked at most N times since the last requests
+//	serve                        serve the working directory's files; $URL is where
+//	plain stdout|stderr FILE     copy the last output to FILE, with what differs from run to run masked
 func TestVerifyScript(t *testing.T) {
 	vectors := testenv.Vectors(t)
 	testscript.Run(t, testscript.Params{
@@ -54,7 +58,7 @@ func TestVerifyScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": runStatus, "sign": runSign, "registry": runRegistry, "image": runImage, "attach": runAttach,
-			"fault": runFault, "plain": runPlain, "requests": runRequests,
+			"fault": runFault, "plain": runPlain, "requests": runRequests, "serve": runServe,
 		},
 	})
 }
@@ -341,6 +345,12 @@ func runRequests(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%d requests, at most %d wanted:\n%s", got, limit, reg.Log())
 	}
 	reg.Reset()
+}
+
+func runServe(ts *testscript.TestScript, _ bool, _ []string) {
+	server := httptest.NewServer(http.FileServer(http.Dir(ts.Getenv("WORK"))))
+	ts.Defer(server.Close)
+	ts.Setenv("URL", server.URL)
 }
 
 var masks = []struct {
