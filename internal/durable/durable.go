@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 )
 
 // WriteFile writes data to path, replacing a file that is there. Readers see the old content or the new, never a part.
@@ -59,7 +60,8 @@ func New(path string, opts Options) (*File, error) {
 		return nil, err
 	}
 	if direct {
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		// Behind /dev/stdout may be a file that others have written to and will go on writing to.
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -67,8 +69,9 @@ func New(path string, opts Options) (*File, error) {
 	}
 	var random [8]byte
 	rand.Read(random[:]) // never fails, by its contract
-	// In the same directory, because a rename across file systems is a copy.
-	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+hex.EncodeToString(random[:])+".tmp")
+	// In the same directory, because a rename across file systems is a copy; and not named after path, which may have the
+	// longest name that there is.
+	temp := filepath.Join(filepath.Dir(path), ".bulla-"+hex.EncodeToString(random[:])+".tmp")
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, opts.Mode.Perm())
 	if err != nil {
 		return nil, named(err, path)
@@ -86,6 +89,10 @@ func target(path string, replace bool) (string, bool, error) {
 		return "", false, err
 	}
 	if info.Mode()&fs.ModeSymlink != 0 {
+		// A link to an open file, such as /dev/stdout, says where that is only sometimes, and never stands for its name.
+		if there, err := os.Stat(path); err == nil && !there.IsDir() && (!there.Mode().IsRegular() || isDescriptor(path)) {
+			return path, true, nil
+		}
 		resolved, err := filepath.EvalSymlinks(path)
 		if err != nil {
 			return "", false, err
@@ -104,6 +111,12 @@ func target(path string, replace bool) (string, bool, error) {
 		return "", false, &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
 	}
 	return path, false, nil
+}
+
+// isDescriptor says whether path names an open file of a process.
+func isDescriptor(path string) bool {
+	path = filepath.ToSlash(filepath.Clean(path))
+	return strings.HasPrefix(path, "/dev/") || strings.HasPrefix(path, "/proc/")
 }
 
 // Write adds data to the file.

@@ -196,3 +196,13 @@ func TestReadersSeeWholeFiles(t *testing.T) {
 	close(done)
 	wg.Wait()
 }
+
+func TestLongName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), strings.Repeat("n", 250))
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Skip(err)
+	}
+	if err := WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Error(err)
+	}
+}
