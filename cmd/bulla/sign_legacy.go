@@ -134,7 +134,7 @@ func (o *signImages) oneLegacy(ctx context.Context, c *cli.Call, run legacyRun, 
 	if o.upload {
 		there, err := alreadySigned(ctx, run, img, b)
 		if err != nil {
-			return nil, err
+			return nil, signingRegistryError(c, err)
 		}
 		if there && !c.Cosign {
 			c.Infof("an equal signature by this key is there already: nothing was added")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -44,7 +45,7 @@ func (s *imageSigning) targets(ctx context.Context, c *cli.Call, client *oci.Cli
 		}
 		if img.Digest == "" || upload || recursive {
 			if img, err = client.Resolve(ctx, ref); err != nil {
-				return nil, registryError(err)
+				return nil, signingRegistryError(c, err)
 			}
 		}
 		all = append(all, img)
@@ -59,7 +60,7 @@ func (s *imageSigning) targets(ctx context.Context, c *cli.Call, client *oci.Cli
 			}
 			children, err := client.Children(ctx, all[i])
 			if err != nil {
-				return nil, registryError(err)
+				return nil, signingRegistryError(c, err)
 			}
 			all = append(all, children...)
 		}
@@ -82,6 +83,16 @@ func (s *imageSigning) onePerFile(c *cli.Call, n int, names ...string) error {
 		}
 	}
 	return nil
+}
+
+// signingRegistryError is [registryError], but that cosign has a status of its own for missing images only where it verifies.
+func signingRegistryError(c *cli.Call, err error) error {
+	err = registryError(err)
+	var coded *cli.Error
+	if c.Cosign && errors.As(err, &coded) {
+		coded.Code = cli.ExitFailure
+	}
+	return err
 }
 
 // storage is one bundle to be stored, and where.
@@ -114,7 +125,7 @@ func (s *imageSigning) store(ctx context.Context, c *cli.Call, r *signed, to sto
 	})
 	done()
 	if err != nil {
-		return registryError(err)
+		return signingRegistryError(c, err)
 	}
 	r.Reference = evidenceRepository(c, to.img) + "@" + digest
 	return nil
@@ -137,7 +148,7 @@ func (s *imageSigning) storeLayer(ctx context.Context, c *cli.Call, r *signed, t
 	})
 	done()
 	if err != nil {
-		return registryError(err)
+		return signingRegistryError(c, err)
 	}
 	r.Reference, err = to.client.Triangulate(ctx, to.img, kind)
 	return err

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/bulla-sign/bulla/internal/testenv"
+)
+
+// signingScripts are the commands that scripts have beside the program: they act on registries in memory, one with the
+// referrers API and one without.
+type signingScripts struct {
+	api, tags *testenv.Registry
+	t         *testing.T
+}
+
+// TestSigningScript runs every testdata/signing/*.txt. There, $API and $TAGS are the hosts of two registries.
+func TestSigningScript(t *testing.T) {
+	s := &signingScripts{
+		api:  testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true, OCISubject: true}),
+		tags: testenv.NewRegistry(t, testenv.RegistryOptions{}), t: t,
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:           filepath.Join("testdata", "signing"),
+		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("API", s.api.Host)
+			env.Setenv("TAGS", s.tags.Host)
+			env.Setenv("COSIGN_PASSWORD", "pw")
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("DOCKER_CONFIG", filepath.Join(env.WorkDir, "docker"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"image": s.image, "index": s.index, "manifest": s.manifest, "count": s.count, "exits": s.exits,
+		},
+	})
+}
+
+func (s *signingScripts) registry(host string) *testenv.Registry {
+	if host == s.api.Host {
+		return s.api
+	}
+	return s.tags
+}
+
+// image VAR HOST/REPOSITORY:TAG pushes an image and puts its reference by digest into VAR, the digest's hexadecimal part
+// into VAR_HEX.
+func (s *signingScripts) image(ts *testscript.TestScript, _ bool, args []string) {
+	host, ref, _ := strings.Cut(args[1], "/")
+	s.set(ts, args[0], s.registry(host).PushImage(s.t, ref))
+}
+
+// index VAR HOST/REPOSITORY:TAG N pushes an index of N images; they get the variables VAR0, VAR1 and so on.
+func (s *signingScripts) index(ts *testscript.TestScript, _ bool, args []string) {
+	host, ref, _ := strings.Cut(args[1], "/")
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	index, images := s.registry(host).PushIndex(s.t, ref, n)
+	s.set(ts, args[0], index)
+	for i, img := range images {
+		s.set(ts, args[0]+strconv.Itoa(i), img)
+	}
+}
+
+func (s *signingScripts) set(ts *testscript.TestScript, name, ref string) {
+	ts.Setenv(name, ref)
+	_, hex, _ := strings.Cut(ref, "sha256:")
+	ts.Setenv(name+"_HEX", hex)
+}
+
+// manifest HOST/REPOSITORY REFERENCE FILE writes what a registry holds to a file; negated, it holds nothing.
+func (s *signingScripts) manifest(ts *testscript.TestScript, neg bool, args []string) {
+	host, repo, _ := strings.Cut(args[0], "/")
+	data := s.registry(host).ReadManifest(repo, args[1])
+	switch {
+	case neg && data != nil:
+		ts.Fatalf("%s has %s", args[0], args[1])
+	case neg:
+	case data == nil:
+		ts.Fatalf("%s does not have %s", args[0], args[1])
+	default:
+		ts.Check(os.WriteFile(ts.MkAbs(args[2]), data, 0o600))
+	}
+}
+
+// count FILE TEXT N counts how often a text is in a file.
+func (s *signingScripts) count(ts *testscript.TestScript, _ bool, args []string) {
+	if got := strings.Count(ts.ReadFile(args[0]), args[1]); strconv.Itoa(got) != args[2] {
+		ts.Fatalf("%q is %d times in %s, want %s", args[1], got, args[0], args[2])
+	}
+}
+
+// exits N PROGRAM ARGUMENT... runs a program that must end with status N.
+func (s *signingScripts) exits(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("%s ended with status %d, want %s", strings.Join(args[1:], " "), code, args[0])
+	}
+}
