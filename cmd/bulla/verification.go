@@ -199,6 +199,8 @@ func hintFor(code verify.Code) string {
 		return "if the signature was not logged on purpose, say so with --log=none; a private log's key belongs into the trusted root (--trusted-root)"
 	case verify.CodeNoTime:
 		return "the signature needs a timestamp of an authority in the trusted root, or an entry in a v1 log"
+	case verify.CodeSignature, verify.CodeLogMismatch, verify.CodeArtifact:
+		return "either this is not what was signed, or it was not this signer who signed it"
 	case verify.CodeWrongMaterial, verify.CodeNoCertificate:
 		return "bulla inspect shows whether a key or a certificate signed"
 	case verify.CodeIdentity:

@@ -41,6 +41,8 @@ import (
 //	fault [KEY=VALUE...]         make the registry fail; without arguments, heal it
 //	requests N                   demand that the registry was asked at most N times since the last requests
 //	serve                        serve the working directory's files; $URL is where
+//	detached NAME FILE           write a detached certificate timestamp for NAME's certificate
+//	given FILE VAR               set $VAR to what the file holds
 //	plain stdout|stderr FILE     copy the last output to FILE, with what differs from run to run masked
 func TestVerifyScript(t *testing.T) {
 	vectors := testenv.Vectors(t)
@@ -59,6 +61,7 @@ func TestVerifyScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": runStatus, "sign": runSign, "registry": runRegistry, "image": runImage, "attach": runAttach,
 			"fault": runFault, "plain": runPlain, "requests": runRequests, "serve": runServe,
+			"detached": runDetached, "given": runGiven,
 		},
 	})
 }
@@ -345,6 +348,16 @@ func runRequests(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%d requests, at most %d wanted:\n%s", got, limit, reg.Log())
 	}
 	reg.Reset()
+}
+
+func runDetached(ts *testscript.TestScript, _ bool, args []string) {
+	s := on(ts)
+	leaf := s.made[args[0]].Material.Certificates[0]
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), s.world.CTLog.Detached(s.t, leaf, mint.Epoch), 0o644))
+}
+
+func runGiven(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[1], strings.TrimSpace(ts.ReadFile(args[0])))
 }
 
 func runServe(ts *testscript.TestScript, _ bool, _ []string) {
