@@ -83,6 +83,7 @@ func (b Beside) Join(found *bundle.Bundle) (*bundle.Bundle, error) {
 		return nil, fmt.Errorf("it was signed with another certificate than --certificate %s", b.names.Certificate)
 	case len(m.Certificates) == 0 && older:
 		m.Certificates, m.NoKey, m.KeyHint = b.certificates, false, nil
+		m.Chain = len(b.certificates) > 1
 	}
 	return &joined, nil
 }
