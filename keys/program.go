@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 const (
@@ -68,15 +69,15 @@ func (p program) run(ctx context.Context, args ...string) ([]byte, error) {
 	defer cancel()
 
 	stdout := &bounded{limit: maxPlugInOutput, full: cancel}
-	stderr := &bounded{limit: maxPlugInStderr}
 	cmd := exec.CommandContext(ctx, p.path, args...)
-	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.Stdout = stdout
+	if p.stderr != nil {
+		// At once, since it may ask for something: "touch the token".
+		cmd.Stderr = &relay{to: p.stderr, left: maxPlugInStderr}
+	}
 	cmd.WaitDelay = plugInGrace
 	err := cmd.Run()
 
-	if p.stderr != nil && stderr.buf.Len() > 0 {
-		io.WriteString(p.stderr, printable(stderr.buf.String()))
-	}
 	if stdout.overflow {
 		return nil, fmt.Errorf("%s wrote more than %d bytes, which is more than any answer of the protocol", p.name, maxPlugInOutput)
 	}
@@ -113,6 +114,31 @@ func (b *bounded) Write(data []byte) (int, error) {
 			b.full()
 		}
 	}
+	return len(data), nil
+}
+
+// relay passes on the first bytes that can be printed, and drops the rest.
+type relay struct {
+	to   io.Writer
+	left int
+	tail []byte // the beginning of a character
+}
+
+func (r *relay) Write(data []byte) (int, error) {
+	keep := min(len(data), r.left)
+	r.left -= keep
+	text := append(r.tail, data[:keep]...)
+	whole := len(text)
+	for i := 1; i < utf8.UTFMax && i <= len(text); i++ {
+		if last := text[len(text)-i:]; utf8.RuneStart(last[0]) {
+			if !utf8.FullRune(last) {
+				whole -= i
+			}
+			break
+		}
+	}
+	r.tail = bytes.Clone(text[whole:])
+	_, _ = io.WriteString(r.to, printable(string(text[:whole]))) // that nobody listens does not stop the program
 	return len(data), nil
 }
 
