@@ -152,7 +152,11 @@ func (e *evaluation) vouchedBy(entry *tlog.Entry, body *tlog.Body, log *trust.Lo
 	if proof != "" {
 		return proof + " and inclusion proof", nil
 	}
-	// Nothing the log signed tells the entry's time, so the timestamps over the signature stand for it.
+	// Nothing the log signed tells the entry's time, so the timestamps over the signature stand for it. Without any, all
+	// that is known is that the entry is there by now.
+	if start := log.Window.Start; len(e.times) == 0 && start.After(e.req.Now) {
+		return "", fmt.Errorf("the key of log %s is not valid before %s", log.BaseURL, stamp(start))
+	}
 	for _, t := range e.times {
 		if !log.Window.Contains(t.Time) {
 			return "", fmt.Errorf("signed at %s, when the key of log %s was not valid", stamp(t.Time), log.BaseURL)

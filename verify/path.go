@@ -33,6 +33,10 @@ func (e *evaluation) certificatePath() {
 		return
 	}
 	leaf := e.leaf.ForChain()
+	if err := maySign(leaf); err != nil {
+		e.fail(CheckPath, CodeCertificate, spec, "%v", err)
+		return
+	}
 	var first error
 	for i := range e.root.CAs {
 		ca := &e.root.CAs[i]
@@ -50,6 +54,18 @@ func (e *evaluation) certificatePath() {
 		first = coded(CodeNoTrust, "the trusted root has no certificate authority")
 	}
 	e.fail(CheckPath, codeOf(first, CodeCertificate), spec, "%v", first)
+}
+
+// maySign checks what a certificate says its key is for (RFC 5280 4.2.1.3 and 4.2.1.9): path building looks at that of
+// authorities only. A key for encryption may be in escrow, and an authority's signs certificates.
+func maySign(leaf *x509.Certificate) error {
+	switch {
+	case leaf.BasicConstraintsValid && leaf.IsCA:
+		return fmt.Errorf("the certificate %q is an authority's own, not a signer's", leaf.Subject)
+	case leaf.KeyUsage != 0 && leaf.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0:
+		return fmt.Errorf("the certificate %q has a key usage that does not allow signatures", leaf.Subject)
+	}
+	return nil
 }
 
 // maxIssuerBits bounds the RSA keys of issuers that come with the evidence: path building checks signatures with them

@@ -1,8 +1,10 @@
 package verify_test
 
 import (
+	"crypto/x509"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/internal/testenv/world"
@@ -84,4 +86,45 @@ func TestEnvelopeStamped(t *testing.T) {
 	newer, req := make(bundle.V03)
 	newer.bundle.Material.Timestamps = [][]byte{sc.w.Stamp(t, rawEnvelope(newer.bundle.Envelope), newer.spec.Time)}
 	refused(t, req, verify.CheckTimestamp, verify.CodeTimestamp)
+}
+
+// TestLeafUsage: what a signer's certificate says its key is for.
+func TestLeafUsage(t *testing.T) {
+	sc := newScene(t)
+	for name, tt := range map[string]struct {
+		edit func(c *x509.Certificate)
+		ok   bool
+	}{
+		"as issued":         {func(*x509.Certificate) {}, true},
+		"no usage":          {func(c *x509.Certificate) { c.KeyUsage = 0 }, true},
+		"non-repudiation":   {func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageContentCommitment }, true},
+		"encryption":        {func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }, false},
+		"certificates":      {func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign }, false},
+		"an authority's":    {func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }, false},
+		"another's purpose": {func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, req := newPKI(t, editing(roleLeaf, tt.edit)).signed(t, sc, roleIntermediate)
+			if tt.ok {
+				accepted(t, req)
+			} else {
+				refused(t, req, verify.CheckPath, verify.CodeCertificate)
+			}
+		})
+	}
+}
+
+// TestLogOfTheFuture: without any time, an entry of a log whose key is not valid yet is of no log.
+func TestLogOfTheFuture(t *testing.T) {
+	sc := newScene(t)
+	e := makeEvidence(t, sc.w, world.Spec{Log: world.LogV2})
+	req := e.request(t, sc.root)
+	for i := range req.Root.Logs {
+		req.Root.Logs[i].Window = trust.Window{Start: req.Now}
+	}
+	accepted(t, req)
+	for i := range req.Root.Logs {
+		req.Root.Logs[i].Window.Start = req.Now.Add(time.Second)
+	}
+	refused(t, req, verify.CheckLog, verify.CodeLogEntry)
 }
