@@ -330,6 +330,42 @@ func (l logger) Log(context.Context, *bundle.Bundle, algorithm.Message) (*tlog.E
 	return l.entry, nil
 }
 
+// honest is a Rekor v2 log.
+type honest struct {
+	t   *testing.T
+	log *mint.Log
+	pub crypto.PublicKey
+	alg algorithm.Algorithm
+}
+
+func (h honest) Log(_ context.Context, b *bundle.Bundle, _ algorithm.Message) (*tlog.Entry, error) {
+	e := h.log.Add(h.t, mint.HashedRekordV2, mint.Body(h.t, mint.HashedRekordV2, mint.Signed{
+		Message: artifact, Signature: b.Message.Signature, Public: h.pub, Details: h.alg.Details(),
+	}), now)
+	return &e, nil
+}
+
+func TestLogged(t *testing.T) {
+	w := world.New(t)
+	for _, details := range []algorithm.Details{algorithm.ECDSAP256SHA256, algorithm.ECDSAP384SHA384, algorithm.Ed25519} {
+		o := sign.Options{Signer: signer(t, details), Root: w.Root(t), Now: now, Loggers: []sign.Logger{logger{}}}
+		alg, err := o.ChosenAlgorithm()
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Loggers = []sign.Logger{honest{t, w.V2, o.Signer.Public(), alg}}
+		b, err := sign.Blob(context.Background(), algorithm.Bytes(artifact), o)
+		if err != nil || len(b.Material.Entries) != 1 {
+			t.Errorf("%s: %v", details, err)
+		}
+		// A log that the root does not know.
+		o.Loggers = []sign.Logger{honest{t, world.New(t).V2, o.Signer.Public(), alg}}
+		if _, err := sign.Blob(context.Background(), algorithm.Bytes(artifact), o); err == nil {
+			t.Errorf("%s: an entry of a foreign log was accepted", details)
+		}
+	}
+}
+
 func TestServicesAreNotBelieved(t *testing.T) {
 	w := world.New(t)
 	o := sign.Options{Signer: signer(t, algorithm.ECDSAP256SHA256), Root: w.Root(t), Now: now}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"os"
 	"os/exec"
@@ -8,10 +10,15 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/identity"
 	"github.com/bulla-sign/bulla/internal/testenv"
+	"github.com/bulla-sign/bulla/internal/testenv/mint"
+	"github.com/bulla-sign/bulla/internal/testenv/world"
 )
 
 // signingScripts are the commands that scripts have beside the program: they act on registries in memory, one with the
@@ -40,6 +47,7 @@ func TestSigningScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"image": s.image, "index": s.index, "manifest": s.manifest, "count": s.count, "exits": s.exits,
+			"certificates": s.certificates,
 		},
 	})
 }
@@ -110,5 +118,25 @@ func (s *signingScripts) exits(ts *testscript.TestScript, _ bool, args []string)
 	}
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("%s ended with status %d, want %s", strings.Join(args[1:], " "), code, args[0])
+	}
+}
+
+// certificates writes a key (leaf.pem), its certificate (leaf.crt, leaf.der), what is above it (chain.crt), the trusted
+// root that knows all that (root.json), and one that does not (other.json).
+func (s *signingScripts) certificates(ts *testscript.TestScript, _ bool, _ []string) {
+	w := world.New(s.t)
+	key := mint.NewKey(s.t, algorithm.ECDSAP256SHA256)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	ts.Check(err)
+	leaf := w.CA.Issue(s.t, mint.LeafOptions{
+		Public: key.Public(), SANs: []identity.SAN{{Kind: identity.Email, Value: "signer@bulla.test"}},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	})
+	for name, data := range map[string][]byte{
+		"leaf.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), "leaf.der": leaf, "leaf.crt": mint.PEM(leaf),
+		"chain.crt": append(mint.PEM(w.CA.Intermediate.Raw), mint.PEM(w.CA.Root.Raw)...),
+		"root.json": w.RootJSON(s.t), "other.json": world.New(s.t).RootJSON(s.t),
+	} {
+		ts.Check(os.WriteFile(ts.MkAbs(name), data, 0o600))
 	}
 }
