@@ -71,20 +71,22 @@ func (o *verifyBlobAttestation) run(ctx context.Context, c *cli.Call) error {
 // artifact returns what names the artifact: the argument, or the digest flags. It is empty when nothing is compared.
 func (o *verifyBlobAttestation) artifact(c *cli.Call) (string, error) {
 	switch {
-	case len(c.Args) > 0 && o.digest != "":
-		return "", cli.Usagef("the file was given twice: as %s, and by --digest", c.Args[0])
-	case len(c.Args) > 0:
-		return c.Args[0], nil
 	case (o.digest != "") != (o.digestH != ""):
 		return "", cli.Usagef("--digest and --digestAlg go together: the digest in hexadecimal, and what it was made with")
+	case len(c.Args) > 0 && o.digest != "":
+		return "", cli.Usagef("the file was given twice: as %s, and by --digest", c.Args[0])
+	case !o.checkClaims && (len(c.Args) > 0 || o.digest != "") && !c.Cosign:
+		return "", cli.Usagef("--check-claims=false says not to look at the file, so leave it out")
+	case !o.checkClaims:
+		return "", nil
+	case len(c.Args) > 0:
+		return c.Args[0], nil
 	case o.digest != "":
 		h, ok := algorithm.Hash(o.digestH)
 		if sum, err := hex.DecodeString(o.digest); !ok || err != nil || len(sum) != h.Size() {
 			return "", cli.Usagef("--digest %s is not a %s digest in hexadecimal", o.digest, o.digestH)
 		}
 		return o.digestH + ":" + o.digest, nil
-	case o.checkClaims:
-		return "", cli.Usagef("must provide path to blob or digest and digestAlg; run `%s verify-blob-attestation -h` for more help", c.Name)
 	}
-	return "", nil
+	return "", cli.Usagef("must provide path to blob or digest and digestAlg; run `%s verify-blob-attestation -h` for more help", c.Name)
 }

@@ -42,6 +42,9 @@ import (
 //	requests N                   demand that the registry was asked at most N times since the last requests
 //	serve                        serve the working directory's files; $URL is where
 //	detached NAME FILE           write a detached certificate timestamp for NAME's certificate
+//	statement IMAGE FILE K=V...  write the statement of a signature of the image, with annotations
+//	simple IMAGE FILE K=V...     write the older document of one
+//	moved IMAGE IMAGE sig|att    copy what lies under the older tag of one image to another's
 //	given FILE VAR               set $VAR to what the file holds
 //	plain stdout|stderr FILE     copy the last output to FILE, with what differs from run to run masked
 func TestVerifyScript(t *testing.T) {
@@ -61,7 +64,7 @@ func TestVerifyScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": runStatus, "sign": runSign, "registry": runRegistry, "image": runImage, "attach": runAttach,
 			"fault": runFault, "plain": runPlain, "requests": runRequests, "serve": runServe,
-			"detached": runDetached, "given": runGiven,
+			"detached": runDetached, "given": runGiven, "statement": runStatement, "simple": runSimple, "moved": runMoved,
 		},
 	})
 }
@@ -354,6 +357,52 @@ func runDetached(ts *testscript.TestScript, _ bool, args []string) {
 	s := on(ts)
 	leaf := s.made[args[0]].Material.Certificates[0]
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), s.world.CTLog.Detached(s.t, leaf, mint.Epoch), 0o644))
+}
+
+// runStatement writes a signature's statement about an image, with annotations.
+func runStatement(ts *testscript.TestScript, _ bool, args []string) {
+	_, hex, _ := strings.Cut(args[0], "@sha256:")
+	subject := map[string]any{"digest": map[string]string{"sha256": hex}, "annotations": pairs(args[2:])}
+	writeJSON(ts, args[1], map[string]any{
+		"_type": "https://in-toto.io/Statement/v1", "subject": []any{subject}, "predicateType": world.PredicateType, "predicate": struct{}{},
+	})
+}
+
+// runSimple writes a simple-signing document about an image, with annotations.
+func runSimple(ts *testscript.TestScript, _ bool, args []string) {
+	repo, digest, _ := strings.Cut(args[0], "@")
+	writeJSON(ts, args[1], map[string]any{"optional": pairs(args[2:]), "critical": map[string]any{
+		"identity": map[string]string{"docker-reference": repo}, "image": map[string]string{"docker-manifest-digest": digest},
+		"type": bundle.SimpleSigningType,
+	}})
+}
+
+func pairs(args []string) map[string]string {
+	out := map[string]string{}
+	for _, arg := range args {
+		name, value, _ := strings.Cut(arg, "=")
+		out[name] = value
+	}
+	return out
+}
+
+func writeJSON(ts *testscript.TestScript, name string, v any) {
+	data, err := json.Marshal(v)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(name), data, 0o644))
+}
+
+// runMoved copies what lies under one of cosign's older tags of one image to that of another.
+func runMoved(ts *testscript.TestScript, _ bool, args []string) {
+	s := on(ts)
+	tag := func(ref string) (repo, tag string) {
+		repo, hex, _ := strings.Cut(strings.TrimPrefix(ref, s.reg.Host+"/"), "@sha256:")
+		return repo, "sha256-" + hex + "." + args[2]
+	}
+	repo, name := tag(args[0])
+	manifest := s.reg.ReadManifest(repo, name)
+	to, name := tag(args[1])
+	s.reg.PushManifest(s.t, to, name, "application/vnd.oci.image.manifest.v1+json", manifest)
 }
 
 func runGiven(ts *testscript.TestScript, _ bool, args []string) {
