@@ -101,7 +101,7 @@ func (f *finder) candidates(l *listing) (list []candidate, skipped int) {
 			err = d.check(f.client.limits.Manifest)
 		}
 		if err != nil {
-			list = append(list, candidate{descriptor: descriptor{Digest: d.Digest}, err: fmt.Errorf("%s: manifests[%d]: %w", l.place, i, err)})
+			list = append(list, candidate{descriptor: descriptor{Digest: printable(d.Digest, 150)}, err: fmt.Errorf("%s: manifests[%d]: %w", l.place, i, err)})
 			continue
 		}
 		predicate := d.Annotations[annotationPredicate]

@@ -98,7 +98,7 @@ func (f *finder) layersOf(ctx context.Context, place string, m *manifest) []*Ite
 		items[i] = item
 		d, err := parseDescriptor(layers[i])
 		if err == nil {
-			item.Digest, item.MediaType, item.Annotations = d.Digest, d.MediaType, d.Annotations
+			item.Digest, item.MediaType, item.Annotations = printable(d.Digest, 150), d.MediaType, d.Annotations
 			item.PredicateType = d.Annotations[annotationLegacy]
 			err = f.layer(ctx, item, d)
 		}

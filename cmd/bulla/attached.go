@@ -73,10 +73,10 @@ func platformImage(ctx context.Context, c *cli.Call, client *oci.Client, ref, pl
 		WithHint("name the variant, too, or the image by its digest")
 }
 
-// unansweredPlace returns the error of the first place that gave no usable answer.
+// unansweredPlace returns the error of the first place that gave no usable answer, or only a part of one.
 func unansweredPlace(places []oci.Place) error {
 	for i := range places {
-		if p := &places[i]; p.Outcome == oci.Unknown && p.Err != nil {
+		if p := &places[i]; p.Err != nil {
 			return p.Err
 		}
 	}
