@@ -102,13 +102,16 @@ func (o *bundleCreate) run(ctx context.Context, c *cli.Call) error {
 // check refuses what makes no sense before anything is read.
 func (o *bundleCreate) check(c *cli.Call) error {
 	switch {
-	case o.token.Use || c.Changed("slot"):
-		return cli.Usagef("keys on PIV tokens (--sk, --slot) are not supported").
+	case o.token.Use:
+		return cli.Usagef("keys on PIV tokens (--sk) are not supported").
 			WithHint("export the public key from the token and give it as a file with --key")
 	case o.artifact == "":
 		return cli.Usagef("must supply --artifact")
 	case o.bundle == "" && o.signature == "" && o.attestation == "":
 		return cli.Usagef("must at least supply signature via --bundle or --signature, or with --attestation")
+	}
+	if err := ignoredFlags(c, "sk", "slot"); err != nil {
+		return err
 	}
 	return refuseRekorURL(c, "the log is not asked for entries")
 }

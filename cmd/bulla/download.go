@@ -89,7 +89,7 @@ func (o *download) run(ctx context.Context, c *cli.Call) error {
 	case printErr != nil:
 		return printErr
 	case err != nil:
-		return registryError(err)
+		return imageError(c, err)
 	case incomplete != nil:
 		return cli.Errorf(cli.ExitUnknown, "what was printed is not complete: %w", incomplete)
 	case printed > 0:

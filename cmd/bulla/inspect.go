@@ -50,12 +50,16 @@ func (o *inspect) run(_ context.Context, c *cli.Call) error {
 		return err
 	}
 	var all []inspected
+	var malformed error
 	for i, name := range c.Args {
 		doc, err := describeFile(c, describer, name)
 		if err != nil {
 			return err
 		}
 		all = append(all, inspected{name, doc})
+		if err := doc.Malformed(); err != nil && malformed == nil {
+			malformed = cli.Errorf(cli.ExitInput, "%s is a malformed %s: %w", name, doc.Format, err)
+		}
 		if o.output.String() == "json" {
 			continue
 		}
@@ -78,7 +82,7 @@ func (o *inspect) run(_ context.Context, c *cli.Call) error {
 		}
 	}
 	c.Infof(nothingVerified)
-	return nil
+	return malformed
 }
 
 func newDescriber() (*describe.Describer, error) {

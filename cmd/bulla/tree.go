@@ -61,7 +61,7 @@ func (o *tree) run(ctx context.Context, c *cli.Call) error {
 	nodes, places, err := client.Tree(ctx, img)
 	done()
 	if err != nil {
-		return registryError(err)
+		return imageError(c, err)
 	}
 	if !o.oci11 {
 		nodes, places = olderTags(nodes, places)

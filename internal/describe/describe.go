@@ -69,10 +69,11 @@ func (d *Describer) File(data []byte) (*Document, error) {
 		return nil, fmt.Errorf("%w (%d bytes)", ErrUnknown, len(data))
 	}
 	root := &Node{}
-	if err := describe(root, data); err != nil {
+	err := describe(root, data)
+	if err != nil {
 		root.problem(err)
 	}
-	return &Document{Format: string(format), Items: root.Items}, nil
+	return &Document{Format: string(format), Items: root.Items, malformed: err}, nil
 }
 
 func sniff(data []byte) bundle.Format {
@@ -103,6 +104,9 @@ func (d *Describer) lines(data []byte) *Document {
 				doc = known
 			}
 		}
+		if out.malformed == nil && doc.malformed != nil {
+			out.malformed = fmt.Errorf("document %d: %w", count, doc.malformed)
+		}
 		out.Documents = append(out.Documents, doc)
 	}
 	head := &Node{Label: "Documents", Value: fmt.Sprint(count)}
@@ -110,25 +114,6 @@ func (d *Describer) lines(data []byte) *Document {
 		head.Value += fmt.Sprintf(", of which the first %d are shown", maxDocuments)
 	}
 	out.Items = []*Node{head}
-	return out
-}
-
-// Problems returns what a description found wrong, as far as that can be seen without verifying anything.
-func (d *Document) Problems() []string {
-	var out []string
-	var walk func(items []*Node)
-	walk = func(items []*Node) {
-		for _, n := range items {
-			if n.Label == labelProblem {
-				out = append(out, n.Value)
-			}
-			walk(n.Items)
-		}
-	}
-	walk(d.Items)
-	for _, below := range d.Documents {
-		out = append(out, below.Problems()...)
-	}
 	return out
 }
 

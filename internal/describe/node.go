@@ -41,10 +41,7 @@ func (n *Node) some(label, value string) {
 }
 
 // problem notes what is wrong with the thing that n describes.
-func (n *Node) problem(err error) { n.add(labelProblem, err.Error()) }
-
-// labelProblem marks lines that say what is wrong.
-const labelProblem = "Problem"
+func (n *Node) problem(err error) { n.add("Problem", err.Error()) }
 
 // Document is what one file, or one line of a JSON Lines file, holds.
 type Document struct {
@@ -54,7 +51,13 @@ type Document struct {
 	Items []*Node `json:"items,omitempty"`
 	// Documents are those of a JSON Lines file.
 	Documents []*Document `json:"documents,omitempty"`
+
+	malformed error
 }
+
+// Malformed returns why the file, or the first of its lines that is not, could not be read as what it was recognised as;
+// nil for one that could be. A problem with a part of it, or a rule of its format that is broken, is not an error here.
+func (d *Document) Malformed() error { return d.malformed }
 
 // Text writes the document as an indented tree.
 func (d *Document) Text(w io.Writer) error { return d.text(w, 0) }
