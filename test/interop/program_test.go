@@ -39,7 +39,11 @@ type result struct {
 }
 
 func (r result) String() string {
-	return fmt.Sprintf("exit %d\n$ %s\n%s%s", r.code, strings.Join(r.args, " "), indent(r.stdout), indent(r.stderr))
+	var failure string
+	if r.err != nil {
+		failure = " (" + r.err.Error() + ")"
+	}
+	return fmt.Sprintf("exit %d%s\n$ %s\n%s%s", r.code, failure, strings.Join(r.args, " "), indent(r.stdout), indent(r.stderr))
 }
 
 // run calls the program with a clean environment: no credentials, no caches, no settings of the person who tests.
@@ -58,7 +62,7 @@ func (p *program) run(args ...string) result {
 	}, p.env...)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = runLimit // a busy machine may be slow to hand over the last words
 	timer := time.AfterFunc(runLimit, func() { _ = cmd.Process.Kill() })
 	err := cmd.Start()
 	if err == nil {

@@ -97,7 +97,7 @@ func stricterRules() []exception {
 			clause: "sigstore_rekor.proto, TransparencyLogEntry.kind_version: REQUIRED",
 		},
 		{
-			name: "entry kind of the body", code: "log-entry-invalid", bulla: re(`(?s)stated to be .* but its body is|unknown kind of log entry`),
+			name: "entry kind of the body", code: "log-entry-invalid", bulla: re(`: stated to be |unknown kind of log entry`),
 			rule:   "the stated kind and version must be those of the entry's body, or the bundle says two things",
 			clause: "sigstore_rekor.proto, KindVersion; client specification 4.4, parsing the canonicalized body",
 		},
