@@ -302,8 +302,8 @@ func consistent(b *bundle.Bundle) error {
 		if err != nil {
 			return fmt.Errorf("the log entry: %w", err)
 		}
-		if !logs(body, sig) {
-			return errors.New("the log entry is of another signature")
+		if err := logs(body, sig); err != nil {
+			return err
 		}
 	}
 	for _, der := range b.Material.Timestamps {
@@ -318,14 +318,18 @@ func consistent(b *bundle.Bundle) error {
 	return nil
 }
 
-// logs says whether an entry names the signature. The oldest kind names none.
-func logs(body *tlog.Body, sig []byte) bool {
+// logs says whether an entry names the signature. The oldest kind names the envelope by the hash of its JSON, which is
+// lost with cosign's older form: a Sigstore bundle with such an entry would verify nowhere.
+func logs(body *tlog.Body, sig []byte) error {
 	for i := range body.Signatures {
-		if s := body.Signatures[i].Signature; s == nil || bytes.Equal(s, sig) {
-			return true
+		switch s := body.Signatures[i].Signature; {
+		case s == nil:
+			return fmt.Errorf("the log entry is of the kind %s %s, which cannot be tied to a signature in a sigstore bundle; verify the older bundle as it is", body.Kind, body.Version)
+		case bytes.Equal(s, sig):
+			return nil
 		}
 	}
-	return false
+	return errors.New("the log entry is of another signature")
 }
 
 // encodeChecked writes the bundle in the newest version that can hold it, and reads it back.
