@@ -57,6 +57,7 @@ func TestVerifyScript(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("DOCKER_CONFIG", filepath.Join(env.WorkDir, "docker"))
 			env.Setenv("TRUST", filepath.Join(env.WorkDir, "trust"))
+			env.Setenv("ESC", "\x1b")
 			s := &stage{t: t, world: world.New(t), keys: map[string]crypto.Signer{}, made: map[string]*bundle.Bundle{}}
 			env.Values[stageKey{}] = s
 			return s.writeTrust(filepath.Join(env.WorkDir, "trust"))
@@ -432,7 +433,9 @@ func runPlain(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("usage: plain stdout|stderr FILE")
 	}
 	text := []byte(ts.ReadFile(args[0]))
-	text = bytes.ReplaceAll(text, []byte(ts.Getenv("WORK")), []byte("WORK"))
+	for _, dir := range []string{"WORK", "VECTORS"} {
+		text = bytes.ReplaceAll(text, []byte(ts.Getenv(dir)), []byte(dir))
+	}
 	for _, m := range masks {
 		text = m.pattern.ReplaceAll(text, []byte(m.mask))
 	}
