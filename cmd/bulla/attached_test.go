@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/testenv"
+	"github.com/bulla-sign/bulla/oci"
+	"github.com/bulla-sign/bulla/verify"
 )
 
 // A list of referrers that is longer than it is read makes no complete answer, though something was read of it.
@@ -42,5 +45,19 @@ func TestPartialListIsNotAnAnswer(t *testing.T) {
 		if out := out.String() + said.String(); code != cli.ExitUnknown || !strings.Contains(out, "not complete") || !strings.Contains(out, "pages") {
 			t.Errorf("%v: status %d\n%s", args, code, out)
 		}
+	}
+}
+
+// An image with more evidence than is looked at is not refused for what was not looked at.
+func TestMoreEvidenceThanIsLookedAt(t *testing.T) {
+	s := &search{}
+	s.add(&oci.Evidence{Items: make([]oci.Item, verify.MaxCandidates)})
+	if err := s.unanswered(); err != nil || len(s.req.Candidates) != verify.MaxCandidates {
+		t.Errorf("%d candidates, %v", len(s.req.Candidates), err)
+	}
+	s.add(&oci.Evidence{Items: make([]oci.Item, 2)})
+	var unknown *oci.UnknownError
+	if err := s.unanswered(); !errors.As(err, &unknown) || len(s.items) != verify.MaxCandidates || len(s.req.Candidates) != verify.MaxCandidates {
+		t.Errorf("%d candidates, %v", len(s.req.Candidates), err)
 	}
 }

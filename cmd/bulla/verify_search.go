@@ -59,7 +59,16 @@ func (s *search) run(ctx context.Context, detached func() (*verify.Candidate, er
 }
 
 func (s *search) add(found *oci.Evidence) {
+	s.places = append(s.places, found.Places...)
 	for _, item := range found.Items {
+		if len(s.req.Candidates) == verify.MaxCandidates {
+			s.places = append(s.places, oci.Place{Name: item.Place, Err: &oci.UnknownError{
+				Place:  item.Place,
+				Detail: fmt.Sprintf("there are more than %d pieces of evidence, and only so many were looked at", verify.MaxCandidates),
+				Hint:   "remove what is not needed any more",
+			}})
+			return
+		}
 		b, err := item.Bundle, item.Err
 		if b != nil {
 			b, err = s.beside.Join(b)
@@ -69,7 +78,6 @@ func (s *search) add(found *oci.Evidence) {
 			Name: fmt.Sprintf("%s (%s)", item.Digest, item.Place), Bundle: b, Err: err,
 		})
 	}
-	s.places = append(s.places, found.Places...)
 }
 
 // skipped counts what is attached and was not fetched, because it says of itself that it is something else.
