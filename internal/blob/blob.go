@@ -33,6 +33,7 @@ type Blob struct {
 	open func() (io.ReadCloser, error)
 	// once reads the artifact the only time that it can be read; nil when open is set or nothing can be read.
 	once    io.Reader
+	ctx     context.Context // ends the reading when it is cancelled; nil: nothing does
 	digests map[string][]byte
 	known   []string // what a bare digest was given in, for messages
 }
@@ -47,7 +48,7 @@ type Sources struct {
 // Open finds the artifact that ref names: "-" is standard input, "sha256:HEX" (sha384, sha512) a bare digest,
 // "http://", "https://" and "env://" what they say, and anything else a file. A file that has such a name wins.
 func Open(ctx context.Context, ref string, src Sources) (*Blob, error) {
-	b := &Blob{Name: ref, digests: map[string][]byte{}}
+	b := &Blob{Name: ref, ctx: ctx, digests: map[string][]byte{}}
 	if ref == "-" {
 		b.Name, b.once = "standard input", src.Stdin
 		return b, nil
@@ -191,7 +192,7 @@ func (b *Blob) Hash(needs ...Need) error {
 		hashes[i].Write(n.Prefix)
 		writers[i] = hashes[i]
 	}
-	_, err = io.CopyBuffer(writerOnly{io.MultiWriter(writers...)}, r, make([]byte, bufferSize))
+	_, err = io.CopyBuffer(writerOnly{io.MultiWriter(writers...)}, interruptible{b.ctx, r}, make([]byte, bufferSize))
 	err = errors.Join(err, r.Close())
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", b.Name, err)
@@ -204,6 +205,20 @@ func (b *Blob) Hash(needs ...Need) error {
 
 // bufferSize is how much is read at once: large enough that system calls do not show beside hashing.
 const bufferSize = 256 << 10
+
+// interruptible ends when the user gives up. It does not end when time runs out: how long a file takes to read is its size,
+// and downloads are bounded by their context.
+type interruptible struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r interruptible) Read(p []byte) (int, error) {
+	if r.ctx != nil && errors.Is(r.ctx.Err(), context.Canceled) {
+		return 0, r.ctx.Err()
+	}
+	return r.Reader.Read(p)
+}
 
 // writerOnly keeps io.CopyBuffer to the buffer it was given.
 type writerOnly struct{ io.Writer }

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bulla-sign/bulla/algorithm"
 )
@@ -115,5 +116,29 @@ func TestDownload(t *testing.T) {
 	}
 	if _, err := b.Digest(crypto.SHA256, nil); !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "from https to http") || strings.Contains(err.Error(), "s3cret") {
 		t.Errorf("redirected to plain HTTP: %v", err)
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+// An artifact without end is given up when the user does.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	b, err := Open(ctx, "-", Sources{Stdin: endless{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(20*time.Millisecond, cancel)
+	done := make(chan error, 1)
+	go func() { done <- b.Hash(Need{Hash: crypto.SHA256}) }()
+	select {
+	case err := <-done:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("still reading")
 	}
 }

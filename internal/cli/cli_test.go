@@ -65,6 +65,7 @@ func TestExitStatus(t *testing.T) {
 		{fmt.Errorf("wrapped: %w", Errorf(ExitNoCertificate, "none")), 13, 13},
 		{Errorf(ExitUnknown, "none"), 20, 1},
 		{Errorf(ExitUnknown, "no answer: %w", context.Canceled), 130, 1},
+		{Errorf(ExitInput, "reading: %w", context.Canceled), 130, 1},
 		{Usagef("wrong"), 21, 1},
 		{Errorf(ExitInput, "%w", &fs.PathError{Op: "open", Path: "x", Err: cause}), 22, 1},
 		{&fs.PathError{Op: "open", Path: "x", Err: cause}, 23, 1},

@@ -60,8 +60,8 @@ func exitCode(err error, cosign bool) int {
 		return 0
 	case errors.As(err, &coded):
 		code = coded.Code
-		if code == ExitUnknown && errors.Is(err, context.Canceled) {
-			code = exitInterrupted // nobody answered because we stopped listening
+		if code >= ExitUnknown && errors.Is(err, context.Canceled) {
+			code = exitInterrupted // it failed because it was told to stop
 		}
 	case errors.Is(err, context.DeadlineExceeded):
 		code = ExitUnknown
