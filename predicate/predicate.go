@@ -57,8 +57,8 @@ func Lookup(name string) (Type, error) {
 	return Type{}, fmt.Errorf("invalid predicate type %q: give an absolute URI or one of %s", name, strings.Join(names, ", "))
 }
 
-// MaxSize bounds a predicate: the statement is signed and verified in memory, and registries refuse larger layers.
-const MaxSize = 64 << 20
+// MaxSize bounds a predicate, and a whole statement: a bundle has at most 64 MiB and holds it in base64.
+const MaxSize = 47 << 20
 
 // Build makes the predicate of type t from the user's data: a JSON object, kept as it is. Custom wraps the data in an
 // object with the present time, as cosign does.

@@ -41,6 +41,16 @@ func TestBuildKeepsBytes(t *testing.T) {
 	}
 }
 
+func TestBuildIsBounded(t *testing.T) {
+	custom, err := Lookup(Custom)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Build(custom, make([]byte, MaxSize+1), time.Time{}); err == nil {
+		t.Error("a predicate that no bundle holds was taken")
+	}
+}
+
 func TestBuildText(t *testing.T) {
 	custom, _ := Lookup("custom")
 	got, err := Build(custom, []byte("a \"b\"\n"), time.Unix(0, 0))

@@ -145,7 +145,7 @@ func (o *attestBlob) attest(ctx context.Context, c *cli.Call, a attestation, opt
 	if err != nil {
 		return signingError(err, a.artifact.Name)
 	}
-	r, err := newSigned(&opts, a.ref, "sha256:"+digest)
+	r, err := newSigned(&opts, a.artifact.Name, "sha256:"+digest)
 	if err != nil {
 		return err
 	}

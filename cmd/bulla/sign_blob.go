@@ -44,7 +44,7 @@ tar c src | bulla sign-blob --key cosign.key --log=none --bundle src.sigstore.js
 			o.register(fs)
 			fs.StringVarP(&o.output, "output", "o", "text", "how the result is printed, `text|json`")
 			cli.Topic(fs, "Key", func(fs *pflag.FlagSet) {
-				fs.StringVar(&o.algorithm, "signing-algorithm", "ecdsa-sha2-256-nistp256", "how to sign, the `NAME` of an algorithm that fits the key; not given: the usual one of the key")
+				fs.StringVar(&o.algorithm, "signing-algorithm", "", "how to sign, the `NAME` of an algorithm that fits the key, in place of the key's usual one")
 			})
 			fs.BoolVar(&o.b64, "b64", true, "write the signature in base64")
 			fs.StringVar(&o.outSignature, "output-signature", "", "write the signature to `FILE`")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/cli/flags"
 	"github.com/bulla-sign/bulla/internal/config"
@@ -213,6 +214,9 @@ func signingError(err error, what string) error {
 		return err
 	case errors.Is(err, sign.ErrOtherKey):
 		return cli.Errorf(cli.ExitInput, "--certificate: %w", err)
+	case errors.Is(err, algorithm.ErrDigestUnavailable):
+		return cli.Errorf(cli.ExitInput, "signing with this key: %w", err).
+			WithHint("give the artifact itself: this algorithm needs another digest than the one given")
 	}
 	return fmt.Errorf("signing %s: %w", strings.TrimSpace(what), err)
 }
