@@ -41,8 +41,10 @@ func signer(t *testing.T, d algorithm.Details) keys.Signer {
 func statement(t *testing.T, about []byte) []byte {
 	t.Helper()
 	sum := sha256.Sum256(about)
-	st := bundle.Statement{Type: bundle.StatementV1, PredicateType: "https://example.com/p", Predicate: []byte(`{"n":1.50}`),
-		Subjects: []bundle.Subject{{Name: "a", Digests: map[string]string{"sha256": hex.EncodeToString(sum[:])}}}}
+	st := bundle.Statement{
+		Type: bundle.StatementV1, PredicateType: "https://example.com/p", Predicate: []byte(`{"n":1.50}`),
+		Subjects: []bundle.Subject{{Name: "a", Digests: map[string]string{"sha256": hex.EncodeToString(sum[:])}}},
+	}
 	data, err := st.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -91,8 +93,10 @@ func verified(t *testing.T, b *bundle.Bundle, pub crypto.PublicKey) *verify.Repo
 	return verify.Verify(&verify.Request{
 		Candidates: []verify.Candidate{{Name: "b", Bundle: b}}, Now: now,
 		Artifact: verify.Artifact{Name: "a", Message: algorithm.Bytes(artifact), Image: b.Version == bundle.Cosign},
-		Policy: verify.Policy{Keys: []trust.Key{key}, IgnoreLog: true,
-			Claims: verify.Claims{Message: true, SimpleSigning: true, AnyPredicate: true}},
+		Policy: verify.Policy{
+			Keys: []trust.Key{key}, IgnoreLog: true,
+			Claims: verify.Claims{Message: true, SimpleSigning: true, AnyPredicate: true},
+		},
 	})
 }
 
