@@ -251,6 +251,7 @@ func TestDistinctSigners(t *testing.T) {
 		{"two identities", []*evidence{alice, bob}, 2},
 		{"one identity, two certificates", []*evidence{alice, cert(nil, mint.Email)}, 1},
 		{"one identity, the names in another order", []*evidence{cert(nil, "a@x.test", "b@x.test"), cert(nil, "b@x.test", "a@x.test")}, 1},
+		{"one name, two issuers", []*evidence{alice, makeEvidence(t, sc.w, world.Spec{Signer: world.Cert, Log: world.LogV1, Leaf: mint.LeafOptions{Issuer: "https://other.test"}})}, 2},
 		{"a name shared", []*evidence{cert(nil, "a@x.test", "b@x.test"), cert(nil, "b@x.test", "c@x.test")}, 1},
 		{"names linked by a third certificate", []*evidence{cert(nil, "a@x.test"), cert(nil, "b@x.test"), cert(nil, "b@x.test", "a@x.test")}, 1},
 		{"a key and an identity", []*evidence{one, alice}, 2},
