@@ -164,10 +164,8 @@ func (b *Bundle) validateEntries() error {
 			return within(at(path, i), err)
 		}
 		for j := range i {
-			// Without a signed entry timestamp nobody vouches for the index of a v1 entry, so the body tells entries apart too.
-			if bytes.Equal(entries[j].LogID, entries[i].LogID) &&
-				(entries[j].LogIndex == entries[i].LogIndex || bytes.Equal(entries[j].Body, entries[i].Body)) {
-				return malformed(at(path, i), "the same log entry as "+at("tlogEntries", j)+": one log entry must not count twice")
+			if entries[j].LogIndex == entries[i].LogIndex && bytes.Equal(entries[j].LogID, entries[i].LogID) {
+				return malformed(at(path, i), "the same log and index as "+at("tlogEntries", j)+": one log entry must not count twice")
 			}
 		}
 	}
