@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-json-experiment/json"
 )
@@ -17,6 +18,9 @@ type LayerOptions struct {
 	// ReplacePredicate takes out the attestations that state the same predicate type and were there when we looked first.
 	ReplacePredicate bool
 	AllowMissing     bool // attach although the image is not in the registry
+	// Created is written into the config; zero writes the fixed time that cosign writes, so that equal contents are equal
+	// images.
+	Created time.Time
 }
 
 // AttachLayer adds a layer to cosign's older tag for signatures or attestations and returns the layer's digest. The tag is
@@ -49,7 +53,7 @@ func (c *Client) AttachLayer(ctx context.Context, img *Image, o LayerOptions) (s
 	if err != nil {
 		return "", fmt.Errorf("attach: %w", err)
 	}
-	u := &update{client: c, session: s, place: legacyPlace(o.Suffix), tag: tag, list: &layerList{client: c, session: s},
+	u := &update{client: c, session: s, place: legacyPlace(o.Suffix), tag: tag, list: &layerList{client: c, session: s, created: configTime(o.Created)},
 		add: entry{key: layerKey(layer), raw: raw}}
 	if o.ReplacePredicate {
 		u.replace = func(e entry) bool {
@@ -94,6 +98,7 @@ func layerKey(d descriptor) string {
 type layerList struct {
 	client  *Client
 	session *session
+	created string
 }
 
 func (l *layerList) read(m *fetched) ([]entry, error) {
@@ -114,6 +119,13 @@ func (l *layerList) read(m *fetched) ([]entry, error) {
 
 // zeroTime is what cosign writes in place of all times in its configs.
 const zeroTime = "0001-01-01T00:00:00Z"
+
+func configTime(t time.Time) string {
+	if t.IsZero() {
+		return zeroTime
+	}
+	return t.UTC().Format(time.RFC3339)
+}
 
 // layerConfig is the image config that goes with the layers.
 type layerConfig struct {
@@ -139,7 +151,7 @@ func (l *layerList) write(ctx context.Context, base *fetched, entries []entry) (
 	if len(entries) > l.client.limits.Layers {
 		return nil, "", fmt.Errorf("the tag would have %d layers, the limit is %d", len(entries), l.client.limits.Layers)
 	}
-	config := layerConfig{Created: zeroTime, RootFS: layerRootFS{Type: "layers", DiffIDs: []string{}}}
+	config := layerConfig{Created: l.created, RootFS: layerRootFS{Type: "layers", DiffIDs: []string{}}}
 	for _, e := range entries {
 		d, err := parseDescriptor(e.raw)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bulla-sign/bulla/internal/testenv"
 )
@@ -169,5 +170,17 @@ func TestTriangulate(t *testing.T) {
 	}
 	if _, err := c.Triangulate(t.Context(), img, "bundle"); err == nil {
 		t.Error("an unknown kind was accepted")
+	}
+}
+
+// TestLayerCreated checks the time in the config: fixed unless one is given.
+func TestLayerCreated(t *testing.T) {
+	for name, at := range map[string]time.Time{
+		zeroTime:               {},
+		"2026-01-02T03:04:05Z": time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+	} {
+		if got := configTime(at); got != name {
+			t.Errorf("%v is written as %s, want %s", at, got, name)
+		}
 	}
 }

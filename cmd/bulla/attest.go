@@ -16,7 +16,7 @@ type attestImages struct {
 	noUpload bool
 
 	// Of the older format, deprecated:
-	replace, recordTime bool
+	replace bool
 }
 
 func attestCommand() *cli.Command {
@@ -51,7 +51,7 @@ func (o *attestImages) check(c *cli.Call) error {
 	if err := o.signing.check(c); err != nil {
 		return err
 	}
-	if err := recordsTime(c, o.legacy()); err != nil {
+	if err := o.checkTime(c); err != nil {
 		return err
 	}
 	var err error

@@ -131,12 +131,3 @@ func plural(n int, what string) string {
 	}
 	return strconv.Itoa(n) + " " + what + "s"
 }
-
-// recordsTime is --record-creation-timestamp, which only changes the config of the images that hold older signatures.
-func recordsTime(c *cli.Call, legacy bool) error {
-	why := "a bundle's manifest always records when it was attached"
-	if legacy {
-		why = "images with older signatures are written without times, so that equal contents are equal images"
-	}
-	return refuseIgnored(c, ignoredFlag{"record-creation-timestamp", why, "leave the flag out"})
-}

@@ -27,7 +27,6 @@ type signImages struct {
 	outSignature, outPayload, outCertificate string
 	payload, attachment                      string
 	identities                               []string
-	recordTime                               bool
 }
 
 func signCommand() *cli.Command {
@@ -85,7 +84,7 @@ func (o *signImages) check(c *cli.Call) error {
 	if o.attachment != "" {
 		return cli.Usagef("--attachment is not supported").WithHint("sign the digest of the attachment, which bulla tree shows")
 	}
-	if err := recordsTime(c, o.legacy()); err != nil {
+	if err := o.checkTime(c); err != nil {
 		return err
 	}
 	var err error

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/internal/cli"
@@ -17,14 +19,13 @@ type imageSigning struct {
 	signing
 	registry flags.Registry
 	output   cli.Choice
+	// recordTime is --record-creation-timestamp, of the older format: deprecated.
+	recordTime bool
 }
 
-// tagWarning is cosign's: a tag may move between looking and signing.
-const tagWarning = `Image reference %s uses a tag, not a digest, to identify the image to sign.
-    This can lead you to sign a different image than the intended one. Please use a
-    digest (example.com/ubuntu@sha256:abc123...) rather than tag
-    (example.com/ubuntu:latest) for the input to cosign. The ability to refer to
-    images by tag will be removed in a future release.
+// tagWarning says why a tag is not a name to sign: it may move between building and signing.
+const tagWarning = `%s is a tag, and tags move. What gets signed is what the tag points to at this moment, which
+    need not be what you built. To be sure, name the image by its digest (REPOSITORY@sha256:...).
 `
 
 // maxTargets bounds how many manifests one reference leads to with --recursive: an index of indexes for every platform
@@ -137,6 +138,10 @@ func (s *imageSigning) storeLayer(ctx context.Context, c *cli.Call, r *signed, t
 	if err != nil {
 		return err
 	}
+	created, err := s.created(c)
+	if err != nil {
+		return err
+	}
 	suffix, kind := "sig", "signature"
 	if to.predicateType != "" {
 		suffix, kind = "att", "attestation"
@@ -145,6 +150,7 @@ func (s *imageSigning) storeLayer(ctx context.Context, c *cli.Call, r *signed, t
 	done := c.Progress("storing")
 	_, err = to.client.AttachLayer(ctx, to.img, oci.LayerOptions{
 		Suffix: suffix, Payload: payload, MediaType: mediaType, Annotations: annotations, ReplacePredicate: replace,
+		Created: created,
 	})
 	done()
 	if err != nil {
@@ -152,6 +158,30 @@ func (s *imageSigning) storeLayer(ctx context.Context, c *cli.Call, r *signed, t
 	}
 	r.Reference, err = to.client.Triangulate(ctx, to.img, kind)
 	return err
+}
+
+// checkTime refuses --record-creation-timestamp where it has no effect.
+func (s *imageSigning) checkTime(c *cli.Call) error {
+	if s.legacy() {
+		return nil
+	}
+	return refuseIgnored(c, ignoredFlag{"record-creation-timestamp", "a bundle's manifest always records when it was attached", "leave the flag out"})
+}
+
+// created is the time that --record-creation-timestamp writes: SOURCE_DATE_EPOCH, or the present. It is zero without.
+func (s *imageSigning) created(c *cli.Call) (time.Time, error) {
+	if !s.recordTime {
+		return time.Time{}, nil
+	}
+	epoch, ok := c.LookupEnv("SOURCE_DATE_EPOCH")
+	if !ok {
+		return c.Now(), nil
+	}
+	seconds, err := strconv.ParseInt(epoch, 10, 64)
+	if err != nil || seconds < 0 {
+		return time.Time{}, cli.Usagef("SOURCE_DATE_EPOCH %q is not a number of seconds since 1970", epoch)
+	}
+	return time.Unix(seconds, 0), nil
 }
 
 // pushing says where a signature goes. cosign says so of signatures only.
