@@ -131,6 +131,7 @@ type matrix struct {
 	scene     *scene
 	exercised map[string]int // leaf fields: in how many splices the field differed
 	used      map[string]int // rules of unsignedFields
+	shapes    int // that went through
 	refused   int
 	accepted  int
 }
@@ -141,7 +142,13 @@ func TestSplice(t *testing.T) {
 	m := &matrix{scene: newScene(t), exercised: map[string]int{}, used: map[string]int{}}
 	all := shapes()
 	for i := range all {
-		t.Run(all[i].name, func(t *testing.T) { m.shape(t, &all[i], all) })
+		t.Run(all[i].name, func(t *testing.T) {
+			m.shape(t, &all[i], all)
+			m.shapes++
+		})
+	}
+	if m.shapes < len(all) {
+		return // -run chose some, or one failed: the books are not complete
 	}
 	for _, leaf := range splice.Leaves() {
 		if m.exercised[leaf] == 0 {
