@@ -16,6 +16,9 @@ func registryClient(c *cli.Call, r *flags.Registry) (*oci.Client, error) {
 		return nil, cli.Usagef("--k8s-keychain is not supported: the credential helpers of clouds are not built in").
 			WithHint("configure the cloud's docker-credential helper in the Docker configuration (credHelpers); it is used without a flag")
 	}
+	if err := checkRegistryFlags(r); err != nil {
+		return nil, err
+	}
 	env := func(name string) string {
 		v, _ := c.LookupEnv(name)
 		return v
@@ -36,6 +39,19 @@ func registryClient(c *cli.Call, r *flags.Registry) (*oci.Client, error) {
 	}
 	client, err := oci.New(o)
 	return client, inputError(err)
+}
+
+// checkRegistryFlags refuses halves, which would otherwise be ignored.
+func checkRegistryFlags(r *flags.Registry) error {
+	switch {
+	case (r.Username == "") != (r.Password == ""):
+		return cli.Usagef("--registry-username and --registry-password go together")
+	case r.Username != "" && r.Token != "":
+		return cli.Usagef("--registry-token and --registry-username cannot be given together")
+	case (r.ClientCert == "") != (r.ClientKey == ""):
+		return cli.Usagef("--registry-client-cert and --registry-client-key go together")
+	}
+	return nil
 }
 
 // registryError gives an error of package oci its exit status.

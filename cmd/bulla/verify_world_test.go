@@ -35,7 +35,7 @@ import (
 //
 //	status N PROGRAM ARGS...     run, and demand this exit status
 //	sign NAME ARTIFACT [WORD...] make evidence about a file, or about an image named by $IMAGE-like reference; see signSpec
-//	registry [referrers]         start a registry; $REG is its host
+//	registry [referrers|tls|auth] start a registry; $REG is its host, registry.pem its certificate, me:secret who may use it
 //	image VAR REPO:TAG           push an image; $VAR is its name by digest
 //	attach IMAGE NAME            attach the bundle NAME.json as a referrer, or what lies in NAME.layer by tag
 //	fault [KEY=VALUE...]         make the registry fail; without arguments, heal it
@@ -264,8 +264,24 @@ func (s *stage) spec(ts *testscript.TestScript, artifact []byte, words []string)
 
 func runRegistry(ts *testscript.TestScript, _ bool, args []string) {
 	s := on(ts)
-	s.reg = testenv.NewRegistry(s.t, testenv.RegistryOptions{Referrers: len(args) > 0 && args[0] == "referrers"})
+	var o testenv.RegistryOptions
+	for _, arg := range args {
+		switch arg {
+		case "referrers":
+			o.Referrers = true
+		case "tls":
+			o.TLS = true
+		case "auth":
+			o.User, o.Password = "me", "secret"
+		default:
+			ts.Fatalf("registry: unknown word %s", arg)
+		}
+	}
+	s.reg = testenv.NewRegistry(s.t, o)
 	ts.Setenv("REG", s.reg.Host)
+	if o.TLS {
+		ts.Check(os.WriteFile(ts.MkAbs("registry.pem"), mint.PEM(s.reg.Server.Certificate().Raw), 0o644))
+	}
 }
 
 func runImage(ts *testscript.TestScript, _ bool, args []string) {
@@ -281,7 +297,11 @@ func runAttach(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("usage: attach IMAGE NAME")
 	}
 	s := on(ts)
-	client, err := oci.New(oci.Options{Settle: time.Millisecond})
+	o := oci.Options{Settle: time.Millisecond, AllowInsecure: true, Repository: ts.Getenv("ATTACH_REPOSITORY"), TagPrefix: ts.Getenv("ATTACH_PREFIX")}
+	if ts.Getenv("ATTACH_AUTH") != "" {
+		o.Username, o.Password = "me", "secret"
+	}
+	client, err := oci.New(o)
 	ts.Check(err)
 	ctx := context.Background()
 	img, err := client.Resolve(ctx, args[0])
