@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"io"
 )
 
 // ErrDigestUnavailable says that a message cannot be hashed the way an algorithm needs, because only some digest of it
@@ -18,7 +19,16 @@ type Message interface {
 	Digest(h crypto.Hash, prefix []byte) ([]byte, error)
 }
 
-// Bytes returns a message that is in memory. It keeps b, which must not be changed while the message is in use.
+// Opener is a [Message] that may also be read itself, for signers that want the message and not its digest (plug-in
+// programs for key stores get it as a stream). A Message need not be one: who wants it asks by type assertion.
+type Opener interface {
+	Message
+	// Open starts the message from its beginning, each time anew. Where it cannot be had again, a stream that has gone by or
+	// a bare digest, the error wraps [errors.ErrUnsupported].
+	Open() (io.ReadCloser, error)
+}
+
+// Bytes returns a message that is in memory, an [Opener]. It keeps b, which must not be changed while the message is in use.
 func Bytes(b []byte) Message { return bytesMessage(b) }
 
 type bytesMessage []byte
@@ -32,6 +42,9 @@ func (m bytesMessage) Digest(h crypto.Hash, prefix []byte) ([]byte, error) {
 	w.Write(m)
 	return w.Sum(nil), nil
 }
+
+// Open implements [Opener].
+func (m bytesMessage) Open() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(m)), nil }
 
 // Precomputed returns a message of which only the digest by h is known; whatever else is asked of it gives
 // [ErrDigestUnavailable]. A digest that is not h.Size() bytes long makes every request fail.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -55,8 +57,8 @@ type pluginSign struct {
 	Options struct {
 		RPC     pluginRPC `json:"rpcOptions"`
 		Message struct {
-			Digest   []byte      `json:"digest"`
-			HashFunc crypto.Hash `json:"hashFunc"`
+			Digest   []byte      `json:"digest,omitempty"`
+			HashFunc crypto.Hash `json:"hashFunc,omitempty"`
 		} `json:"messageOptions"`
 	} `json:"signOptions"`
 }
@@ -93,7 +95,7 @@ func openPlugIn(ctx context.Context, r Reference, env Environment) (Signer, erro
 		return nil, err
 	}
 	p := &plugin{program: prog, id: r.Value}
-	reply, err := p.call(ctx, crypto.SHA256, pluginRequest{Method: "publicKey", PublicKey: &pluginPublic{}})
+	reply, err := p.call(ctx, crypto.SHA256, nil, pluginRequest{Method: "publicKey", PublicKey: &pluginPublic{}})
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +123,7 @@ func CreateKey(ctx context.Context, ref, alg string, env Environment) (crypto.Pu
 	if alg, err = p.chooseAlgorithm(ctx, alg); err != nil {
 		return nil, err
 	}
-	reply, err := p.call(ctx, crypto.SHA256, pluginRequest{Method: "createKey", Create: &pluginCreate{Deadline: deadline(ctx), Algorithm: alg}})
+	reply, err := p.call(ctx, crypto.SHA256, nil, pluginRequest{Method: "createKey", Create: &pluginCreate{Deadline: deadline(ctx), Algorithm: alg}})
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +132,7 @@ func CreateKey(ctx context.Context, ref, alg string, env Environment) (crypto.Pu
 
 func (p *plugin) chooseAlgorithm(ctx context.Context, alg string) (string, error) {
 	if alg == "" {
-		reply, err := p.call(ctx, crypto.SHA256, pluginRequest{Method: "defaultAlgorithm", Default: &struct{}{}})
+		reply, err := p.call(ctx, crypto.SHA256, nil, pluginRequest{Method: "defaultAlgorithm", Default: &struct{}{}})
 		if err != nil {
 			return "", err
 		}
@@ -139,7 +141,7 @@ func (p *plugin) chooseAlgorithm(ctx context.Context, alg string) (string, error
 		}
 		return reply.Default.Algorithm, nil
 	}
-	reply, err := p.call(ctx, crypto.SHA256, pluginRequest{Method: "supportedAlgorithms", Supported: &struct{}{}})
+	reply, err := p.call(ctx, crypto.SHA256, nil, pluginRequest{Method: "supportedAlgorithms", Supported: &struct{}{}})
 	if err != nil {
 		return "", err
 	}
@@ -157,24 +159,38 @@ func (p *plugin) chooseAlgorithm(ctx context.Context, alg string) (string, error
 // Public returns the public key that the plug-in named when it was opened.
 func (p *plugin) Public() crypto.PublicKey { return p.public }
 
-// Sign sends the message's digest, never the message: it may be large, and the store need not see it.
+// Sign sends the message's digest and, where the message can be read again, the message itself, as a stream. The digest
+// is optional in the protocol, so that some plug-ins read the message only, while others would rather not see a large one.
+// A message that has gone by is sent as its digest alone. Whatever the plug-in took, the signature is checked.
+//
+// Pure Ed25519 is made over the message, so no digest is sent, and a message that has gone by cannot be signed.
 func (p *plugin) Sign(ctx context.Context, alg algorithm.Algorithm, m algorithm.Message) ([]byte, error) {
 	if err := alg.CheckKey(p.public); err != nil {
 		return nil, err
 	}
-	if isPureEd25519(alg) {
-		return nil, fmt.Errorf("%s: a plug-in signs digests, and pure Ed25519 has none; use Ed25519ph", p.program.name)
-	}
 	memo := memoize(m)
-	digest, err := memo.Digest(alg.Hash(), nil)
-	if err != nil {
-		return nil, err
-	}
 	args := &pluginSign{}
 	args.Options.RPC.Deadline = deadline(ctx)
-	args.Options.Message.Digest = digest
-	args.Options.Message.HashFunc = alg.Hash()
-	reply, err := p.call(ctx, alg.Hash(), pluginRequest{Method: "signMessage", Sign: args})
+	if !isPureEd25519(alg) {
+		digest, err := memo.Digest(alg.Hash(), nil)
+		if err != nil {
+			return nil, err
+		}
+		args.Options.Message.Digest = digest
+		args.Options.Message.HashFunc = alg.Hash()
+	}
+	var stdin io.Reader
+	message, err := memo.Open()
+	switch {
+	case err == nil:
+		defer message.Close()
+		stdin = message
+	case !errors.Is(err, errors.ErrUnsupported):
+		return nil, err
+	case isPureEd25519(alg):
+		return nil, fmt.Errorf("%s: pure Ed25519 is made over the message itself, and %w; use Ed25519ph, or a file", p.program.name, err)
+	}
+	reply, err := p.call(ctx, alg.Hash(), stdin, pluginRequest{Method: "signMessage", Sign: args})
 	if err != nil {
 		return nil, err
 	}
@@ -184,8 +200,8 @@ func (p *plugin) Sign(ctx context.Context, alg algorithm.Algorithm, m algorithm.
 	return checkOwn(alg, p.public, memo, reply.Sign.Signature)
 }
 
-// call runs the program once.
-func (p *plugin) call(ctx context.Context, h crypto.Hash, req pluginRequest) (*pluginReply, error) {
+// call runs the program once. stdin is nil for all methods but those that take a message.
+func (p *plugin) call(ctx context.Context, h crypto.Hash, stdin io.Reader, req pluginRequest) (*pluginReply, error) {
 	req.Init = pluginInit{
 		Deadline:        deadline(ctx),
 		ProtocolVersion: protocolVersion,
@@ -197,7 +213,7 @@ func (p *plugin) call(ctx context.Context, h crypto.Hash, req pluginRequest) (*p
 	if err != nil {
 		return nil, err
 	}
-	out, err := p.program.run(ctx, protocolVersion, string(args))
+	out, err := p.program.run(ctx, stdin, protocolVersion, string(args))
 	if err != nil {
 		return nil, err
 	}

@@ -3,13 +3,18 @@ package keys
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/internal/blob"
 	"github.com/bulla-sign/bulla/internal/testenv"
 )
 
@@ -57,8 +62,93 @@ func TestPlugIn(t *testing.T) {
 			}
 		}
 	})
+	t.Run("messages", func(t *testing.T) { testPlugInMessages(t, env) })
 	t.Run("refusals", func(t *testing.T) { testPlugInRefusals(t, env) })
 	t.Run("faults", func(t *testing.T) { testPlugInFaults(t, env) })
+}
+
+// changing is a message that is another one each time it is opened.
+type changing struct {
+	algorithm.Message
+	opened int
+}
+
+func (c *changing) Open() (io.ReadCloser, error) {
+	c.opened++
+	return io.NopCloser(strings.NewReader(strings.Repeat("x", c.opened))), nil
+}
+
+// failing is a message that cannot be read to its end.
+type failing struct{ algorithm.Message }
+
+func (failing) Open() (io.ReadCloser, error) {
+	return io.NopCloser(io.MultiReader(strings.NewReader("half"), iotest.ErrReader(errors.New("the disk is gone")))), nil
+}
+
+// Plug-ins may sign the digest, or the message and ignore the digest; either must come out right.
+func testPlugInMessages(t *testing.T, env Environment) {
+	large := bytes.Repeat([]byte("clay "), 1<<20) // far more than a pipe holds
+	file := filepath.Join(t.TempDir(), "large")
+	if err := os.WriteFile(file, large, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fromFile, err := blob.Open(t.Context(), file, blob.Sources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromStream, err := blob.Open(t.Context(), "-", blob.Sources{Stdin: bytes.NewReader(large)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fromStream.Hash(blob.Need{Hash: crypto.SHA256}); err != nil {
+		t.Fatal(err)
+	}
+	clay := algorithm.Bytes([]byte("clay"))
+	for _, tt := range []struct {
+		name, key, alg, fault string
+		message               algorithm.Message
+		want                  string // in the error
+	}{
+		{"empty", "a", "", "ignore-digest", algorithm.Bytes(nil), ""},
+		{"by message", "a", "", "ignore-digest", clay, ""},
+		{"by message, large", "a", "", "ignore-digest", algorithm.Bytes(large), ""},
+		{"by message, file", "a", "", "ignore-digest", fromFile, ""},
+		{"by digest, unread", "a", "", "", algorithm.Bytes(large), ""},
+		{"by digest, unread file", "rsa", "", "", fromFile, ""},
+		{"by digest, stream", "a", "", "", fromStream, ""},
+		{"by message, stream", "a", "", "ignore-digest", fromStream, "does not verify with its own public key"},
+		{"another message than the digest", "a", "", "ignore-digest", &changing{Message: clay}, "does not verify with its own public key"},
+		{"unreadable", "a", "", "ignore-digest", failing{clay}, "the disk is gone"},
+		{"pure Ed25519", "ed", "ed25519", "", clay, ""},
+		{"pure Ed25519, file", "ed", "ed25519", "", fromFile, ""},
+		{"pure Ed25519, stream", "ed", "ed25519", "", fromStream, "made over the message itself"},
+		{"pure Ed25519, another message", "ed", "ed25519", "", &changing{Message: clay}, "does not verify with its own public key"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("BULLA_TESTKMS_FAULT", tt.fault)
+			signer, err := Open(t.Context(), "testkms://"+tt.key, env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			alg, _ := algorithm.Default(signer.Public())
+			if tt.alg != "" {
+				alg, _ = algorithm.ForName(tt.alg)
+			}
+			sig, err := signer.Sign(t.Context(), alg, tt.message)
+			if tt.want != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("got %v, want %q", err, tt.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := alg.Verify(signer.Public(), tt.message, sig); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func testPlugInRefusals(t *testing.T, env Environment) {
@@ -81,7 +171,7 @@ func testPlugInRefusals(t *testing.T, env Environment) {
 		t.Fatal(err)
 	}
 	pure, _ := algorithm.ForName("ed25519")
-	if _, err := signer.Sign(t.Context(), pure, algorithm.Bytes(nil)); err == nil || !strings.Contains(err.Error(), "use Ed25519ph") {
+	if _, err := signer.Sign(t.Context(), pure, &shifting{}); err == nil || !strings.Contains(err.Error(), "use Ed25519ph") {
 		t.Errorf("pure Ed25519: %v", err)
 	}
 	p256, _ := algorithm.ForName(DefaultAlgorithm)

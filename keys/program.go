@@ -23,7 +23,8 @@ const (
 	maxPlugInOutput = 1 << 20
 	// maxPlugInStderr bounds what a plug-in may print to the user's terminal.
 	maxPlugInStderr = 64 << 10
-	// plugInTimeout bounds one call where the caller set no deadline: long enough for a touch on a token.
+	// plugInTimeout bounds one call, beside the caller's deadline and after the message was read: long enough for a touch
+	// on a token.
 	plugInTimeout = 2 * time.Minute
 	// plugInGrace is how long a killed plug-in's children may keep our pipes open.
 	plugInGrace = 2 * time.Second
@@ -62,15 +63,21 @@ func findProgram(scheme string, env Environment) (program, error) {
 	return program{}, noPlugIn(scheme)
 }
 
-// run starts the program with args and returns its standard output. A non-zero exit status is not an error, as the
-// protocol has it; anything that kept the program from running to its end is.
-func (p program) run(ctx context.Context, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, plugInTimeout)
-	defer cancel()
+// run starts the program with args, lets it read stdin if that is not nil, and returns its standard output. A non-zero
+// exit status is not an error, as the protocol has it, nor is it if the program leaves stdin unread; anything that kept
+// the program from running to its end is.
+func (p program) run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(plugInTimeout, func() { cancel(context.DeadlineExceeded) })
+	defer timer.Stop()
 
-	stdout := &bounded{limit: maxPlugInOutput, full: cancel}
+	stdout := &bounded{limit: maxPlugInOutput, full: func() { cancel(nil) }}
 	cmd := exec.CommandContext(ctx, p.path, args...)
 	cmd.Stdout = stdout
+	if stdin != nil {
+		cmd.Stdin = &progress{stdin, timer}
+	}
 	if p.stderr != nil {
 		// At once, since it may ask for something: "touch the token".
 		cmd.Stderr = &relay{to: p.stderr, left: maxPlugInStderr}
@@ -84,7 +91,7 @@ func (p program) run(ctx context.Context, args ...string) ([]byte, error) {
 	var exit *exec.ExitError
 	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() < 0) {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("%s did not answer in time: %w", p.name, ctx.Err())
+			return nil, fmt.Errorf("%s did not answer in time: %w", p.name, context.Cause(ctx))
 		}
 		return nil, fmt.Errorf("running %s: %v", p.path, err)
 	}
@@ -95,6 +102,17 @@ func (p program) run(ctx context.Context, args ...string) ([]byte, error) {
 		return nil, fmt.Errorf("%s wrote no answer", p.name)
 	}
 	return stdout.buf.Bytes(), nil
+}
+
+// progress begins the program's time anew with every part that it takes: how long it reads is the message's size.
+type progress struct {
+	io.Reader
+	timer *time.Timer
+}
+
+func (p *progress) Read(data []byte) (int, error) {
+	p.timer.Reset(plugInTimeout)
+	return p.Reader.Read(data)
 }
 
 // bounded keeps the first limit bytes and drops the rest, calling full once if there is any.

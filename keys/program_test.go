@@ -40,7 +40,7 @@ func TestProgramIsHeardWhileItRuns(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	out, err := p.run(ctx, "v1")
+	out, err := p.run(ctx, nil, "v1")
 	if err != nil || string(out) != "done\n" || asked.told.String() != "touch the tök[1men" {
 		t.Errorf("%q, %v; asked %q", out, err, asked.told.String())
 	}

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/bulla-sign/bulla/algorithm"
@@ -134,4 +135,12 @@ func (m *memo) Digest(h crypto.Hash, prefix []byte) ([]byte, error) {
 	}
 	m.digests[key] = d
 	return d, nil
+}
+
+// Open passes on what the message can do as an [algorithm.Opener].
+func (m *memo) Open() (io.ReadCloser, error) {
+	if o, ok := m.message.(algorithm.Opener); ok {
+		return o.Open()
+	}
+	return nil, fmt.Errorf("the message cannot be read again: %w", errors.ErrUnsupported)
 }

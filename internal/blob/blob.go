@@ -25,7 +25,7 @@ type Need struct {
 	Prefix []byte
 }
 
-// Blob is an artifact as far as it was asked for. It implements [algorithm.Message].
+// Blob is an artifact as far as it was asked for. It implements [algorithm.Opener].
 type Blob struct {
 	// Name is what the user typed.
 	Name string
@@ -240,6 +240,18 @@ func (b *Blob) reader() (io.ReadCloser, error) {
 
 // Readable says whether the artifact can be read from its beginning any number of times.
 func (b *Blob) Readable() bool { return b.open != nil }
+
+// Open implements [algorithm.Opener]: it starts the artifact from its beginning, a download once more.
+func (b *Blob) Open() (io.ReadCloser, error) {
+	if b.open == nil {
+		return nil, fmt.Errorf("%s cannot be read again: %w", b.Name, errors.ErrUnsupported)
+	}
+	r, err := b.open()
+	if errors.Is(err, ErrNoAnswer) {
+		return nil, fmt.Errorf("reading %s: %w", b.Name, err)
+	}
+	return r, err
+}
 
 // Digest implements [algorithm.Message]: h over prefix and artifact, computed now unless [Blob.Hash] did so before.
 func (b *Blob) Digest(h crypto.Hash, prefix []byte) ([]byte, error) {

@@ -2,7 +2,8 @@
 // directory that BULLA_TESTKMS_DIR names. It speaks the whole protocol, so that cosign can use it too: build it under
 // the name sigstore-kms-testkms and say --key testkms://NAME.
 //
-// BULLA_TESTKMS_FAULT makes it misbehave: hang, flood, garbage, silent, error, chatty, exit, other-key, no-key.
+// BULLA_TESTKMS_FAULT makes it misbehave: hang, flood, garbage, silent, error, chatty, exit, other-key, no-key,
+// ignore-digest (sign what is on standard input although a digest was sent, as the protocol allows).
 package main
 
 import (
@@ -197,7 +198,7 @@ func input(key crypto.Signer, req *request, opts messageOptions) ([]byte, crypto
 	if hash == 0 {
 		hash = req.Init.HashFunc
 	}
-	if len(opts.Message.Digest) > 0 {
+	if len(opts.Message.Digest) > 0 && os.Getenv("BULLA_TESTKMS_FAULT") != "ignore-digest" {
 		return opts.Message.Digest, hash, nil
 	}
 	message, err := io.ReadAll(os.Stdin)
