@@ -156,7 +156,7 @@ func inputError(err error) error {
 	var coded *cli.Error
 	var path *fs.PathError
 	switch {
-	case err == nil || errors.As(err, &coded):
+	case err == nil || errors.As(err, &coded) || errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, blob.ErrNoAnswer), errors.Is(err, keys.ErrNoAnswer), errors.Is(err, context.DeadlineExceeded):
 		return &cli.Error{Code: cli.ExitUnknown, Err: err}

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,9 +16,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bulla-sign/bulla/internal/blob"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/testenv"
 	"github.com/bulla-sign/bulla/internal/testenv/world"
+	"github.com/bulla-sign/bulla/keys"
+	"github.com/bulla-sign/bulla/verify"
 )
 
 // outcome is what a run of the program left.
@@ -139,5 +145,56 @@ func putFile(t testing.TB, name string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(name, data, 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestInputError gives errors about what was read their exit statuses.
+func TestInputError(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want int // 0: left as it is
+	}{
+		{nil, 0},
+		{context.Canceled, 0},
+		{cli.Usagef("x"), cli.ExitUsage},
+		{fmt.Errorf("a: %w", blob.ErrNoAnswer), cli.ExitUnknown},
+		{fmt.Errorf("a: %w", keys.ErrNoAnswer), cli.ExitUnknown},
+		{context.DeadlineExceeded, cli.ExitUnknown},
+		{fmt.Errorf("a: %w", &fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission}), cli.ExitIO},
+		{fmt.Errorf("a: %w", fs.ErrNotExist), cli.ExitIO},
+		{errors.New("malformed"), cli.ExitInput},
+	} {
+		err := inputError(tt.err)
+		var coded *cli.Error
+		switch got := 0; {
+		case errors.As(err, &coded):
+			if got = coded.Code; got != tt.want {
+				t.Errorf("%v: status %d, want %d", tt.err, got, tt.want)
+			}
+		case tt.want != 0 || err != tt.err:
+			t.Errorf("%v became %v", tt.err, err)
+		}
+	}
+}
+
+// TestRefusalStatus gives every code of a refused report its status, for images and for files.
+func TestRefusalStatus(t *testing.T) {
+	for code, want := range map[verify.Code][2]int{ // image, file
+		verify.CodeNoEvidence: {10, 1}, verify.CodeNoCertificate: {13, 1}, verify.CodeSignature: {12, 1}, verify.CodeIdentity: {12, 1},
+		verify.CodeMalformed: {12, 22}, verify.CodeWrongMaterial: {12, 1}, verify.CodeNoLog: {12, 1}, verify.CodeThreshold: {12, 1},
+	} {
+		for i, image := range []bool{true, false} {
+			var coded *cli.Error
+			err := refusal(&verify.Report{Code: code, Reason: "a\x1b[2Kreason"}, image)
+			if !errors.As(err, &coded) || coded.Code != want[i] {
+				t.Errorf("%s, image %v: %v, want status %d", code, image, err, want[i])
+			}
+			if strings.Contains(err.Error(), "\x1b") {
+				t.Errorf("%s: control characters in %q", code, err)
+			}
+		}
+	}
+	if err := refusal(&verify.Report{Verified: true}, true); err != nil {
+		t.Errorf("a verified report is refused: %v", err)
 	}
 }

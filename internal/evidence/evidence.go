@@ -175,9 +175,13 @@ func Read(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	tooLarge := fmt.Errorf("%s has more than %d bytes, too many for a signature", name, maxFile)
+	if info, err := f.Stat(); err == nil && info.Size() > maxFile {
+		return nil, tooLarge
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s has more than %d bytes, too many for a signature", name, maxFile)
+		return nil, tooLarge
 	}
 	return data, err
 }

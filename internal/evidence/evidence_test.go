@@ -72,6 +72,9 @@ func stock(t *testing.T) shelf {
 	s.put("empty", nil)
 	s.put("space", []byte(" \n"))
 	s.put("text", []byte("hello there"))
+	if err := os.Truncate(s.put("large", nil), 128<<20+1); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
@@ -105,6 +108,8 @@ func TestLoad(t *testing.T) {
 		{name: "neither", err: "no file to look beside", io: true},
 		{name: "standard input", files: evidence.Files{Artifact: "-"}, err: "no file to look beside", io: true},
 		{name: "too many lines", files: evidence.Files{Bundle: "many.jsonl"}, err: "more than 1024 documents"},
+		{name: "too large", files: evidence.Files{Bundle: "large"}, err: "more than 134217728 bytes"},
+		{name: "too large a certificate", files: evidence.Files{Bundle: "new.json", Certificate: "large"}, err: "more than 134217728 bytes"},
 		{name: "empty", files: evidence.Files{Bundle: "empty"}, bad: "empty"},
 		{name: "blank", files: evidence.Files{Bundle: "space"}, bad: "empty"},
 		{name: "text", files: evidence.Files{Bundle: "text"}, bad: "JSON"},
