@@ -131,7 +131,7 @@ type matrix struct {
 	scene     *scene
 	exercised map[string]int // leaf fields: in how many splices the field differed
 	used      map[string]int // rules of unsignedFields
-	shapes    int // that went through
+	shapes    int            // that went through
 	refused   int
 	accepted  int
 }
@@ -156,7 +156,7 @@ func TestSplice(t *testing.T) {
 		}
 	}
 	for i := range unsignedFields {
-		if m.used[unsignedFields[i].why] == 0 {
+		if m.used[unsignedFields[i].why] == 0 && (soak() || !unsignedFields[i].rare) {
 			t.Errorf("nothing needs the exception for %s: %s", unsignedFields[i].field, unsignedFields[i].why)
 		}
 	}

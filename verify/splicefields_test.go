@@ -17,6 +17,8 @@ type unsignedField struct {
 	when func(a *evidence, sp splice.Spliced) bool
 	// mask removes from a report what repeats the field; nil: the report must be the same.
 	mask func(r *verify.Report)
+	// rare says that only the pairs of a long run need it.
+	rare bool
 }
 
 // unsignedFields is the whole list. Whatever is not here is refused.
@@ -24,6 +26,8 @@ var unsignedFields = []unsignedField{
 	{field: "MediaType", why: "the spelling of the format's name; decoding takes the version from it", mask: maskFormat},
 	{field: "Version", why: "says which rules of form hold; whichever is claimed, its rules are applied and all checks are the same", mask: maskFormat},
 	{field: "Material.KeyHint", why: "orders the trial of the policy's keys and selects nothing"},
+	{field: "Material.NoKey", why: "says that a hint is missing, which selects nothing where it is there", rare: true,
+		when: func(_ *evidence, sp splice.Spliced) bool { return sp.Bundle.Material.KeyHint != nil }},
 	{field: "Material.Chain", why: "the spelling of the certificate; v0.3 refuses the chain unless the policy allows it"},
 	{field: "Material.Certificates", why: "certificates after the first are not used up to v0.2, and elsewhere only help to find a path", when: sameLeaf},
 	{field: "Material.Certificates[]", why: "a certificate after the first is not used up to v0.2, and elsewhere only helps to find a path", when: sameLeaf},
