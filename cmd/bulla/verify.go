@@ -41,7 +41,7 @@ func verifyCommand() *cli.Command {
 		Use: "verify [flags] IMAGE...", Short: "Verify the signatures of images", Group: "Verify", BindEnv: true,
 		Long: `Verify that images in a registry were signed by the holder of a key or by somebody with a certified identity.
 
-Signatures of every format are found: Sigstore bundles among the image's referrers, and the older ones under the tag sha256-DIGEST.sig. One that satisfies every demand suffices. An image without signatures ends with status 10, one that does not exist with 11, one whose signatures do not match with 12; 20 means that the registry did not let us find out.`,
+Signatures of every format are found: Sigstore bundles among the image's referrers, and the older ones under the tag sha256-DIGEST.sig. One that satisfies every demand suffices. An image without signatures ends with status 10, one that does not exist with 11, one whose signatures do not match with 12, or 13 if they lack the certificate that is demanded; 20 means that the registry did not let us find out.`,
 		Example: `# signed with a key, not logged
 bulla verify --key cosign.pub --log=none registry.example.com/app@sha256:...
 

@@ -45,6 +45,7 @@ import (
 //	statement IMAGE FILE K=V...  write the statement of a signature of the image, with annotations
 //	simple IMAGE FILE K=V...     write the older document of one
 //	moved IMAGE IMAGE sig|att    copy what lies under the older tag of one image to another's
+//	bare NAME NAME               make evidence out of other evidence by leaving out its certificate
 //	given FILE VAR               set $VAR to what the file holds
 //	plain stdout|stderr FILE     copy the last output to FILE, with what differs from run to run masked
 func TestVerifyScript(t *testing.T) {
@@ -65,7 +66,7 @@ func TestVerifyScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": runStatus, "sign": runSign, "registry": runRegistry, "image": runImage, "attach": runAttach,
 			"fault": runFault, "plain": runPlain, "requests": runRequests, "serve": runServe,
-			"detached": runDetached, "given": runGiven, "statement": runStatement, "simple": runSimple, "moved": runMoved,
+			"detached": runDetached, "bare": runBare, "given": runGiven, "statement": runStatement, "simple": runSimple, "moved": runMoved,
 		},
 	})
 }
@@ -427,6 +428,14 @@ func runMoved(ts *testscript.TestScript, _ bool, args []string) {
 	manifest := s.reg.ReadManifest(repo, name)
 	to, name := tag(args[1])
 	s.reg.PushManifest(s.t, to, name, "application/vnd.oci.image.manifest.v1+json", manifest)
+}
+
+// runBare makes evidence out of other evidence by leaving out its certificate.
+func runBare(ts *testscript.TestScript, _ bool, args []string) {
+	s := on(ts)
+	b := *s.made[args[0]]
+	b.Material.Certificates, b.Material.NoKey = nil, true
+	s.made[args[1]] = &b
 }
 
 func runGiven(ts *testscript.TestScript, _ bool, args []string) {
