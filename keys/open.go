@@ -49,7 +49,7 @@ func Open(ctx context.Context, ref string, env Environment) (Signer, error) {
 		return nil, err
 	}
 	if r.Kind == URL {
-		ref = withoutQuery(ref)
+		ref = shown(ref)
 	}
 	block, err := firstBlock(data)
 	if err != nil {
@@ -88,7 +88,7 @@ func OpenPublic(ctx context.Context, ref string, env Environment) (crypto.Public
 		return nil, err
 	}
 	if r.Kind == URL {
-		ref = withoutQuery(ref)
+		ref = shown(ref)
 	}
 	pub, err := parsePublic(data)
 	if err != nil {
@@ -184,7 +184,7 @@ func (e Environment) fetch(ctx context.Context, address string) ([]byte, error) 
 			client.Timeout = e.HTTP.Timeout
 		}
 	}
-	name := withoutQuery(address)
+	name := shown(address)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("loading URL %s: it is not a valid URL", name)
@@ -205,11 +205,17 @@ func (e Environment) fetch(ctx context.Context, address string) ([]byte, error) 
 	return readLimited(resp.Body, name)
 }
 
-// withoutQuery shows where a URL leads; its query may be a secret that opens it.
-func withoutQuery(address string) string {
-	shown, _, _ := strings.Cut(address, "?")
-	shown, _, _ = strings.Cut(shown, "#")
-	return shown
+// shown says where a URL leads; its query, and the user in front of the host, may be secrets that open it.
+func shown(address string) string {
+	scheme, rest, _ := strings.Cut(address, "://")
+	rest, _, _ = strings.Cut(rest, "?")
+	rest, _, _ = strings.Cut(rest, "#")
+	host, path, slash := strings.Cut(rest, "/")
+	host = host[strings.LastIndex(host, "@")+1:]
+	if slash {
+		host += "/"
+	}
+	return scheme + "://" + host + path
 }
 
 // noDowngrade keeps a key that was asked for over TLS from arriving without it.

@@ -189,4 +189,9 @@ func TestFetchRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", url, err, want)
 		}
 	}
+	for _, ref := range []string{plain.URL[:7] + "me:s3cret@" + plain.URL[7:] + "/ok?s3cret#s3cret", "https://me:s3cret@h:port/?s3cret"} {
+		if _, err := OpenPublic(t.Context(), ref, env); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("a URL with credentials: %v", err)
+		}
+	}
 }

@@ -71,10 +71,10 @@ func ParseReference(ref string) (Reference, error) {
 func parseURL(scheme, ref string) (Reference, error) {
 	u, err := url.Parse(ref)
 	if err != nil || u.Host == "" {
-		return Reference{}, fmt.Errorf("key reference %q is not a valid URL", ref)
+		return Reference{}, fmt.Errorf("key reference %q is not a valid URL", shown(ref))
 	}
 	if u.User != nil {
-		return Reference{}, fmt.Errorf("key reference %q carries a user name or password; keys are fetched without credentials", u.Redacted())
+		return Reference{}, fmt.Errorf("key reference %q carries a user name or password; keys are fetched without credentials", shown(ref))
 	}
 	return Reference{Kind: URL, Scheme: scheme, Value: ref}, nil
 }

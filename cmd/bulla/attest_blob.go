@@ -131,7 +131,7 @@ func (o *attestBlob) attest(ctx context.Context, c *cli.Call, a attestation, opt
 	}
 	name := ""
 	if a.ref != "" {
-		name = filepath.Base(a.ref)
+		name = filepath.Base(blob.DisplayName(a.ref)) // a query, secret or not, is no part of a name
 	}
 	if err := a.claim.names("sha256", digest); err != nil {
 		return err

@@ -250,9 +250,9 @@ func (o *bundleCreate) signer(ctx context.Context, c *cli.Call, b *bundle.Bundle
 	if err != nil {
 		return trust.Key{}, inputError(fmt.Errorf("loading public key: %w", err))
 	}
-	key, err := trust.NewKey(o.key, pub, algorithm.Unspecified, trust.Window{})
+	key, err := trust.NewKey(blob.DisplayName(o.key), pub, algorithm.Unspecified, trust.Window{})
 	if err != nil {
-		return trust.Key{}, inputError(fmt.Errorf("public key %s: %w", o.key, err))
+		return trust.Key{}, inputError(fmt.Errorf("public key %s: %w", blob.DisplayName(o.key), err))
 	}
 	m.NoKey, m.KeyHint = false, &key.Hint
 	return key, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/internal/blob"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/sign"
 )
@@ -171,7 +172,7 @@ func (o *signBlob) one(ctx context.Context, c *cli.Call, ref, path string, opts 
 	if err != nil {
 		return err
 	}
-	r, err := newSigned(&opts, ref, "sha256:"+digest)
+	r, err := newSigned(&opts, blob.DisplayName(ref), "sha256:"+digest)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func artifactName(ref string) string {
 	if ref == "" || ref == "-" {
 		return "standard input"
 	}
-	return ref
+	return blob.DisplayName(ref)
 }
 
 // openArtifact opens what is to be signed and hashes it once. What can be read only once and must be read again for the

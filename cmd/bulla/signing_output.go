@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/internal/blob"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/durable"
 	"github.com/bulla-sign/bulla/sign"
@@ -80,7 +81,7 @@ func announce(c *cli.Call, payloads ...string) {
 	}
 	for _, p := range payloads {
 		if p != "" {
-			c.Infof("Using payload from: %s", p)
+			c.Infof("Using payload from: %s", blob.DisplayName(p))
 		}
 	}
 	c.Infof("Signing artifact...")

@@ -27,7 +27,7 @@ type Need struct {
 
 // Blob is an artifact as far as it was asked for. It implements [algorithm.Opener].
 type Blob struct {
-	// Name is what the user typed.
+	// Name is what the user typed, as [DisplayName] shows it.
 	Name string
 	// open starts the artifact from its beginning; nil when it can be read only once, or is known by digest only.
 	open func() (io.ReadCloser, error)
@@ -48,7 +48,7 @@ type Sources struct {
 // Open finds the artifact that ref names: "-" is standard input, "sha256:HEX" (sha384, sha512) a bare digest,
 // "http://", "https://" and "env://" what they say, and anything else a file. A file that has such a name wins.
 func Open(ctx context.Context, ref string, src Sources) (*Blob, error) {
-	b := &Blob{Name: ref, ctx: ctx, digests: map[string][]byte{}}
+	b := &Blob{Name: DisplayName(ref), ctx: ctx, digests: map[string][]byte{}}
 	if ref == "-" {
 		b.Name, b.once = "standard input", src.Stdin
 		return b, nil
@@ -84,6 +84,23 @@ func Open(ctx context.Context, ref string, src Sources) (*Blob, error) {
 	return nil, err
 }
 
+// DisplayName shows where an artifact or a key comes from. Of a URL that is where it leads: the user in front of the host,
+// the query and the fragment may be secrets that open it, and messages and reports end up in logs that others read.
+func DisplayName(ref string) string {
+	scheme, rest, ok := strings.Cut(ref, "://")
+	if !ok || (scheme != "http" && scheme != "https") {
+		return ref
+	}
+	rest, _, _ = strings.Cut(rest, "?")
+	rest, _, _ = strings.Cut(rest, "#")
+	host, path, slash := strings.Cut(rest, "/")
+	host = host[strings.LastIndex(host, "@")+1:]
+	if slash {
+		host += "/"
+	}
+	return scheme + "://" + host + path
+}
+
 // digest recognises "sha256:HEX" and its siblings.
 func (b *Blob) digest(ref string) (bool, error) {
 	name, value, ok := strings.Cut(ref, ":")
@@ -101,7 +118,7 @@ func (b *Blob) digest(ref string) (bool, error) {
 
 // FromDigest is an artifact of which only a digest is known.
 func FromDigest(name string, h crypto.Hash, sum []byte) *Blob {
-	b := &Blob{Name: name, digests: map[string][]byte{}}
+	b := &Blob{Name: DisplayName(name), digests: map[string][]byte{}}
 	b.AddDigest(h, sum)
 	return b
 }
@@ -117,7 +134,7 @@ func (b *Blob) AddDigest(h crypto.Hash, sum []byte) {
 func get(ctx context.Context, client *http.Client, address string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: it is not a valid URL", DisplayName(address))
 	}
 	req.Header.Set("Accept-Encoding", "identity")
 	careful := *client

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -116,6 +117,77 @@ func TestDownload(t *testing.T) {
 	}
 	if _, err := b.Digest(crypto.SHA256, nil); !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "from https to http") || strings.Contains(err.Error(), "s3cret") {
 		t.Errorf("redirected to plain HTTP: %v", err)
+	}
+}
+
+func TestDisplayName(t *testing.T) {
+	for ref, want := range map[string]string{
+		"a.txt": "a.txt", "-": "-", "what?.txt": "what?.txt", "me@host:a#b": "me@host:a#b", "sha256:ab": "sha256:ab", "env://A?b": "env://A?b",
+		"https://h.test/a/b.txt":                     "https://h.test/a/b.txt",
+		"https://h.test":                             "https://h.test",
+		"https://h.test?s3cret":                      "https://h.test",
+		"https://h.test#s3cret/x":                    "https://h.test",
+		"http://me:s3cret@h.test:8/a.txt?s3cret#s/3": "http://h.test:8/a.txt",
+		"http://s3@cret@h.test/a@b":                  "http://h.test/a@b",
+	} {
+		if got := DisplayName(ref); got != want {
+			t.Errorf("%s is shown as %s, want %s", ref, got, want)
+		}
+	}
+}
+
+// What opens a URL is in no error about it, whatever goes wrong.
+func TestErrorsHideSecrets(t *testing.T) {
+	half := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/half" {
+			w.Header().Set("Content-Length", "100")
+			_, _ = w.Write([]byte("half"))
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	defer half.Close()
+	at := strings.TrimPrefix(half.URL, "http://")
+	for _, ref := range []string{
+		"http://me:s3cret@" + at + "/none?s3cret", "http://me:s3cret@" + at + "/half?s3cret#s3cret",
+		"http://me:s3cret@h.test:port/?s3cret", "https://me:s3cret@127.0.0.1:1/?s3cret",
+	} {
+		b, err := Open(t.Context(), ref, Sources{HTTP: half.Client()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.Digest(crypto.SHA256, nil)
+		if err == nil || strings.Contains(err.Error(), "s3cret") || strings.Contains(b.Name, "s3cret") {
+			t.Errorf("%s: %v", b.Name, err)
+		}
+		if r, err := b.Open(); err == nil {
+			r.Close()
+		} else if strings.Contains(err.Error(), "s3cret") {
+			t.Error(err)
+		}
+	}
+}
+
+// What can be read again can be opened any number of times; a stream and a digest cannot.
+func TestReopen(t *testing.T) {
+	src := Sources{Stdin: strings.NewReader("hello"), LookupEnv: func(string) (string, bool) { return "hello", true }}
+	for ref, again := range map[string]bool{"env://A": true, "-": false, "sha256:" + strings.Repeat("0", 64): false} {
+		b, err := Open(t.Context(), ref, src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			r, err := algorithm.Opener(b).Open()
+			if again != (err == nil) || !again && !errors.Is(err, errors.ErrUnsupported) {
+				t.Fatalf("%s: %v", ref, err)
+			}
+			if !again {
+				continue
+			}
+			if data, err := io.ReadAll(r); string(data) != "hello" || err != nil {
+				t.Errorf("%s: %q, %v", ref, data, err)
+			}
+		}
 	}
 }
 
