@@ -16,6 +16,7 @@ import (
 	"github.com/bulla-sign/bulla/tlog"
 	"github.com/bulla-sign/bulla/trust"
 	"github.com/bulla-sign/bulla/verify"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // TestAlgorithmChoice checks who may say which algorithm it is: key, log entry, user, registry, in this order; and that
@@ -100,7 +101,7 @@ func TestBundleDoesNotWiden(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.Signature, m.Hash, m.Digest = sig, h, mint.Sum(h, e.artifact)
-		refused(t, e.request(t, sc.root), verify.CheckSignature, verify.CodeSignature)
+		refused(t, e.request(t, sc.root), verify.CheckSignature, reason.Signature)
 	}
 }
 
@@ -131,7 +132,7 @@ func TestKeyWindow(t *testing.T) {
 					what := fmt.Sprintf("%v, stamped %v, window %s, at %s", log, stamped, name, at)
 					if r := verify.Verify(req); r.Verified != ok {
 						t.Errorf("%s: verified %v: %s", what, r.Verified, r.Reason)
-					} else if !ok && r.Code != verify.CodeKeyTime {
+					} else if !ok && r.Code != reason.KeyTime {
 						t.Errorf("%s: %s", what, r.Code)
 					}
 				}
@@ -147,11 +148,11 @@ func TestKeyWindowBetween(t *testing.T) {
 	e.stampAgain(t, sc.w, e.spec.Time.Add(time.Hour))
 	req := e.request(t, sc.root)
 	req.Policy.Keys[0].Window.End = e.spec.Time
-	refused(t, req, verify.CheckKeyValidity, verify.CodeKeyTime)
+	refused(t, req, verify.CheckKeyValidity, reason.KeyTime)
 	req.Policy.Keys[0].Window = trust.Window{Start: e.spec.Time, End: e.spec.Time.Add(time.Hour)}
 	accepted(t, req)
 	req.Policy.Keys[0].Window.Start = e.spec.Time.Add(time.Second)
-	refused(t, req, verify.CheckKeyValidity, verify.CodeKeyTime)
+	refused(t, req, verify.CheckKeyValidity, reason.KeyTime)
 }
 
 // TestNames verifies certificates with names of every kind, and with several.
@@ -190,9 +191,9 @@ func TestNames(t *testing.T) {
 				}
 			}
 			req.Policy.Identities = match(san.Value, otherKind[san.Kind])
-			refused(t, req, verify.CheckIdentity, verify.CodeIdentity)
+			refused(t, req, verify.CheckIdentity, reason.Identity)
 			req.Policy.Identities = match(san.Value+"x", 0)
-			refused(t, req, verify.CheckIdentity, verify.CodeIdentity)
+			refused(t, req, verify.CheckIdentity, reason.Identity)
 		}
 	}
 }
@@ -202,22 +203,22 @@ func TestDetachedSCT(t *testing.T) {
 	sc := newScene(t)
 	e := makeEvidence(t, sc.w, world.Spec{Signer: world.Cert, Content: world.SimpleSigning, Log: world.LogV1SET, NoSCT: true})
 	req := e.request(t, sc.root)
-	refused(t, req, verify.CheckSCT, verify.CodeNoSCT)
+	refused(t, req, verify.CheckSCT, reason.NoSCT)
 	leaf := e.bundle.Material.Certificates[0]
 	for _, form := range [][]byte{sc.w.CTLog.Detached(t, leaf, e.spec.Time), sc.w.CTLog.SignCertificate(t, leaf, e.spec.Time)} {
 		e.bundle.Material.SCT = form
 		accepted(t, req)
 	}
 	e.bundle.Material.SCT = mint.NewCTLog(t, nil).Detached(t, leaf, e.spec.Time)
-	refused(t, req, verify.CheckSCT, verify.CodeNoSCT)
+	refused(t, req, verify.CheckSCT, reason.NoSCT)
 	e.bundle.Material.SCT = []byte("{}")
-	refused(t, req, verify.CheckSCT, verify.CodeSCT)
+	refused(t, req, verify.CheckSCT, reason.SCT)
 	// A Sigstore bundle has no place for it.
 	s := e.spec
 	s.Content, s.Version, s.Log = world.Blob, bundle.V03, world.LogV1
 	other := makeEvidence(t, sc.w, s)
 	other.bundle.Material.SCT = sc.w.CTLog.Detached(t, other.bundle.Material.Certificates[0], e.spec.Time)
-	refused(t, other.request(t, sc.root), verify.CheckStructure, verify.CodeMalformed)
+	refused(t, other.request(t, sc.root), verify.CheckStructure, reason.Malformed)
 }
 
 // TestIntotoWithoutSignature is about intoto/0.0.1, whose entries name the envelope's hash and no signature.
@@ -228,11 +229,11 @@ func TestIntotoWithoutSignature(t *testing.T) {
 		e := makeEvidence(t, sc.w, spec)
 		req := e.request(t, sc.root)
 		env := e.bundle.Envelope
-		refused(t, req, verify.CheckLog, verify.CodeLogMismatch) // nothing to hold the hash against
+		refused(t, req, verify.CheckLog, reason.LogMismatch) // nothing to hold the hash against
 		env.Raw = rawEnvelope(env)
 		accepted(t, req)
 		env.Raw = append(env.Raw, ' ')
-		refused(t, req, verify.CheckLog, verify.CodeLogMismatch)
+		refused(t, req, verify.CheckLog, reason.LogMismatch)
 
 		// An envelope that was never logged, with the bytes and the entry of one that was.
 		spec.Key, spec.Artifact = e.key, otherArtifact
@@ -240,12 +241,12 @@ func TestIntotoWithoutSignature(t *testing.T) {
 		evil := makeEvidence(t, sc.w, spec)
 		evil.bundle.Material = e.bundle.Material
 		evil.bundle.Envelope.Raw = rawEnvelope(env)
-		refused(t, evil.request(t, sc.root), verify.CheckLog, verify.CodeLogMismatch)
+		refused(t, evil.request(t, sc.root), verify.CheckLog, reason.LogMismatch)
 
 		// The same envelope, logged by another's key or certificate.
 		stolen := mint.Signed{Message: env.Payload, PayloadType: env.PayloadType, Signature: env.Signatures[0].Sig, Public: mint.NewKey(t, algorithm.ECDSAP256SHA256).Public()}
 		e.bundle.Material.Entries = []tlog.Entry{sc.w.V1.Add(t, mint.IntotoV1, mint.Body(t, mint.IntotoV1, stolen), e.spec.Time)}
 		env.Raw = rawEnvelope(env)
-		refused(t, req, verify.CheckLog, verify.CodeLogMismatch)
+		refused(t, req, verify.CheckLog, reason.LogMismatch)
 	}
 }

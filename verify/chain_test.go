@@ -10,6 +10,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/testenv/world"
 	"github.com/bulla-sign/bulla/trust"
 	"github.com/bulla-sign/bulla/verify"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // TestChainConstraints edits one certificate of a path at a time (RFC 5280 4.2.1 and 6.1). sub says that the leaf is issued
@@ -84,7 +85,7 @@ func TestChainConstraints(t *testing.T) {
 			if tt.ok {
 				accepted(t, req)
 			} else {
-				refused(t, req, verify.CheckPath, verify.CodeCertificate)
+				refused(t, req, verify.CheckPath, reason.Certificate)
 			}
 		})
 	}
@@ -108,20 +109,20 @@ func TestBundleChain(t *testing.T) {
 		allow  bool
 		v      bundle.Version
 		check  verify.CheckName // empty: accepted
-		code   verify.Code
+		code   reason.Code
 	}{
 		{"sub allowed", roleSub, chain(sub), true, bundle.V03, "", ""},
-		{"sub not allowed", roleSub, chain(sub), false, bundle.V03, verify.CheckStructure, verify.CodeMalformed},
-		{"sub missing", roleSub, nil, true, bundle.V03, verify.CheckPath, verify.CodeCertificate},
-		{"sub ignored in v0.2", roleSub, chain(sub), false, bundle.V02, verify.CheckPath, verify.CodeCertificate},
+		{"sub not allowed", roleSub, chain(sub), false, bundle.V03, verify.CheckStructure, reason.Malformed},
+		{"sub missing", roleSub, nil, true, bundle.V03, verify.CheckPath, reason.Certificate},
+		{"sub ignored in v0.2", roleSub, chain(sub), false, bundle.V02, verify.CheckPath, reason.Certificate},
 		{"sub and trusted intermediate", roleSub, chain(sub, trusted), true, bundle.V03, "", ""},
 		{"sub behind another", roleSub, chain(stranger.certs[roleSub], sub), true, bundle.V03, "", ""},
-		{"another's sub of the same name", roleSub, chain(stranger.certs[roleSub]), true, bundle.V03, verify.CheckPath, verify.CodeCertificate},
+		{"another's sub of the same name", roleSub, chain(stranger.certs[roleSub]), true, bundle.V03, verify.CheckPath, reason.Certificate},
 		{"another's needless sub", roleIntermediate, chain(stranger.certs[roleSub]), true, bundle.V03, "", ""},
-		{"trusted root", roleIntermediate, chain(trusted, p.certs[roleRoot]), true, bundle.V03, verify.CheckStructure, verify.CodeMalformed},
-		{"own root", roleIntermediate, chain(stranger.certs[roleRoot]), true, bundle.V03, verify.CheckStructure, verify.CodeMalformed},
+		{"trusted root", roleIntermediate, chain(trusted, p.certs[roleRoot]), true, bundle.V03, verify.CheckStructure, reason.Malformed},
+		{"own root", roleIntermediate, chain(stranger.certs[roleRoot]), true, bundle.V03, verify.CheckStructure, reason.Malformed},
 		{"root last in v0.2", roleIntermediate, chain(trusted, p.certs[roleRoot]), false, bundle.V02, "", ""},
-		{"not a certificate", roleIntermediate, [][]byte{{0x30, 0}}, true, bundle.V03, verify.CheckStructure, verify.CodeMalformed},
+		{"not a certificate", roleIntermediate, [][]byte{{0x30, 0}}, true, bundle.V03, verify.CheckStructure, reason.Malformed},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -141,9 +142,9 @@ func TestBundleChain(t *testing.T) {
 		_, req := p.signed(t, sc, roleIntermediate)
 		_, foreign := stranger.signed(t, sc, roleSub, roleSub)
 		foreign.Root, foreign.Policy.AllowCertificateChain = req.Root, true
-		refused(t, foreign, verify.CheckPath, verify.CodeCertificate)
+		refused(t, foreign, verify.CheckPath, reason.Certificate)
 		foreign.Candidates[0].Bundle.Material.Certificates = append(foreign.Candidates[0].Bundle.Material.Certificates, stranger.certs[roleIntermediate].Raw)
-		refused(t, foreign, verify.CheckPath, verify.CodeCertificate)
+		refused(t, foreign, verify.CheckPath, reason.Certificate)
 	})
 }
 
@@ -169,6 +170,6 @@ func TestAuthoritySigns(t *testing.T) {
 		}
 		req.Candidates[0].Bundle, req.Policy.AllowCertificateChain = e.bundle, true
 		req.Root.CAs = []trust.Authority{p.authority(t, trust.Window{}, tt.chain...)}
-		refused(t, req, verify.CheckPath, verify.CodeCertificate)
+		refused(t, req, verify.CheckPath, reason.Certificate)
 	}
 }

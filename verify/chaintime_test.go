@@ -8,6 +8,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/testenv/world"
 	"github.com/bulla-sign/bulla/trust"
 	"github.com/bulla-sign/bulla/verify"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // timeSource is who says when a signature was made: first and last are the earliest and the latest time said.
@@ -101,7 +102,7 @@ func TestChainTime(t *testing.T) {
 					if edge.ok {
 						accepted(t, req)
 					} else {
-						refused(t, req, verify.CheckPath, verify.CodeCertificateTime)
+						refused(t, req, verify.CheckPath, reason.CertificateTime)
 					}
 				})
 			}
@@ -134,7 +135,7 @@ func TestChainTimeSub(t *testing.T) {
 				r := verify.Verify(req)
 				wellRefused(t, r)
 				// Path building alone names the time only where the path holds at the first of several.
-				if r.Verified || (r.Code != verify.CodeCertificateTime && r.Code != verify.CodeCertificate) {
+				if r.Verified || (r.Code != reason.CertificateTime && r.Code != reason.Certificate) {
 					t.Errorf("verified %v: %s: %s", r.Verified, r.Code, r.Reason)
 				}
 			})
@@ -151,43 +152,43 @@ func TestUntrustedTime(t *testing.T) {
 		name  string
 		add   func(e *evidence, req *verify.Request)
 		check verify.CheckName
-		code  verify.Code
+		code  reason.Code
 	}{
-		{"nothing", func(*evidence, *verify.Request) {}, verify.CheckTime, verify.CodeNoTime},
-		{"timestamp of a stranger", func(e *evidence, _ *verify.Request) { e.stampAgain(t, stranger, e.spec.Time) }, verify.CheckTime, verify.CodeNoTime},
+		{"nothing", func(*evidence, *verify.Request) {}, verify.CheckTime, reason.NoTime},
+		{"timestamp of a stranger", func(e *evidence, _ *verify.Request) { e.stampAgain(t, stranger, e.spec.Time) }, verify.CheckTime, reason.NoTime},
 		{"entry of a stranger's log", func(e *evidence, _ *verify.Request) {
 			e.logAgain(t, stranger.V1, mint.HashedRekordV1)
-		}, verify.CheckTime, verify.CodeNoTime},
+		}, verify.CheckTime, reason.NoTime},
 		{"integrated time without promise", func(e *evidence, _ *verify.Request) {
 			e.logAgain(t, sc.w.V1, mint.HashedRekordV1)
 			e.bundle.Material.Entries[0].Promise = nil
-		}, verify.CheckTime, verify.CodeNoTime},
+		}, verify.CheckTime, reason.NoTime},
 		{"integrated time on a v2 entry", func(e *evidence, _ *verify.Request) {
 			e.logAgain(t, sc.w.V2, mint.HashedRekordV2)
 			e.bundle.Material.Entries[0].IntegratedTime = e.spec.Time.Unix()
-		}, verify.CheckTime, verify.CodeNoTime},
+		}, verify.CheckTime, reason.NoTime},
 		{"log's time, and only signed timestamps count", func(e *evidence, req *verify.Request) {
 			e.logAgain(t, sc.w.V1, mint.HashedRekordV1)
 			req.Policy.SignedTimestampsOnly = true
-		}, verify.CheckTime, verify.CodeNoTime},
+		}, verify.CheckTime, reason.NoTime},
 		{"time in the future", func(e *evidence, req *verify.Request) {
 			e.stampAgain(t, sc.w, e.spec.Time)
 			req.Now = e.spec.Time.Add(-11 * time.Minute)
-		}, verify.CheckTime, verify.CodeNoTime},
+		}, verify.CheckTime, reason.NoTime},
 		{"log's window over", func(e *evidence, req *verify.Request) {
 			e.logAgain(t, sc.w.V1, mint.HashedRekordV1)
 			req.Root.Logs = append([]trust.Log(nil), req.Root.Logs...)
 			for i := range req.Root.Logs {
 				req.Root.Logs[i].Window.End = e.spec.Time.Add(-time.Second)
 			}
-		}, verify.CheckLog, verify.CodeLogEntry},
+		}, verify.CheckLog, reason.LogEntry},
 		{"authority's window over", func(e *evidence, req *verify.Request) {
 			e.stampAgain(t, sc.w, e.spec.Time)
 			req.Root.TSAs = append([]trust.Authority(nil), req.Root.TSAs...)
 			for i := range req.Root.TSAs {
 				req.Root.TSAs[i].Window.End = e.spec.Time.Add(-time.Second)
 			}
-		}, verify.CheckTimestamp, verify.CodeTimestamp},
+		}, verify.CheckTimestamp, reason.Timestamp},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // claim checks what the signed content says: the kind of claim, the artifact it names, and its annotations.
@@ -27,7 +28,7 @@ func (e *evaluation) claim() {
 }
 
 // noClaim records why the content cannot be read; the checks that need it are failures too.
-func (e *evaluation) noClaim(code Code, spec, format string, args ...any) {
+func (e *evaluation) noClaim(code reason.Code, spec, format string, args ...any) {
 	e.fail(CheckPredicate, code, spec, format, args...)
 	for _, name := range []CheckName{CheckArtifact, CheckAnnotations} {
 		e.out.Checks = append(e.out.Checks, Check{Name: name, Outcome: NotReached, Reason: "the claim was not accepted"})
@@ -39,15 +40,15 @@ func (e *evaluation) noClaim(code Code, spec, format string, args ...any) {
 func (e *evaluation) messageClaim() {
 	const spec = "Sigstore bundle format, MessageSignature"
 	if !e.policy.Claims.Message {
-		e.noClaim(CodeClaim, spec, "signed is the artifact itself, and the policy demands %s", e.policy.Claims)
+		e.noClaim(reason.Claim, spec, "signed is the artifact itself, and the policy demands %s", e.policy.Claims)
 		return
 	}
 	e.pass(CheckPredicate, spec, Fact{"claim", "signature over the artifact"})
 	switch err := e.statedDigest(); {
 	case errors.Is(err, algorithm.ErrDigestUnavailable):
-		e.fail(CheckArtifact, CodeDigestUnknown, spec, "%v; give the artifact itself instead of a digest", err)
+		e.fail(CheckArtifact, reason.DigestUnknown, spec, "%v; give the artifact itself instead of a digest", err)
 	case err != nil:
-		e.fail(CheckArtifact, CodeArtifact, spec, "%v", err)
+		e.fail(CheckArtifact, reason.Artifact, spec, "%v", err)
 	default:
 		e.pass(CheckArtifact, spec, Fact{"digest", e.artifactDigest()})
 	}
@@ -87,18 +88,18 @@ func (e *evaluation) artifactDigest() string {
 func (e *evaluation) simpleSigning() {
 	const spec = "cosign signature specification, simple signing"
 	if !e.policy.Claims.SimpleSigning {
-		e.noClaim(CodeClaim, spec, "signed is a simple-signing document, and the policy demands %s", e.policy.Claims)
+		e.noClaim(reason.Claim, spec, "signed is a simple-signing document, and the policy demands %s", e.policy.Claims)
 		return
 	}
 	doc, err := bundle.ParseSimpleSigning(e.b.Message.Payload)
 	if err != nil {
-		e.noClaim(CodeMalformed, spec, "the simple-signing document: %v", err)
+		e.noClaim(reason.Malformed, spec, "the simple-signing document: %v", err)
 		return
 	}
 	e.out.Payload = e.b.Message.Payload
 	e.pass(CheckPredicate, spec, Fact{"claim", doc.Type})
 	if err := e.statedDigest(); err != nil {
-		e.fail(CheckArtifact, CodeArtifact, spec, "%v", err)
+		e.fail(CheckArtifact, reason.Artifact, spec, "%v", err)
 	} else {
 		e.namedImage(doc, spec)
 	}
@@ -114,18 +115,18 @@ func (e *evaluation) namedImage(doc *bundle.SimpleSigning, spec string) {
 	hash, known := algorithm.Hash(name)
 	switch {
 	case e.req.Artifact.Message == nil:
-		e.fail(CheckArtifact, CodeArtifact, spec, "no image was given to compare the claim with")
+		e.fail(CheckArtifact, reason.Artifact, spec, "no image was given to compare the claim with")
 	case !e.req.Artifact.Image:
-		e.fail(CheckArtifact, CodeArtifact, spec, "signed is a claim about an image, and the artifact is none")
+		e.fail(CheckArtifact, reason.Artifact, spec, "signed is a claim about an image, and the artifact is none")
 	case !ok || !known:
-		e.fail(CheckArtifact, CodeMalformed, spec, "the signed image digest %q is not one", doc.ManifestDigest)
+		e.fail(CheckArtifact, reason.Malformed, spec, "the signed image digest %q is not one", doc.ManifestDigest)
 	default:
 		got, err := e.req.Artifact.Message.Digest(hash, nil)
 		switch {
 		case err != nil:
-			e.fail(CheckArtifact, CodeDigestUnknown, spec, "%v", err)
+			e.fail(CheckArtifact, reason.DigestUnknown, spec, "%v", err)
 		case hex.EncodeToString(got) != want:
-			e.fail(CheckArtifact, CodeArtifact, spec, "signed is the image %s, not %s", doc.ManifestDigest, describeDigest(hash, got))
+			e.fail(CheckArtifact, reason.Artifact, spec, "signed is the image %s, not %s", doc.ManifestDigest, describeDigest(hash, got))
 		default:
 			e.pass(CheckArtifact, spec, Fact{"digest", doc.ManifestDigest})
 		}
@@ -137,19 +138,19 @@ func (e *evaluation) statement() {
 	const spec = "in-toto attestation framework, statement"
 	env := e.b.Envelope
 	if env.PayloadType != bundle.StatementPayloadType {
-		e.noClaim(CodeClaim, spec, "the envelope's payload type is %q; only in-toto statements (%s) are understood", env.PayloadType, bundle.StatementPayloadType)
+		e.noClaim(reason.Claim, spec, "the envelope's payload type is %q; only in-toto statements (%s) are understood", env.PayloadType, bundle.StatementPayloadType)
 		return
 	}
 	st, err := bundle.ParseStatement(env.Payload)
 	if err != nil {
-		e.noClaim(CodeMalformed, spec, "the statement: %v", err)
+		e.noClaim(reason.Malformed, spec, "the statement: %v", err)
 		return
 	}
 	e.out.Payload, e.out.PredicateType = env.Payload, st.PredicateType
 	if c := e.policy.Claims; !c.AnyPredicate && !slices.Contains(c.Predicates, st.PredicateType) {
-		code := CodePredicate
+		code := reason.Predicate
 		if len(c.Predicates) == 0 {
-			code = CodeClaim
+			code = reason.Claim
 		}
 		e.noClaim(code, spec, "the statement's predicate type is %q, and the policy demands %s", st.PredicateType, c)
 		return
@@ -162,9 +163,9 @@ func (e *evaluation) statement() {
 	}
 	subject, err := e.matchingSubject(st)
 	if err != nil {
-		code := CodeArtifact
+		code := reason.Artifact
 		if errors.Is(err, algorithm.ErrDigestUnavailable) {
-			code = CodeDigestUnknown
+			code = reason.DigestUnknown
 		}
 		e.fail(CheckArtifact, code, spec, "%v", err)
 		e.annotations(nil)
@@ -262,10 +263,10 @@ func (e *evaluation) annotations(have map[string]string) {
 	for _, k := range sortedKeys(e.policy.Annotations) {
 		want := e.policy.Annotations[k]
 		if got, ok := have[k]; !ok {
-			e.fail(CheckAnnotations, CodeAnnotation, spec, "the annotation %q is missing (demanded: %q)", k, want)
+			e.fail(CheckAnnotations, reason.Annotation, spec, "the annotation %q is missing (demanded: %q)", k, want)
 			return
 		} else if got != want {
-			e.fail(CheckAnnotations, CodeAnnotation, spec, "the annotation %q is %q, not %q", k, got, want)
+			e.fail(CheckAnnotations, reason.Annotation, spec, "the annotation %q is %q, not %q", k, got, want)
 			return
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,13 +24,14 @@ import (
 	"github.com/bulla-sign/bulla/tlog"
 	"github.com/bulla-sign/bulla/trust"
 	"github.com/bulla-sign/bulla/verify"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // twin is a small change of good evidence, trust or policy, and what it must be refused for.
 type twin struct {
 	name   string
 	check  verify.CheckName // "" where the report as a whole is refused
-	code   verify.Code
+	code   reason.Code
 	spec   world.Spec
 	change func(t *testing.T, sc *scene, e *evidence, req *verify.Request)
 }
@@ -82,64 +84,64 @@ func p224(t *testing.T) *ecdsa.PrivateKey {
 
 func evidenceTwins() []twin {
 	return []twin{
-		{"could not be decoded", verify.CheckDecode, verify.CodeMalformed, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"could not be decoded", verify.CheckDecode, reason.Malformed, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Candidates[0].Bundle, req.Candidates[0].Err = nil, errors.New("bad JSON")
 		}},
-		{"nothing there", verify.CheckDecode, verify.CodeMalformed, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"nothing there", verify.CheckDecode, reason.Malformed, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Candidates[0].Bundle = nil
 		}},
-		{"no content", verify.CheckStructure, verify.CodeMalformed, keyBlob, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) {
+		{"no content", verify.CheckStructure, reason.Malformed, keyBlob, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) {
 			e.bundle.Message = nil
 		}},
-		{"empty signature", verify.CheckStructure, verify.CodeMalformed, keyBlob, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) {
+		{"empty signature", verify.CheckStructure, reason.Malformed, keyBlob, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) {
 			e.bundle.Message.Signature = nil
 		}},
-		{"no artifact", verify.CheckStructure, verify.CodeDigestUnknown, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"no artifact", verify.CheckStructure, reason.DigestUnknown, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Artifact.Message = nil
 		}},
-		{"certificate for a key", verify.CheckMaterial, verify.CodeWrongMaterial, certLogged, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
+		{"certificate for a key", verify.CheckMaterial, reason.WrongMaterial, certLogged, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
 			req.Policy.Keys, req.Policy.Identities = []trust.Key{{Name: "k", Public: e.pub}}, nil
 		}},
-		{"key for a certificate", verify.CheckMaterial, verify.CodeWrongMaterial, keyBlob, func(t *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"key for a certificate", verify.CheckMaterial, reason.WrongMaterial, keyBlob, func(t *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Policy.Keys, req.Policy.Identities = nil, []identity.Matcher{exactly(t, mint.Email, mint.Issuer)}
 		}},
-		{"no certificate", verify.CheckMaterial, verify.CodeNoCertificate, keyImage, func(t *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"no certificate", verify.CheckMaterial, reason.NoCertificate, keyImage, func(t *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Policy.Keys, req.Policy.Identities = nil, []identity.Matcher{exactly(t, mint.Email, mint.Issuer)}
 		}},
-		{"certificate is none", verify.CheckMaterial, verify.CodeMalformed, certLogged, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) {
+		{"certificate is none", verify.CheckMaterial, reason.Malformed, certLogged, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) {
 			material(e).Certificates[0] = []byte{0x30, 0}
 		}},
-		{"certificate of an unsupported key", verify.CheckMaterial, verify.CodeUnsupportedKey, certLogged, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
+		{"certificate of an unsupported key", verify.CheckMaterial, reason.UnsupportedKey, certLogged, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
 			material(e).Certificates[0] = sc.w.CA.Issue(t, mint.LeafOptions{Public: p224(t).Public()})
 		}},
-		{"unsupported key", verify.CheckMaterial, verify.CodeUnsupportedKey, keyBlob, func(t *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"unsupported key", verify.CheckMaterial, reason.UnsupportedKey, keyBlob, func(t *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Policy.Keys[0].Public = p224(t).Public()
 		}},
-		{"none of several keys", verify.CheckMaterial, verify.CodeSignature, keyBlob, func(t *testing.T, sc *scene, e *evidence, req *verify.Request) {
+		{"none of several keys", verify.CheckMaterial, reason.Signature, keyBlob, func(t *testing.T, sc *scene, e *evidence, req *verify.Request) {
 			req.Policy.Keys = []trust.Key{{Name: "a", Public: stranger(t, sc, e).pub}, {Name: "b", Public: stranger(t, sc, e).pub}}
 		}},
-		{"timestamp is none", verify.CheckTimestamp, verify.CodeTimestamp, keyStamped, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) {
+		{"timestamp is none", verify.CheckTimestamp, reason.Timestamp, keyStamped, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) {
 			material(e).Timestamps[0] = []byte{0x30, 0}
 		}},
-		{"broken timestamp, though none is demanded", verify.CheckTimestamp, verify.CodeTimestamp, keyStamped, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
+		{"broken timestamp, though none is demanded", verify.CheckTimestamp, reason.Timestamp, keyStamped, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
 			material(e).Timestamps[0], req.Policy.Timestamps = flip(material(e).Timestamps[0]), 0
 		}},
-		{"timestamp of another signature", verify.CheckTimestamp, verify.CodeTimestamp, keyStamped, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
+		{"timestamp of another signature", verify.CheckTimestamp, reason.Timestamp, keyStamped, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
 			material(e).Timestamps = stranger(t, sc, e).bundle.Material.Timestamps
 		}},
-		{"no timestamp", verify.CheckTimestamp, verify.CodeNoTimestamp, keyStamped, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) {
+		{"no timestamp", verify.CheckTimestamp, reason.NoTimestamp, keyStamped, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) {
 			material(e).Timestamps = nil
 		}},
-		{"timestamp, but no trusted root", verify.CheckTimestamp, verify.CodeNoTimestamp, keyStamped, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"timestamp, but no trusted root", verify.CheckTimestamp, reason.NoTimestamp, keyStamped, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Root = nil
 		}},
-		{"one timestamp of two", verify.CheckTimestamp, verify.CodeNoTimestamp, keyStamped, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"one timestamp of two", verify.CheckTimestamp, reason.NoTimestamp, keyStamped, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Policy.Timestamps = 2
 		}},
-		{"no time", verify.CheckTime, verify.CodeNoTime, certLoggedV2, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
+		{"no time", verify.CheckTime, reason.NoTime, certLoggedV2, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
 			material(e).Timestamps, req.Policy.Timestamps = nil, 0
 		}},
-		{"time in the future", verify.CheckTime, verify.CodeNoTime, keyStamped, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"time in the future", verify.CheckTime, reason.NoTime, keyStamped, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Now = time.Time{}
 		}},
 	}
@@ -147,19 +149,19 @@ func evidenceTwins() []twin {
 
 func logTwins() []twin {
 	broken := func(name string, spec world.Spec, change func(e *tlog.Entry)) twin {
-		return twin{name, verify.CheckLog, verify.CodeLogEntry, spec, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) { change(entry(e)) }}
+		return twin{name, verify.CheckLog, reason.LogEntry, spec, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) { change(entry(e)) }}
 	}
 	return []twin{
-		{"not logged", verify.CheckLog, verify.CodeNoLog, keyLogged, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) { material(e).Entries = nil }},
-		{"no root for the log", verify.CheckLog, verify.CodeNoTrust, keyLogged, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) { req.Root = nil }},
-		{"unknown log", verify.CheckLog, verify.CodeNoLog, keyLogged, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) { req.Root = &trust.Root{} }},
-		{"one log of two", verify.CheckLog, verify.CodeNoLog, keyLogged, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) { req.Policy.Logs = 2 }},
-		{"log without a key", verify.CheckLog, verify.CodeUnsupportedKey, keyLogged, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"not logged", verify.CheckLog, reason.NoLog, keyLogged, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) { material(e).Entries = nil }},
+		{"no root for the log", verify.CheckLog, reason.NoTrust, keyLogged, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) { req.Root = nil }},
+		{"unknown log", verify.CheckLog, reason.NoLog, keyLogged, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) { req.Root = &trust.Root{} }},
+		{"one log of two", verify.CheckLog, reason.NoLog, keyLogged, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) { req.Policy.Logs = 2 }},
+		{"log without a key", verify.CheckLog, reason.UnsupportedKey, keyLogged, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			root := *req.Root
 			root.Logs = []trust.Log{{BaseURL: root.Logs[0].BaseURL, ID: root.Logs[0].ID}}
 			req.Root = &root
 		}},
-		{"waived, but wrong", verify.CheckLog, verify.CodeLogEntry, keyLogged, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
+		{"waived, but wrong", verify.CheckLog, reason.LogEntry, keyLogged, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
 			req.Policy.IgnoreLog, entry(e).Promise = true, flip(entry(e).Promise)
 		}},
 		broken("promise", keyLogged, func(e *tlog.Entry) { e.Promise = flip(e.Promise) }),
@@ -180,29 +182,29 @@ func logTwins() []twin {
 			line := strings.LastIndex(e.Proof.Checkpoint, " ")
 			e.Proof.Checkpoint = e.Proof.Checkpoint[:line+20] + "AAAA" + e.Proof.Checkpoint[line+24:]
 		}),
-		{"entry of another signature", verify.CheckLog, verify.CodeLogMismatch, keyLogged, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
+		{"entry of another signature", verify.CheckLog, reason.LogMismatch, keyLogged, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
 			material(e).Entries = stranger(t, sc, e).bundle.Material.Entries
 		}},
-		{"entry of another certificate", verify.CheckLog, verify.CodeLogMismatch, certLogged, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
+		{"entry of another certificate", verify.CheckLog, reason.LogMismatch, certLogged, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
 			material(e).Certificates[0] = sc.w.CA.Issue(t, mint.LeafOptions{Public: e.pub, CTLogs: []*mint.CTLog{sc.w.CTLog}})
 		}},
-		{"good entry beside a wrong one", verify.CheckLog, verify.CodeLogMismatch, keyLogged, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
+		{"good entry beside a wrong one", verify.CheckLog, reason.LogMismatch, keyLogged, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
 			material(e).Entries = append(material(e).Entries, stranger(t, sc, e).bundle.Material.Entries...)
 		}},
-		{"attestation's entry for a blob", verify.CheckLog, verify.CodeLogMismatch, keyLogged, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
+		{"attestation's entry for a blob", verify.CheckLog, reason.LogMismatch, keyLogged, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
 			s := certStatement
 			s.Signer, s.Key = world.Key, e.key
 			material(e).Entries = makeEvidence(t, sc.w, s).bundle.Material.Entries
 		}},
-		{"blob's entry for an attestation", verify.CheckLog, verify.CodeLogMismatch, certStatement, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
+		{"blob's entry for an attestation", verify.CheckLog, reason.LogMismatch, certStatement, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
 			s := certLogged
 			s.Key = e.key
 			material(e).Entries = makeEvidence(t, sc.w, s).bundle.Material.Entries
 		}},
-		{"dsse/0.0.2", verify.CheckLog, verify.CodeLogEntry, world.Spec{Content: world.Statement, Log: world.LogV2, EntryKind: mint.DSSEV2}, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"dsse/0.0.2", verify.CheckLog, reason.LogEntry, world.Spec{Content: world.Statement, Log: world.LogV2, EntryKind: mint.DSSEV2}, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Policy.AcceptLogDSSE = false
 		}},
-		{"logged by a digest that is not known", verify.CheckLog, verify.CodeDigestUnknown, keyP384Logged, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
+		{"logged by a digest that is not known", verify.CheckLog, reason.DigestUnknown, keyP384Logged, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
 			onlySHA256(e, req)
 		}},
 	}
@@ -211,77 +213,77 @@ func logTwins() []twin {
 func signerTwins() []twin {
 	spoilSCT := func(list []byte) []byte { return flip(list) }
 	return []twin{
-		{"no root for the certificate", verify.CheckPath, verify.CodeNoTrust, certLogged, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
+		{"no root for the certificate", verify.CheckPath, reason.NoTrust, certLogged, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
 			req.Root, req.Policy.IgnoreLog, req.Policy.CurrentTime, material(e).Entries = nil, true, true, nil
 		}},
-		{"no authority", verify.CheckPath, verify.CodeNoTrust, certLogged, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"no authority", verify.CheckPath, reason.NoTrust, certLogged, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			root := *req.Root
 			root.CAs = nil
 			req.Root = &root
 		}},
-		{"another authority", verify.CheckPath, verify.CodeCertificate, certLogged, func(_ *testing.T, sc *scene, _ *evidence, req *verify.Request) {
+		{"another authority", verify.CheckPath, reason.Certificate, certLogged, func(_ *testing.T, sc *scene, _ *evidence, req *verify.Request) {
 			root := *req.Root
 			root.CAs = root.CAs[1:]
 			req.Root = &root
 		}},
-		{"expired", verify.CheckPath, verify.CodeCertificateTime, world.Spec{Signer: world.Cert}, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
+		{"expired", verify.CheckPath, reason.CertificateTime, world.Spec{Signer: world.Cert}, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
 			req.Now = e.spec.Time.Add(time.Hour)
 		}},
-		{"certificate timestamp", verify.CheckSCT, verify.CodeSCT, world.Spec{Signer: world.Cert}, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
+		{"certificate timestamp", verify.CheckSCT, reason.SCT, world.Spec{Signer: world.Cert}, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
 			material(e).Certificates[0] = sc.w.CA.Issue(t, mint.LeafOptions{Public: e.pub, CTLogs: []*mint.CTLog{sc.w.CTLog}, EditSCTs: spoilSCT})
 		}},
-		{"certificate timestamp, though waived", verify.CheckSCT, verify.CodeSCT, world.Spec{Signer: world.Cert}, func(t *testing.T, sc *scene, e *evidence, req *verify.Request) {
+		{"certificate timestamp, though waived", verify.CheckSCT, reason.SCT, world.Spec{Signer: world.Cert}, func(t *testing.T, sc *scene, e *evidence, req *verify.Request) {
 			req.Policy.IgnoreSCT = true
 			material(e).Certificates[0] = sc.w.CA.Issue(t, mint.LeafOptions{Public: e.pub, CTLogs: []*mint.CTLog{sc.w.CTLog}, EditSCTs: spoilSCT})
 		}},
-		{"detached certificate timestamp", verify.CheckSCT, verify.CodeSCT, certImage, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
+		{"detached certificate timestamp", verify.CheckSCT, reason.SCT, certImage, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
 			material(e).SCT = sc.w.CTLog.Detached(t, stranger(t, sc, e).bundle.Material.Certificates[0], e.spec.Time)
 		}},
-		{"certificate log's window over", verify.CheckSCT, verify.CodeSCT, certLogged, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
+		{"certificate log's window over", verify.CheckSCT, reason.SCT, certLogged, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
 			root := *req.Root
 			root.CTLogs = slices.Clone(root.CTLogs)
 			root.CTLogs[0].Window.End = e.spec.Time.Add(-time.Hour)
 			req.Root = &root
 		}},
-		{"no certificate timestamp", verify.CheckSCT, verify.CodeNoSCT, world.Spec{Signer: world.Cert}, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
+		{"no certificate timestamp", verify.CheckSCT, reason.NoSCT, world.Spec{Signer: world.Cert}, func(t *testing.T, sc *scene, e *evidence, _ *verify.Request) {
 			material(e).Certificates[0] = sc.w.CA.Issue(t, mint.LeafOptions{Public: e.pub})
 		}},
-		{"unknown certificate log", verify.CheckSCT, verify.CodeNoSCT, certLogged, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"unknown certificate log", verify.CheckSCT, reason.NoSCT, certLogged, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			root := *req.Root
 			root.CTLogs = nil
 			req.Root = &root
 		}},
-		{"key's window over", verify.CheckKeyValidity, verify.CodeKeyTime, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"key's window over", verify.CheckKeyValidity, reason.KeyTime, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Policy.Keys[0].Window.End = req.Now.Add(-time.Second)
 		}},
-		{"another key", verify.CheckSignature, verify.CodeSignature, keyBlob, func(t *testing.T, sc *scene, e *evidence, req *verify.Request) {
+		{"another key", verify.CheckSignature, reason.Signature, keyBlob, func(t *testing.T, sc *scene, e *evidence, req *verify.Request) {
 			req.Policy.Keys[0].Public = stranger(t, sc, e).pub
 		}},
-		{"another artifact", verify.CheckSignature, verify.CodeSignature, keyBlob, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
+		{"another artifact", verify.CheckSignature, reason.Signature, keyBlob, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
 			req.Artifact.Message, e.bundle.Message.Digest, e.bundle.Message.Hash = algorithm.Bytes(otherArtifact), nil, 0
 		}},
-		{"signature", verify.CheckSignature, verify.CodeSignature, keyStatement, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) {
+		{"signature", verify.CheckSignature, reason.Signature, keyStatement, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) {
 			e.bundle.Envelope.Signatures[0].Sig = flip(e.bundle.Envelope.Signatures[0].Sig)
 		}},
-		{"hash that the key does not take", verify.CheckSignature, verify.CodeUnsupportedKey, keyEd25519, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"hash that the key does not take", verify.CheckSignature, reason.UnsupportedKey, keyEd25519, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Policy.Hash = crypto.SHA256
 		}},
-		{"another hash demanded", verify.CheckSignature, verify.CodeSignature, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"another hash demanded", verify.CheckSignature, reason.Signature, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Policy.Hash = crypto.SHA512
 		}},
-		{"algorithm stated with the key", verify.CheckSignature, verify.CodeSignature, keyEd25519, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"algorithm stated with the key", verify.CheckSignature, reason.Signature, keyEd25519, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Policy.Keys[0].Details = algorithm.Ed25519ph
 		}},
-		{"digest alone for Ed25519", verify.CheckSignature, verify.CodeDigestUnknown, keyEd25519, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
+		{"digest alone for Ed25519", verify.CheckSignature, reason.DigestUnknown, keyEd25519, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
 			onlySHA256(e, req)
 		}},
-		{"somebody else", verify.CheckIdentity, verify.CodeIdentity, certLogged, func(t *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"somebody else", verify.CheckIdentity, reason.Identity, certLogged, func(t *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Policy.Identities = []identity.Matcher{exactly(t, "bob@bulla.test", mint.Issuer)}
 		}},
-		{"another issuer", verify.CheckIdentity, verify.CodeIdentity, certLogged, func(t *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"another issuer", verify.CheckIdentity, reason.Identity, certLogged, func(t *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Policy.Identities = []identity.Matcher{exactly(t, mint.Email, "https://issuer.example.org")}
 		}},
-		{"identity that was not made", verify.CheckIdentity, verify.CodeIdentity, certLogged, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"identity that was not made", verify.CheckIdentity, reason.Identity, certLogged, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Policy.Identities = []identity.Matcher{{}}
 		}},
 	}
@@ -302,77 +304,77 @@ func claimTwins() []twin {
 	}
 	sha512Subject := `{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha512":"` + strings.Repeat("0", 128) + `"}}],"predicateType":"t","predicate":{}}`
 	return []twin{
-		{"message not accepted", verify.CheckPredicate, verify.CodeClaim, keyBlob, claims(verify.Claims{SimpleSigning: true, AnyPredicate: true})},
-		{"document not accepted", verify.CheckPredicate, verify.CodeClaim, keyImage, claims(verify.Claims{Message: true, AnyPredicate: true})},
-		{"statement not accepted", verify.CheckPredicate, verify.CodeClaim, keyStatement, claims(verify.Claims{Message: true, SimpleSigning: true})},
-		{"predicate type", verify.CheckPredicate, verify.CodePredicate, keyStatement, claims(verify.Claims{Predicates: []string{"https://slsa.dev/provenance/v1"}})},
-		{"payload type", verify.CheckPredicate, verify.CodeClaim, keyStatement, func(t *testing.T, _ *scene, e *evidence, _ *verify.Request) {
+		{"message not accepted", verify.CheckPredicate, reason.Claim, keyBlob, claims(verify.Claims{SimpleSigning: true, AnyPredicate: true})},
+		{"document not accepted", verify.CheckPredicate, reason.Claim, keyImage, claims(verify.Claims{Message: true, AnyPredicate: true})},
+		{"statement not accepted", verify.CheckPredicate, reason.Claim, keyStatement, claims(verify.Claims{Message: true, SimpleSigning: true})},
+		{"predicate type", verify.CheckPredicate, reason.Predicate, keyStatement, claims(verify.Claims{Predicates: []string{"https://slsa.dev/provenance/v1"}})},
+		{"payload type", verify.CheckPredicate, reason.Claim, keyStatement, func(t *testing.T, _ *scene, e *evidence, _ *verify.Request) {
 			e.bundle.Envelope.PayloadType = "text/plain"
 			resign(t, e)
 		}},
-		{"statement is none", verify.CheckPredicate, verify.CodeMalformed, keyStatement, func(t *testing.T, _ *scene, e *evidence, _ *verify.Request) {
+		{"statement is none", verify.CheckPredicate, reason.Malformed, keyStatement, func(t *testing.T, _ *scene, e *evidence, _ *verify.Request) {
 			e.bundle.Envelope.Payload = []byte("[]")
 			resign(t, e)
 		}},
-		{"document is none", verify.CheckPredicate, verify.CodeMalformed, keyImage, func(t *testing.T, _ *scene, e *evidence, _ *verify.Request) {
+		{"document is none", verify.CheckPredicate, reason.Malformed, keyImage, func(t *testing.T, _ *scene, e *evidence, _ *verify.Request) {
 			document(t, e, "[]")
 		}},
-		{"messageDigest", verify.CheckArtifact, verify.CodeArtifact, keyBlob, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) {
+		{"messageDigest", verify.CheckArtifact, reason.Artifact, keyBlob, func(_ *testing.T, _ *scene, e *evidence, _ *verify.Request) {
 			e.bundle.Message.Digest = flip(e.bundle.Message.Digest)
 		}},
-		{"messageDigest of another hash", verify.CheckArtifact, verify.CodeDigestUnknown, keyBlob, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
+		{"messageDigest of another hash", verify.CheckArtifact, reason.DigestUnknown, keyBlob, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
 			m := e.bundle.Message
 			m.Hash, m.Digest = crypto.SHA512, mint.Sum(crypto.SHA512, e.artifact)
 			onlySHA256(e, req)
 		}},
-		{"subject", verify.CheckArtifact, verify.CodeArtifact, keyStatement, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"subject", verify.CheckArtifact, reason.Artifact, keyStatement, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Artifact.Message = algorithm.Bytes(otherArtifact)
 		}},
-		{"no artifact for the subject", verify.CheckArtifact, verify.CodeArtifact, keyStatement, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"no artifact for the subject", verify.CheckArtifact, reason.Artifact, keyStatement, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Artifact.Message = nil
 		}},
-		{"subject by an unknown digest", verify.CheckArtifact, verify.CodeDigestUnknown, keyStatement, func(t *testing.T, _ *scene, e *evidence, req *verify.Request) {
+		{"subject by an unknown digest", verify.CheckArtifact, reason.DigestUnknown, keyStatement, func(t *testing.T, _ *scene, e *evidence, req *verify.Request) {
 			e.bundle.Envelope.Payload = []byte(sha512Subject)
 			resign(t, e)
 			onlySHA256(e, req)
 		}},
-		{"one digest of two differs", verify.CheckArtifact, verify.CodeArtifact, keyStatement, func(t *testing.T, _ *scene, e *evidence, _ *verify.Request) {
+		{"one digest of two differs", verify.CheckArtifact, reason.Artifact, keyStatement, func(t *testing.T, _ *scene, e *evidence, _ *verify.Request) {
 			e.bundle.Envelope.Payload = []byte(strings.Replace(string(e.bundle.Envelope.Payload), `"digest":{`, `"digest":{"sha512":"`+strings.Repeat("0", 128)+`",`, 1))
 			resign(t, e)
 		}},
-		{"image", verify.CheckArtifact, verify.CodeArtifact, keyImage, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"image", verify.CheckArtifact, reason.Artifact, keyImage, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Artifact.Message = algorithm.Bytes(otherArtifact)
 		}},
-		{"no image at all", verify.CheckArtifact, verify.CodeArtifact, keyImage, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"no image at all", verify.CheckArtifact, reason.Artifact, keyImage, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Artifact.Message = nil
 		}},
-		{"not an image", verify.CheckArtifact, verify.CodeArtifact, keyImage, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"not an image", verify.CheckArtifact, reason.Artifact, keyImage, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Artifact.Image = false
 		}},
-		{"image's digest is none", verify.CheckPredicate, verify.CodeMalformed, keyImage, func(t *testing.T, _ *scene, e *evidence, _ *verify.Request) {
+		{"image's digest is none", verify.CheckPredicate, reason.Malformed, keyImage, func(t *testing.T, _ *scene, e *evidence, _ *verify.Request) {
 			document(t, e, strings.Replace(string(e.bundle.Message.Payload), "sha256:", "md5:", 1))
 		}},
-		{"image of which another digest is known", verify.CheckArtifact, verify.CodeDigestUnknown, keyImage, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
+		{"image of which another digest is known", verify.CheckArtifact, reason.DigestUnknown, keyImage, func(_ *testing.T, _ *scene, e *evidence, req *verify.Request) {
 			req.Artifact.Message = algorithm.Precomputed(crypto.SHA512, mint.Sum(crypto.SHA512, e.artifact))
 		}},
-		{"annotation missing", verify.CheckAnnotations, verify.CodeAnnotation, keyImage, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"annotation missing", verify.CheckAnnotations, reason.Annotation, keyImage, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Policy.Annotations = map[string]string{"env": "prod"}
 		}},
-		{"annotation on a blob", verify.CheckAnnotations, verify.CodeAnnotation, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"annotation on a blob", verify.CheckAnnotations, reason.Annotation, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Policy.Annotations = map[string]string{"env": ""}
 		}},
-		{"annotation differs", verify.CheckAnnotations, verify.CodeAnnotation, keyImage, func(t *testing.T, _ *scene, e *evidence, req *verify.Request) {
+		{"annotation differs", verify.CheckAnnotations, reason.Annotation, keyImage, func(t *testing.T, _ *scene, e *evidence, req *verify.Request) {
 			document(t, e, strings.Replace(string(e.bundle.Message.Payload), `"optional":null`, `"optional":{"env":"test"}`, 1))
 			req.Policy.Annotations = map[string]string{"env": "prod"}
 		}},
-		{"annotation is no text", verify.CheckAnnotations, verify.CodeAnnotation, keyImage, func(t *testing.T, _ *scene, e *evidence, req *verify.Request) {
+		{"annotation is no text", verify.CheckAnnotations, reason.Annotation, keyImage, func(t *testing.T, _ *scene, e *evidence, req *verify.Request) {
 			document(t, e, strings.Replace(string(e.bundle.Message.Payload), `"optional":null`, `"optional":{"n":1}`, 1))
 			req.Policy.Annotations = map[string]string{"n": "1"}
 		}},
-		{"nothing found", "", verify.CodeNoEvidence, keyStatement, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) { req.Candidates = nil }},
-		{"one signer of two", "", verify.CodeThreshold, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) { req.Policy.Signers = 2 }},
-		{"empty policy", "", verify.CodeEmptyPolicy, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) { req.Policy = verify.Policy{} }},
-		{"too many candidates", "", verify.CodeMalformed, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
+		{"nothing found", "", reason.NoEvidence, keyStatement, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) { req.Candidates = nil }},
+		{"one signer of two", "", reason.Threshold, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) { req.Policy.Signers = 2 }},
+		{"empty policy", "", reason.EmptyPolicy, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) { req.Policy = verify.Policy{} }},
+		{"too many candidates", "", reason.Malformed, keyBlob, func(_ *testing.T, _ *scene, _ *evidence, req *verify.Request) {
 			req.Candidates = slices.Repeat(req.Candidates, verify.MaxCandidates+1)
 		}},
 	}
@@ -409,10 +411,14 @@ func TestNegativeTwins(t *testing.T) {
 	t.Logf("%d twins", len(all))
 }
 
-// constants reads the package's string constants whose names begin with Code or Check from its source.
+// constants reads the string constants of a type, Code or CheckName, from the source.
 func constants(t *testing.T, typeName string) map[string]string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "report.go", nil, 0)
+	source := "report.go"
+	if typeName == "Code" {
+		source = filepath.Join("reason", "reason.go")
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), source, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/identity"
 	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // evaluation is the state of one candidate's verification. Each step reads what earlier steps established and appends
@@ -66,7 +67,7 @@ func (e *evaluation) pass(name CheckName, spec string, facts ...Fact) {
 	e.out.Checks = append(e.out.Checks, Check{Name: name, Outcome: Passed, Facts: facts, Spec: spec})
 }
 
-func (e *evaluation) fail(name CheckName, code Code, spec, format string, args ...any) {
+func (e *evaluation) fail(name CheckName, code reason.Code, spec, format string, args ...any) {
 	e.out.Checks = append(e.out.Checks, Check{
 		Name: name, Outcome: Failed, Code: code, Reason: oneLine(fmt.Sprintf(format, args...)), Spec: spec,
 	})
@@ -84,7 +85,7 @@ func (e *evaluation) warn(format string, args ...any) {
 func (e *evaluation) structure() bool {
 	const spec = "Sigstore bundle format, per-version rules"
 	if err := e.b.Validate(bundle.ValidateOptions{AllowCertificateChain: e.policy.AllowCertificateChain}); err != nil {
-		e.fail(CheckStructure, CodeMalformed, spec, "%v", err)
+		e.fail(CheckStructure, reason.Malformed, spec, "%v", err)
 		return false
 	}
 	switch m, env := e.b.Message, e.b.Envelope; {
@@ -97,11 +98,11 @@ func (e *evaluation) structure() bool {
 		e.signature, e.message = env.Signatures[0].Sig, algorithm.Bytes(e.pae)
 	}
 	if e.message == nil {
-		e.fail(CheckStructure, CodeDigestUnknown, spec, "the signature is over the artifact itself, and no artifact was given")
+		e.fail(CheckStructure, reason.DigestUnknown, spec, "the signature is over the artifact itself, and no artifact was given")
 		return false
 	}
 	if len(e.signature) == 0 {
-		e.fail(CheckStructure, CodeMalformed, spec, "the signature is empty")
+		e.fail(CheckStructure, reason.Malformed, spec, "the signature is empty")
 		return false
 	}
 	e.pass(CheckStructure, spec, Fact{"format", e.out.Format})
@@ -114,21 +115,21 @@ func (e *evaluation) material() bool {
 	certs := e.b.Material.Certificates
 	if len(certs) > 0 && !e.keySignsBesideCertificate() {
 		if !e.policy.wantsCertificate() {
-			e.fail(CheckMaterial, CodeWrongMaterial, spec, "signed with a certificate, but the policy names only keys; give a certificate identity and issuer instead of a key")
+			e.fail(CheckMaterial, reason.WrongMaterial, spec, "signed with a certificate, but the policy names only keys; give a certificate identity and issuer instead of a key")
 			return false
 		}
 		leaf, err := identity.ParseCertificate(certs[0])
 		if err != nil {
-			e.fail(CheckMaterial, CodeMalformed, spec, "the signing certificate: %v", err)
+			e.fail(CheckMaterial, reason.Malformed, spec, "the signing certificate: %v", err)
 			return false
 		}
 		return e.withCertificate(leaf, spec)
 	}
 	if len(e.policy.Keys) == 0 {
 		if e.b.Version == bundle.Cosign {
-			e.fail(CheckMaterial, CodeNoCertificate, spec, "no certificate found on the signature, and the policy names no key; verify it with the signer's public key")
+			e.fail(CheckMaterial, reason.NoCertificate, spec, "no certificate found on the signature, and the policy names no key; verify it with the signer's public key")
 		} else {
-			e.fail(CheckMaterial, CodeWrongMaterial, spec, "signed with a key, but the policy names only certificate identities; verify it with the signer's public key")
+			e.fail(CheckMaterial, reason.WrongMaterial, spec, "signed with a key, but the policy names only certificate identities; verify it with the signer's public key")
 		}
 		return false
 	}
@@ -138,7 +139,7 @@ func (e *evaluation) material() bool {
 func (e *evaluation) withCertificate(leaf *identity.Certificate, spec string) bool {
 	e.leaf, e.pub, e.pubDER = leaf, leaf.X509.PublicKey, leaf.X509.RawSubjectPublicKeyInfo
 	if _, err := algorithm.Default(e.pub); err != nil {
-		e.fail(CheckMaterial, CodeUnsupportedKey, spec, "the signing certificate's key: %v", err)
+		e.fail(CheckMaterial, reason.UnsupportedKey, spec, "the signing certificate's key: %v", err)
 		return false
 	}
 	subjects := make([]string, len(leaf.SANs))
@@ -194,17 +195,17 @@ func (e *evaluation) withKey(spec string) bool {
 		}
 	}
 	if chosen < 0 {
-		e.fail(CheckMaterial, CodeSignature, spec, "the signature is not one of any of the %d keys of the policy", len(keys))
+		e.fail(CheckMaterial, reason.Signature, spec, "the signature is not one of any of the %d keys of the policy", len(keys))
 		return false
 	}
 	key := &keys[chosen]
 	der, err := algorithm.MarshalPublicKey(key.Public)
 	if err != nil {
-		e.fail(CheckMaterial, CodeUnsupportedKey, spec, "the key %s: %v", key.Name, err)
+		e.fail(CheckMaterial, reason.UnsupportedKey, spec, "the key %s: %v", key.Name, err)
 		return false
 	}
 	if _, err := algorithm.Default(key.Public); err != nil {
-		e.fail(CheckMaterial, CodeUnsupportedKey, spec, "the key %s: %v", key.Name, err)
+		e.fail(CheckMaterial, reason.UnsupportedKey, spec, "the key %s: %v", key.Name, err)
 		return false
 	}
 	sum := sha256.Sum256(der)

@@ -24,6 +24,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/testenv/mint"
 	"github.com/bulla-sign/bulla/internal/testenv/world"
 	"github.com/bulla-sign/bulla/verify"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 const million = 1_000_000
@@ -119,7 +120,7 @@ func TestHostileBundles(t *testing.T) {
 	req.Candidates = slices.Repeat(req.Candidates, million)
 	within(t, "candidates", 16<<20, func() {
 		verify.Needs(req.Candidates, &req.Policy)
-		refused(t, req, "", verify.CodeMalformed)
+		refused(t, req, "", reason.Malformed)
 	})
 }
 
@@ -157,7 +158,7 @@ func TestHostileJSON(t *testing.T) {
 			}
 			req := e.request(t, sc.root)
 			req.Candidates[0].Bundle, req.Candidates[0].Err = b, err
-			r := refused(t, req, verify.CheckDecode, verify.CodeMalformed)
+			r := refused(t, req, verify.CheckDecode, reason.Malformed)
 			if len(r.Reason) > 8000 {
 				t.Errorf("%s: a reason of %d bytes", name, len(r.Reason))
 			}
@@ -280,7 +281,7 @@ func hostileTokens(t *testing.T, sc *scene, tsa *testenv.TSA, enormous []byte) {
 	}
 	req := e.request(t, root)
 	req.Policy.Timestamps = 1
-	within(t, "tokens", 128<<20, func() { refused(t, req, verify.CheckTimestamp, verify.CodeNoTimestamp) })
+	within(t, "tokens", 128<<20, func() { refused(t, req, verify.CheckTimestamp, reason.NoTimestamp) })
 }
 
 // TestHostileCheckpoint signs a checkpoint thousands of times under the log's own name and key ID, all wrong but the last.

@@ -12,6 +12,7 @@ import (
 	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/tlog"
 	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 const logSpec = "client specification, transparency log entry"
@@ -32,7 +33,7 @@ func (e *evaluation) logEntries() {
 		}
 		log, err := e.entryInLog(entry, logs)
 		if err != nil {
-			e.fail(CheckLog, codeOf(err, CodeLogEntry), logSpec, "log entry %d: %v", entry.LogIndex, err)
+			e.fail(CheckLog, codeOf(err, reason.LogEntry), logSpec, "log entry %d: %v", entry.LogIndex, err)
 			return
 		}
 		vouching = append(vouching, log)
@@ -45,13 +46,13 @@ func (e *evaluation) logEntries() {
 	case need == 0:
 		e.notRequired(CheckLog, "not logged, or not in a log that is trusted; the policy demands no log entry")
 	case len(e.b.Material.Entries) == 0:
-		e.fail(CheckLog, CodeNoLog, logSpec, "there is no transparency log entry; if there is none by design, say so with --insecure-ignore-tlog (or --log=none)")
+		e.fail(CheckLog, reason.NoLog, logSpec, "there is no transparency log entry; if there is none by design, say so with --insecure-ignore-tlog (or --log=none)")
 	case have == 0 && e.root == nil:
-		e.fail(CheckLog, CodeNoTrust, logSpec, "no trusted root was given to check the log entry with")
+		e.fail(CheckLog, reason.NoTrust, logSpec, "no trusted root was given to check the log entry with")
 	case have == 0:
-		e.fail(CheckLog, CodeNoLog, logSpec, "no trusted log holds an entry: the trusted root does not know the log %s", unknown[0])
+		e.fail(CheckLog, reason.NoLog, logSpec, "no trusted log holds an entry: the trusted root does not know the log %s", unknown[0])
 	default:
-		e.fail(CheckLog, CodeNoLog, logSpec, "%d distinct logs are demanded and %d verified", need, have)
+		e.fail(CheckLog, reason.NoLog, logSpec, "%d distinct logs are demanded and %d verified", need, have)
 	}
 	for _, id := range unknown {
 		e.warn("an entry of the log %s was not counted: the trusted root does not know it", id)
@@ -60,17 +61,17 @@ func (e *evaluation) logEntries() {
 
 // codedError is an error that knows its code.
 type codedError struct {
-	code Code
+	code reason.Code
 	err  error
 }
 
 func (c *codedError) Error() string { return c.err.Error() }
 
-func coded(code Code, format string, args ...any) error {
+func coded(code reason.Code, format string, args ...any) error {
 	return &codedError{code, fmt.Errorf(format, args...)}
 }
 
-func codeOf(err error, otherwise Code) Code {
+func codeOf(err error, otherwise reason.Code) reason.Code {
 	var c *codedError
 	if errors.As(err, &c) {
 		return c.code
@@ -124,7 +125,7 @@ func (e *evaluation) entryInLog(entry *tlog.Entry, logs []*trust.Log) (*trust.Lo
 // Whatever of the two is present must verify; at least one must be.
 func (e *evaluation) vouchedBy(entry *tlog.Entry, body *tlog.Body, log *trust.Log) (string, error) {
 	if err := log.Usable(); err != nil {
-		return "", coded(CodeUnsupportedKey, "the key of log %s cannot be used: %s", log.BaseURL, err)
+		return "", coded(reason.UnsupportedKey, "the key of log %s cannot be used: %s", log.BaseURL, err)
 	}
 	var proof string
 	if len(entry.Promise) > 0 {
@@ -222,7 +223,7 @@ func (e *evaluation) bind(entry *tlog.Entry, body *tlog.Body) error {
 
 func (e *evaluation) bindMessage(body *tlog.Body) error {
 	if body.Subject != tlog.Artifact {
-		return coded(CodeLogMismatch, "an entry of kind %s/%s is of an attestation, not of a signature over an artifact", body.Kind, body.Version)
+		return coded(reason.LogMismatch, "an entry of kind %s/%s is of an attestation, not of a signature over an artifact", body.Kind, body.Version)
 	}
 	if err := e.bindSignature(body); err != nil {
 		return err
@@ -240,9 +241,9 @@ func (e *evaluation) bindEnvelope(body *tlog.Body) error {
 		}
 		return bindDigests(body, algorithm.Bytes(e.pae))
 	case body.Subject != tlog.Payload:
-		return coded(CodeLogMismatch, "an entry of kind %s/%s is of a signature over an artifact, not of an attestation", body.Kind, body.Version)
+		return coded(reason.LogMismatch, "an entry of kind %s/%s is of a signature over an artifact, not of an attestation", body.Kind, body.Version)
 	case isV2(body) && !e.policy.AcceptLogDSSE:
-		return coded(CodeLogEntry, "entries of kind %s/%s were withdrawn from v2 logs and are accepted only on demand", body.Kind, body.Version)
+		return coded(reason.LogEntry, "entries of kind %s/%s were withdrawn from v2 logs and are accepted only on demand", body.Kind, body.Version)
 	}
 	if body.Signatures[0].Signature == nil {
 		return e.bindEnvelopeHash(body)
@@ -258,14 +259,14 @@ func (e *evaluation) bindEnvelope(body *tlog.Body) error {
 func (e *evaluation) bindEnvelopeHash(body *tlog.Body) error {
 	env := e.b.Envelope
 	if body.EnvelopeHash == nil || env.Raw == nil {
-		return coded(CodeLogMismatch, "an entry of kind %s/%s names no signature, and the envelope's original bytes are not at hand", body.Kind, body.Version)
+		return coded(reason.LogMismatch, "an entry of kind %s/%s names no signature, and the envelope's original bytes are not at hand", body.Kind, body.Version)
 	}
 	sum, err := algorithm.Bytes(env.Raw).Digest(body.EnvelopeHash.Hash, nil)
 	if err != nil {
 		return err
 	}
 	if !bytes.Equal(sum, body.EnvelopeHash.Sum) {
-		return coded(CodeLogMismatch, "the entry is of another envelope")
+		return coded(reason.LogMismatch, "the entry is of another envelope")
 	}
 	// The hash is of Raw alone: what is verified is the envelope, so the two must say the same.
 	logged, err := bundle.ParseEnvelope(env.Raw)
@@ -274,10 +275,10 @@ func (e *evaluation) bindEnvelopeHash(body *tlog.Body) error {
 	}
 	if logged.PayloadType != env.PayloadType || !bytes.Equal(logged.Payload, env.Payload) ||
 		!slices.ContainsFunc(logged.Signatures, func(s bundle.EnvelopeSignature) bool { return bytes.Equal(s.Sig, e.signature) }) {
-		return coded(CodeLogMismatch, "the envelope's original bytes, of which the entry is, are of another envelope")
+		return coded(reason.LogMismatch, "the envelope's original bytes, of which the entry is, are of another envelope")
 	}
 	if !e.sameVerifier(&body.Signatures[0]) {
-		return coded(CodeLogMismatch, "the entry was made with another certificate or key")
+		return coded(reason.LogMismatch, "the entry was made with another certificate or key")
 	}
 	return nil
 }
@@ -296,9 +297,9 @@ func (e *evaluation) bindSignature(body *tlog.Body) error {
 		}
 	}
 	if sameSignature {
-		return coded(CodeLogMismatch, "the entry was made with another certificate or key")
+		return coded(reason.LogMismatch, "the entry was made with another certificate or key")
 	}
-	return coded(CodeLogMismatch, "the entry is of another signature")
+	return coded(reason.LogMismatch, "the entry is of another signature")
 }
 
 // sameVerifier compares the certificate by its exact bytes, the key by its PKIX form. A key that signs beside a
@@ -317,18 +318,18 @@ func (e *evaluation) sameVerifier(s *tlog.BodySignature) bool {
 // bindDigests demands that every digest of the entry is the content's.
 func bindDigests(body *tlog.Body, content algorithm.Message) error {
 	if len(body.Digests) == 0 {
-		return coded(CodeLogMismatch, "the entry names no digest")
+		return coded(reason.LogMismatch, "the entry names no digest")
 	}
 	for _, d := range body.Digests {
 		got, err := content.Digest(d.Hash, nil)
 		if errors.Is(err, algorithm.ErrDigestUnavailable) {
-			return coded(CodeDigestUnknown, "%w; give the artifact itself instead of a digest", err)
+			return coded(reason.DigestUnknown, "%w; give the artifact itself instead of a digest", err)
 		}
 		if err != nil {
 			return err
 		}
 		if !bytes.Equal(got, d.Sum) {
-			return coded(CodeLogMismatch, "the entry is of other content: it was logged as %s, this is %s", describeDigest(d.Hash, d.Sum), describeDigest(d.Hash, got))
+			return coded(reason.LogMismatch, "the entry is of other content: it was logged as %s, this is %s", describeDigest(d.Hash, d.Sum), describeDigest(d.Hash, got))
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/testenv/world"
 	"github.com/bulla-sign/bulla/tlog"
 	"github.com/bulla-sign/bulla/verify"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // TestLogSignsNonsense is about entries that a trusted log really signed and that must still be refused: each is wrong in one
@@ -27,53 +28,53 @@ func TestLogSignsNonsense(t *testing.T) {
 	tests := []struct {
 		name   string
 		spec   world.Spec
-		code   verify.Code
+		code   reason.Code
 		change func(e *evidence, req *verify.Request)
 	}{
-		{"checkpoint of another size", keyLoggedV2, verify.CodeLogEntry, func(e *evidence, _ *verify.Request) {
+		{"checkpoint of another size", keyLoggedV2, reason.LogEntry, func(e *evidence, _ *verify.Request) {
 			p := entry(e).Proof
 			p.Checkpoint = checkpoint(sc.w.V2, sc.w.V2.Origin(), p.TreeSize+1, p.RootHash)
 		}},
-		{"checkpoint of another root", keyLoggedV2, verify.CodeLogEntry, func(e *evidence, _ *verify.Request) {
+		{"checkpoint of another root", keyLoggedV2, reason.LogEntry, func(e *evidence, _ *verify.Request) {
 			p := entry(e).Proof
 			p.Checkpoint = checkpoint(sc.w.V2, sc.w.V2.Origin(), p.TreeSize, flip(p.RootHash))
 		}},
-		{"checkpoint of another origin", keyLoggedV2, verify.CodeLogEntry, func(e *evidence, _ *verify.Request) {
+		{"checkpoint of another origin", keyLoggedV2, reason.LogEntry, func(e *evidence, _ *verify.Request) {
 			p := entry(e).Proof
 			p.Checkpoint = checkpoint(sc.w.V2, "elsewhere.test", p.TreeSize, p.RootHash)
 		}},
-		{"v1 checkpoint without a tree's number", keyLogged, verify.CodeLogEntry, func(e *evidence, _ *verify.Request) {
+		{"v1 checkpoint without a tree's number", keyLogged, reason.LogEntry, func(e *evidence, _ *verify.Request) {
 			p := entry(e).Proof
 			p.Checkpoint = checkpoint(sc.w.V1, sc.w.V1.Host, p.TreeSize, p.RootHash)
 		}},
-		{"v2 entry with a promise alone", keyImage, verify.CodeLogEntry, func(e *evidence, _ *verify.Request) {
+		{"v2 entry with a promise alone", keyImage, reason.LogEntry, func(e *evidence, _ *verify.Request) {
 			logged(e, sc.w.V1, mint.HashedRekordV2, e.signed())
 			entry(e).Proof = nil
 		}},
-		{"window of a v2 log", world.Spec{Log: world.LogV2, Timestamp: true}, verify.CodeLogEntry, func(e *evidence, req *verify.Request) {
+		{"window of a v2 log", world.Spec{Log: world.LogV2, Timestamp: true}, reason.LogEntry, func(e *evidence, req *verify.Request) {
 			root := *sc.w.Root(t)
 			root.Logs[1].Window.End = e.spec.Time.Add(-time.Second)
 			req.Root = &root
 		}},
-		{"blob's signature as an attestation's", keyLogged, verify.CodeLogMismatch, func(e *evidence, _ *verify.Request) {
+		{"blob's signature as an attestation's", keyLogged, reason.LogMismatch, func(e *evidence, _ *verify.Request) {
 			logged(e, sc.w.V1, mint.DSSEV1, e.signed())
 		}},
-		{"attestation's signature as one over its payload", world.Spec{Content: world.Statement, Log: world.LogV1}, verify.CodeLogMismatch, func(e *evidence, _ *verify.Request) {
+		{"attestation's signature as one over its payload", world.Spec{Content: world.Statement, Log: world.LogV1}, reason.LogMismatch, func(e *evidence, _ *verify.Request) {
 			s := e.signed()
 			s.PayloadType = ""
 			logged(e, sc.w.V1, mint.HashedRekordV1, s)
 		}},
-		{"signature with another artifact's digest", keyLogged, verify.CodeLogMismatch, func(e *evidence, _ *verify.Request) {
+		{"signature with another artifact's digest", keyLogged, reason.LogMismatch, func(e *evidence, _ *verify.Request) {
 			s := e.signed()
 			s.Message = otherArtifact
 			logged(e, sc.w.V1, mint.HashedRekordV1, s)
 		}},
-		{"v2: signature with another artifact's digest", keyLoggedV2, verify.CodeLogMismatch, func(e *evidence, _ *verify.Request) {
+		{"v2: signature with another artifact's digest", keyLoggedV2, reason.LogMismatch, func(e *evidence, _ *verify.Request) {
 			s := e.signed()
 			s.Message = otherArtifact
 			logged(e, sc.w.V2, mint.HashedRekordV2, s)
 		}},
-		{"attestation's signature with another payload's digest", world.Spec{Content: world.Statement, Log: world.LogV1}, verify.CodeLogMismatch, func(e *evidence, _ *verify.Request) {
+		{"attestation's signature with another payload's digest", world.Spec{Content: world.Statement, Log: world.LogV1}, reason.LogMismatch, func(e *evidence, _ *verify.Request) {
 			s := e.signed()
 			s.Message = otherArtifact
 			logged(e, sc.w.V1, mint.DSSEV1, s)
@@ -107,5 +108,5 @@ func TestNeedsOfStatedDigest(t *testing.T) {
 		t.Errorf("asked for %v", s.missed)
 	}
 	m.Digest = flip(m.Digest)
-	refused(t, req, verify.CheckArtifact, verify.CodeArtifact)
+	refused(t, req, verify.CheckArtifact, reason.Artifact)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/identity"
 	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // certificatePath validates the leaf's path to a trusted authority at every verified time (RFC 5280 6.1).
@@ -21,7 +22,7 @@ func (e *evaluation) certificatePath() {
 		e.notRequired(CheckPath, "signed with a key")
 		return
 	case e.root == nil:
-		e.fail(CheckPath, CodeNoTrust, spec, "no trusted root was given to check the certificate with")
+		e.fail(CheckPath, reason.NoTrust, spec, "no trusted root was given to check the certificate with")
 		return
 	case len(e.times) == 0:
 		e.out.Checks = append(e.out.Checks, Check{Name: CheckPath, Outcome: NotReached, Reason: "there is no verified time to check it at"})
@@ -29,12 +30,12 @@ func (e *evaluation) certificatePath() {
 	}
 	intermediates, err := e.intermediates()
 	if err != nil {
-		e.fail(CheckPath, CodeMalformed, spec, "%v", err)
+		e.fail(CheckPath, reason.Malformed, spec, "%v", err)
 		return
 	}
 	leaf := e.leaf.ForChain()
 	if err := maySign(leaf); err != nil {
-		e.fail(CheckPath, CodeCertificate, spec, "%v", err)
+		e.fail(CheckPath, reason.Certificate, spec, "%v", err)
 		return
 	}
 	var first error
@@ -46,14 +47,14 @@ func (e *evaluation) certificatePath() {
 			e.pass(CheckPath, spec, Fact{"authority", authorityName(ca)}, Fact{"not before", stamp(leaf.NotBefore)}, Fact{"not after", stamp(leaf.NotAfter)})
 			return
 		}
-		if first == nil || codeOf(first, CodeCertificate) == CodeCertificate {
+		if first == nil || codeOf(first, reason.Certificate) == reason.Certificate {
 			first = err
 		}
 	}
 	if first == nil {
-		first = coded(CodeNoTrust, "the trusted root has no certificate authority")
+		first = coded(reason.NoTrust, "the trusted root has no certificate authority")
 	}
-	e.fail(CheckPath, codeOf(first, CodeCertificate), spec, "%v", first)
+	e.fail(CheckPath, codeOf(first, reason.Certificate), spec, "%v", first)
 }
 
 // maySign checks what a certificate says its key is for (RFC 5280 4.2.1.3 and 4.2.1.9): path building looks at that of
@@ -102,10 +103,10 @@ func (e *evaluation) intermediates() ([]*x509.Certificate, error) {
 // root was built. Validity windows of the whole path are checked at every time.
 func pathTo(leaf *x509.Certificate, intermediates []*x509.Certificate, ca *trust.Authority, times []VerifiedTime) (*x509.Certificate, error) {
 	if len(ca.Chain) == 0 {
-		return nil, coded(CodeNoTrust, "the authority %s has no certificate", authorityName(ca))
+		return nil, coded(reason.NoTrust, "the authority %s has no certificate", authorityName(ca))
 	}
 	if len(intermediates) == 0 && !bytes.Equal(leaf.RawIssuer, ca.Chain[0].RawSubject) {
-		return nil, coded(CodeCertificate, "no trusted authority issued the certificate (its issuer is %q)", leaf.Issuer)
+		return nil, coded(reason.Certificate, "no trusted authority issued the certificate (its issuer is %q)", leaf.Issuer)
 	}
 	for _, t := range times {
 		if err := authorityAt(ca, t.Time); err != nil {
@@ -117,12 +118,12 @@ func pathTo(leaf *x509.Certificate, intermediates []*x509.Certificate, ca *trust
 		if outside(leaf, times[0].Time) {
 			return nil, expired("the certificate", leaf, times[0].Time)
 		}
-		return nil, coded(CodeCertificate, "no trusted authority issued the certificate: %w", err)
+		return nil, coded(reason.Certificate, "no trusted authority issued the certificate: %w", err)
 	}
 	var last error
 	for _, chain := range chains {
 		if len(chain) < 2 {
-			return nil, coded(CodeCertificate, "the certificate %q is an authority's own, not one that it issued", leaf.Subject)
+			return nil, coded(reason.Certificate, "the certificate %q is an authority's own, not one that it issued", leaf.Subject)
 		}
 		if last = chainAt(chain, times[1:]); last != nil {
 			continue
@@ -142,12 +143,12 @@ func constraints(chain, authority []*x509.Certificate) error {
 	for _, c := range authority[anchor+1:] {
 		switch {
 		case c.BasicConstraintsValid && c.MaxPathLen >= 0 && below > c.MaxPathLen:
-			return coded(CodeCertificate, "the authority's certificate %q allows %d authorities below it and there are %d", c.Subject, c.MaxPathLen, below)
+			return coded(reason.Certificate, "the authority's certificate %q allows %d authorities below it and there are %d", c.Subject, c.MaxPathLen, below)
 		case len(c.UnhandledCriticalExtensions) > 0:
-			return coded(CodeCertificate, "the authority's certificate %q has the unknown critical extension %s", c.Subject, c.UnhandledCriticalExtensions[0])
+			return coded(reason.Certificate, "the authority's certificate %q has the unknown critical extension %s", c.Subject, c.UnhandledCriticalExtensions[0])
 		case len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) > 0 &&
 			!slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageCodeSigning) && !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny):
-			return coded(CodeCertificate, "the authority's certificate %q is not for code signing", c.Subject)
+			return coded(reason.Certificate, "the authority's certificate %q is not for code signing", c.Subject)
 		}
 		below++
 	}
@@ -189,7 +190,7 @@ func constrainsNames(c *x509.Certificate) bool {
 // authorityAt checks what lies above the issuing certificate at one time: the root's own window and every certificate's.
 func authorityAt(ca *trust.Authority, t time.Time) error {
 	if !ca.Window.Contains(t) {
-		return coded(CodeCertificateTime, "the authority %s was not trusted at %s (its window is %s)", authorityName(ca), stamp(t), window(ca.Window))
+		return coded(reason.CertificateTime, "the authority %s was not trusted at %s (its window is %s)", authorityName(ca), stamp(t), window(ca.Window))
 	}
 	for _, c := range ca.Chain {
 		if outside(c, t) {
@@ -216,7 +217,7 @@ func outside(c *x509.Certificate, t time.Time) bool {
 }
 
 func expired(what string, c *x509.Certificate, t time.Time) error {
-	return coded(CodeCertificateTime, "%s is valid from %s to %s, and the signature was made at %s", what, stamp(c.NotBefore), stamp(c.NotAfter), stamp(t))
+	return coded(reason.CertificateTime, "%s is valid from %s to %s, and the signature was made at %s", what, stamp(c.NotBefore), stamp(c.NotAfter), stamp(t))
 }
 
 // authorityName is what reports call an authority.

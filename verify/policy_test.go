@@ -12,6 +12,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/testenv/world"
 	"github.com/bulla-sign/bulla/trust"
 	"github.com/bulla-sign/bulla/verify"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // TestImpossiblePolicies changes a policy that good evidence satisfies into one that names nobody or contradicts itself.
@@ -39,7 +40,7 @@ func TestImpossiblePolicies(t *testing.T) {
 			req := e.request(t, sc.root)
 			accepted(t, req)
 			tt.change(&req.Policy)
-			refused(t, req, "", verify.CodeEmptyPolicy)
+			refused(t, req, "", reason.EmptyPolicy)
 		})
 	}
 }
@@ -54,26 +55,51 @@ func TestWaivers(t *testing.T) {
 		strict func(e *evidence, req *verify.Request) // makes the evidence fail
 		waive  func(p *verify.Policy)
 		check  verify.CheckName
-		code   verify.Code
+		code   reason.Code
 		says   string // in NotChecked, or in the reason of the check
 	}{
-		{"log", world.Spec{}, func(_ *evidence, req *verify.Request) { req.Policy.IgnoreLog = false },
-			func(p *verify.Policy) { p.IgnoreLog = true }, verify.CheckLog, verify.CodeNoLog, "transparency log"},
-		{"certificate log", noSCT, func(*evidence, *verify.Request) {},
-			func(p *verify.Policy) { p.IgnoreSCT = true }, verify.CheckSCT, verify.CodeNoSCT, "certificate transparency log"},
-		{"time", world.Spec{Signer: world.Cert}, func(_ *evidence, req *verify.Request) { req.Policy.CurrentTime = false },
-			func(p *verify.Policy) { p.CurrentTime = true }, verify.CheckTime, verify.CodeNoTime, "present time"},
-		{"artifact of a statement", world.Spec{Content: world.Statement}, func(_ *evidence, req *verify.Request) { req.Artifact.Message = algorithm.Bytes(otherArtifact) },
-			func(p *verify.Policy) { p.NoArtifactUnsafe = true }, verify.CheckArtifact, verify.CodeArtifact, "about this artifact"},
-		{"artifact of a document", world.Spec{Content: world.SimpleSigning}, func(_ *evidence, req *verify.Request) { req.Artifact.Message = nil; req.Artifact.Image = false },
-			func(p *verify.Policy) { p.NoImageUnsafe = true }, verify.CheckArtifact, verify.CodeArtifact, "about this image"},
-		{"identity", world.Spec{Signer: world.Cert, Log: world.LogV1, Leaf: mint.LeafOptions{SANs: []identity.SAN{{Kind: identity.Email, Value: "bob@bulla.test"}}}},
+		{
+			"log",
+			world.Spec{},
+			func(_ *evidence, req *verify.Request) { req.Policy.IgnoreLog = false },
+			func(p *verify.Policy) { p.IgnoreLog = true }, verify.CheckLog, reason.NoLog, "transparency log",
+		},
+		{
+			"certificate log", noSCT, func(*evidence, *verify.Request) {},
+			func(p *verify.Policy) { p.IgnoreSCT = true }, verify.CheckSCT, reason.NoSCT, "certificate transparency log",
+		},
+		{
+			"time",
+			world.Spec{Signer: world.Cert},
+			func(_ *evidence, req *verify.Request) { req.Policy.CurrentTime = false },
+			func(p *verify.Policy) { p.CurrentTime = true }, verify.CheckTime, reason.NoTime, "present time",
+		},
+		{
+			"artifact of a statement",
+			world.Spec{Content: world.Statement},
+			func(_ *evidence, req *verify.Request) { req.Artifact.Message = algorithm.Bytes(otherArtifact) },
+			func(p *verify.Policy) { p.NoArtifactUnsafe = true }, verify.CheckArtifact, reason.Artifact, "about this artifact",
+		},
+		{
+			"artifact of a document",
+			world.Spec{Content: world.SimpleSigning},
+			func(_ *evidence, req *verify.Request) { req.Artifact.Message = nil; req.Artifact.Image = false },
+			func(p *verify.Policy) { p.NoImageUnsafe = true }, verify.CheckArtifact, reason.Artifact, "about this image",
+		},
+		{
+			"identity",
+			world.Spec{Signer: world.Cert, Log: world.LogV1, Leaf: mint.LeafOptions{SANs: []identity.SAN{{Kind: identity.Email, Value: "bob@bulla.test"}}}},
 			func(_ *evidence, req *verify.Request) {
 				req.Policy.Identities = []identity.Matcher{exactly(t, mint.Email, mint.Issuer)}
 			},
-			func(p *verify.Policy) { p.Identities, p.AnyIdentityUnsafe = nil, true }, verify.CheckIdentity, verify.CodeIdentity, "who the signer is"},
-		{"withdrawn kind of entry", world.Spec{Content: world.Statement, Log: world.LogV2, EntryKind: mint.DSSEV2}, func(_ *evidence, req *verify.Request) { req.Policy.AcceptLogDSSE = false },
-			func(p *verify.Policy) { p.AcceptLogDSSE = true }, verify.CheckLog, verify.CodeLogEntry, ""},
+			func(p *verify.Policy) { p.Identities, p.AnyIdentityUnsafe = nil, true }, verify.CheckIdentity, reason.Identity, "who the signer is",
+		},
+		{
+			"withdrawn kind of entry",
+			world.Spec{Content: world.Statement, Log: world.LogV2, EntryKind: mint.DSSEV2},
+			func(_ *evidence, req *verify.Request) { req.Policy.AcceptLogDSSE = false },
+			func(p *verify.Policy) { p.AcceptLogDSSE = true }, verify.CheckLog, reason.LogEntry, "",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -122,7 +148,7 @@ func TestWaivedIsStillChecked(t *testing.T) {
 		t.Error("the log entry that is there was not looked at")
 	}
 	entry(e).Promise = flip(entry(e).Promise)
-	refused(t, req, verify.CheckLog, verify.CodeLogEntry)
+	refused(t, req, verify.CheckLog, reason.LogEntry)
 }
 
 // TestCandidates checks how several candidates make one verdict.
@@ -146,7 +172,7 @@ func TestCandidates(t *testing.T) {
 		}
 	}
 	req.Candidates = []verify.Candidate{broken, bad}
-	r := refused(t, req, verify.CheckDecode, verify.CodeLogMismatch)
+	r := refused(t, req, verify.CheckDecode, reason.LogMismatch)
 	if r.Nearest != 1 || !strings.Contains(r.Reason, "bad") {
 		t.Errorf("nearest %d: %s", r.Nearest, r.Reason)
 	}
@@ -198,5 +224,5 @@ func TestKeyBesideCertificate(t *testing.T) {
 		t.Errorf("signer %+v", r.Candidates[0].Signer)
 	}
 	req.Policy.Keys[0].Public = makeEvidence(t, sc.w, world.Spec{}).pub
-	refused(t, req, verify.CheckMaterial, verify.CodeWrongMaterial)
+	refused(t, req, verify.CheckMaterial, reason.WrongMaterial)
 }

@@ -15,10 +15,11 @@ import (
 	"github.com/bulla-sign/bulla/internal/testenv/world"
 	"github.com/bulla-sign/bulla/trust"
 	"github.com/bulla-sign/bulla/verify"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // counted runs a request whose threshold is n-1, n and n+1 of what there is, n being the number that must be counted.
-func counted(t *testing.T, n int, set func(threshold int), req *verify.Request, code verify.Code) {
+func counted(t *testing.T, n int, set func(threshold int), req *verify.Request, code reason.Code) {
 	t.Helper()
 	for threshold := 1; threshold <= n; threshold++ {
 		set(threshold)
@@ -95,7 +96,7 @@ func TestDistinctLogs(t *testing.T) {
 			root := bothRoots(t, sc.w, sc.other)
 			tt.make(e, root)
 			req := e.request(t, root)
-			counted(t, tt.want, func(n int) { req.Policy.Logs = n }, req, verify.CodeNoLog)
+			counted(t, tt.want, func(n int) { req.Policy.Logs = n }, req, reason.NoLog)
 		})
 	}
 }
@@ -143,7 +144,7 @@ func TestDistinctCTLogs(t *testing.T) {
 				tt.root(root)
 			}
 			req := e.request(t, root)
-			counted(t, tt.want, func(n int) { req.Policy.SCTs = n }, req, verify.CodeNoSCT)
+			counted(t, tt.want, func(n int) { req.Policy.SCTs = n }, req, reason.NoSCT)
 		})
 	}
 }
@@ -193,7 +194,7 @@ func TestDistinctAuthorities(t *testing.T) {
 				tt.root(root)
 			}
 			req := e.request(t, root)
-			counted(t, tt.want, func(n int) { req.Policy.Timestamps = n }, req, verify.CodeNoTimestamp)
+			counted(t, tt.want, func(n int) { req.Policy.Timestamps = n }, req, reason.NoTimestamp)
 		})
 	}
 }
@@ -216,7 +217,7 @@ func TestDistinctAuthorityWithoutLeaf(t *testing.T) {
 	root.TSAs[0].Window.End, twin.Window.Start = at, at.Add(time.Second)
 	root.TSAs = append(root.TSAs, twin)
 	req := e.request(t, root)
-	counted(t, 1, func(n int) { req.Policy.Timestamps = n }, req, verify.CodeNoTimestamp)
+	counted(t, 1, func(n int) { req.Policy.Timestamps = n }, req, reason.NoTimestamp)
 }
 
 // TestDistinctSigners counts principals over several candidates.
@@ -276,9 +277,9 @@ func TestDistinctSigners(t *testing.T) {
 						trust.Key{Name: fmt.Sprintf("key %d", i), Public: e.pub}, trust.Key{Name: fmt.Sprintf("key %d again", i), Public: pub})
 				}
 			}
-			counted(t, tt.want, func(n int) { req.Policy.Signers = n }, req, verify.CodeThreshold)
+			counted(t, tt.want, func(n int) { req.Policy.Signers = n }, req, reason.Threshold)
 			slices.Reverse(req.Candidates)
-			counted(t, tt.want, func(n int) { req.Policy.Signers = n }, req, verify.CodeThreshold)
+			counted(t, tt.want, func(n int) { req.Policy.Signers = n }, req, reason.Threshold)
 			req.Policy.Signers = tt.want
 			if r := verify.Verify(req); len(r.Principals) != tt.want {
 				t.Errorf("principals %q, want %d", r.Principals, tt.want)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // Outcome is how a check ended.
@@ -43,39 +45,6 @@ const (
 	CheckIdentity    CheckName = "identity"
 )
 
-// Code says in one stable word why a check failed; programs branch on it.
-type Code string
-
-// The codes of failed checks and of refused reports.
-const (
-	CodeMalformed       Code = "malformed"             // the evidence cannot be decoded or breaks its format's rules
-	CodeWrongMaterial   Code = "wrong-material"        // a key was demanded and a certificate found, or the reverse
-	CodeNoTrust         Code = "no-trust"              // no trusted root was given, or it lacks what is needed
-	CodeTimestamp       Code = "timestamp-invalid"     // an RFC 3161 timestamp does not verify
-	CodeNoTimestamp     Code = "timestamp-missing"     // fewer timestamp authorities vouch than demanded
-	CodeLogEntry        Code = "log-entry-invalid"     // a log entry does not verify
-	CodeLogMismatch     Code = "log-entry-mismatch"    // a log entry is of another signature, key or artifact
-	CodeNoLog           Code = "log-entry-missing"     // fewer logs vouch than demanded
-	CodeNoTime          Code = "time-missing"          // nothing trusted says when the signature was made
-	CodeCertificate     Code = "certificate-untrusted" // no trusted authority issued the certificate
-	CodeCertificateTime Code = "certificate-expired"   // the certificate or one above it is not valid at a verified time
-	CodeSCT             Code = "sct-invalid"           // a signed certificate timestamp does not verify
-	CodeNoSCT           Code = "sct-missing"           // fewer certificate logs vouch than demanded
-	CodeKeyTime         Code = "key-expired"           // the key is not valid at a verified time
-	CodeSignature       Code = "signature-mismatch"    // the signature is not one of this key over this artifact
-	CodeArtifact        Code = "artifact-mismatch"     // what was signed is another artifact
-	CodeDigestUnknown   Code = "digest-unavailable"    // the artifact's digest in the algorithm needed is not known
-	CodeClaim           Code = "claim-not-accepted"    // the kind of claim is not one the policy accepts
-	CodePredicate       Code = "predicate-mismatch"    // the predicate type is not the one demanded
-	CodeAnnotation      Code = "annotation-mismatch"   // an annotation is missing or has another value
-	CodeIdentity        Code = "identity-mismatch"     // the certificate names somebody else
-	CodeNoEvidence      Code = "no-signatures"         // there was no candidate at all
-	CodeThreshold       Code = "too-few-signers"       // fewer distinct signers vouch than demanded
-	CodeEmptyPolicy     Code = "empty-policy"          // the policy names nobody, so nobody can satisfy it
-	CodeNoCertificate   Code = "no-certificate"        // a certificate was demanded and the evidence has none
-	CodeUnsupportedKey  Code = "unsupported-algorithm" // a key or signature of a kind that is not accepted
-)
-
 // Fact is one thing that a check used or found, for people.
 type Fact struct {
 	Key   string `json:"key"`
@@ -84,12 +53,12 @@ type Fact struct {
 
 // Check is one step of the verification of one candidate.
 type Check struct {
-	Name    CheckName `json:"check"`
-	Outcome Outcome   `json:"outcome"`
-	Code    Code      `json:"code,omitempty"`   // set when Outcome is Failed
-	Reason  string    `json:"reason,omitempty"` // set unless Outcome is Passed
-	Facts   []Fact    `json:"facts,omitempty"`
-	Spec    string    `json:"spec,omitempty"` // the clause that demands the check
+	Name    CheckName   `json:"check"`
+	Outcome Outcome     `json:"outcome"`
+	Code    reason.Code `json:"code,omitempty"`   // set when Outcome is Failed
+	Reason  string      `json:"reason,omitempty"` // set unless Outcome is Passed
+	Facts   []Fact      `json:"facts,omitempty"`
+	Spec    string      `json:"spec,omitempty"` // the clause that demands the check
 }
 
 // VerifiedTime is a time that a trusted party vouches for.
@@ -122,9 +91,9 @@ type CandidateReport struct {
 	Format   string `json:"format,omitempty"`
 	Verified bool   `json:"verified"`
 	// Code and Reason repeat the first failed check; empty when Verified.
-	Code   Code    `json:"code,omitempty"`
-	Reason string  `json:"reason,omitempty"`
-	Checks []Check `json:"checks"`
+	Code   reason.Code `json:"code,omitempty"`
+	Reason string      `json:"reason,omitempty"`
+	Checks []Check     `json:"checks"`
 	// Signer is what the material claims; it is vouched for only when Verified.
 	Signer *Signer `json:"signer,omitempty"`
 	// Times are the verified times of the signature, Logs the names of the transparency logs that vouch for it.
@@ -165,8 +134,8 @@ type RootReport struct {
 type Report struct {
 	Verified bool `json:"verified"`
 	// Code and Reason say why not; Reason is never empty when Verified is false.
-	Code   Code   `json:"code,omitempty"`
-	Reason string `json:"reason,omitempty"`
+	Code   reason.Code `json:"code,omitempty"`
+	Reason string      `json:"reason,omitempty"`
 	// Artifact is what the evidence was held against, such as "a.txt" or an image reference; Digest its SHA-256
 	// ("sha256:…") where known.
 	Artifact   string            `json:"artifact,omitempty"`
@@ -183,7 +152,7 @@ type Report struct {
 
 // Error is a refused report as an error. Use errors.As to get at it.
 type Error struct {
-	Code   Code
+	Code   reason.Code
 	Report *Report
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/testenv/world"
 	"github.com/bulla-sign/bulla/trust"
 	"github.com/bulla-sign/bulla/verify"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // TestUnlinkedAuthority trusts a root that was put together by hand, whose intermediate nobody has checked: only what the
@@ -28,11 +29,11 @@ func TestUnlinkedAuthority(t *testing.T) {
 	mixed := chain(stranger, roleIntermediate)
 	mixed.Chain = append(mixed.Chain, chain(p, roleRoot).Chain...)
 	req.Root.CAs = []trust.Authority{mixed}
-	refused(t, req, verify.CheckPath, verify.CodeCertificate)
+	refused(t, req, verify.CheckPath, reason.Certificate)
 
 	_, req = p.signed(t, sc, roleIntermediate)
 	req.Root.CAs = []trust.Authority{{URI: "empty"}}
-	refused(t, req, verify.CheckPath, verify.CodeNoTrust)
+	refused(t, req, verify.CheckPath, reason.NoTrust)
 }
 
 // TestOlderFormatsBringIntermediates: the chain annotation of cosign's layers was always used to find the way to a trusted
@@ -47,7 +48,7 @@ func TestOlderFormatsBringIntermediates(t *testing.T) {
 	foreign, req := stranger.signed(t, sc, roleSub, roleSub, roleIntermediate)
 	foreign.bundle.Version, foreign.bundle.MediaType = bundle.Cosign, ""
 	req.Root.CAs = []trust.Authority{p.authority(t, trust.Window{}, roleIntermediate, roleRoot)}
-	refused(t, req, verify.CheckPath, verify.CodeCertificate)
+	refused(t, req, verify.CheckPath, reason.Certificate)
 }
 
 // TestReasonsAreOneLine: what a reason repeats of the evidence cannot start a line or steer a terminal.
@@ -55,7 +56,7 @@ func TestReasonsAreOneLine(t *testing.T) {
 	sc := newScene(t)
 	e := makeEvidence(t, sc.w, world.Spec{Log: world.LogV1})
 	e.bundle.Material.Entries[0].Kind = "x\n\x1b[2JVerified\u202e"
-	r := refused(t, e.request(t, sc.root), verify.CheckLog, verify.CodeLogEntry)
+	r := refused(t, e.request(t, sc.root), verify.CheckLog, reason.LogEntry)
 	if strings.ContainsAny(r.Reason, "\n\x1b\u202e") || !strings.Contains(r.Reason, `x\n\x1b[2JVerified\u202e`) {
 		t.Errorf("reason %q", r.Reason)
 	}
@@ -81,11 +82,11 @@ func TestEnvelopeStamped(t *testing.T) {
 
 	other, req := make(bundle.Cosign)
 	other.bundle.Material.Timestamps = e.bundle.Material.Timestamps
-	refused(t, req, verify.CheckTimestamp, verify.CodeTimestamp)
+	refused(t, req, verify.CheckTimestamp, reason.Timestamp)
 
 	newer, req := make(bundle.V03)
 	newer.bundle.Material.Timestamps = [][]byte{sc.w.Stamp(t, rawEnvelope(newer.bundle.Envelope), newer.spec.Time)}
-	refused(t, req, verify.CheckTimestamp, verify.CodeTimestamp)
+	refused(t, req, verify.CheckTimestamp, reason.Timestamp)
 }
 
 // TestLeafUsage: what a signer's certificate says its key is for.
@@ -108,7 +109,7 @@ func TestLeafUsage(t *testing.T) {
 			if tt.ok {
 				accepted(t, req)
 			} else {
-				refused(t, req, verify.CheckPath, verify.CodeCertificate)
+				refused(t, req, verify.CheckPath, reason.Certificate)
 			}
 		})
 	}
@@ -126,5 +127,5 @@ func TestLogOfTheFuture(t *testing.T) {
 	for i := range req.Root.Logs {
 		req.Root.Logs[i].Window.Start = req.Now.Add(time.Second)
 	}
-	refused(t, req, verify.CheckLog, verify.CodeLogEntry)
+	refused(t, req, verify.CheckLog, reason.LogEntry)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/bulla-sign/bulla/tlog"
 	"github.com/bulla-sign/bulla/trust"
 	"github.com/bulla-sign/bulla/verify"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // soak says that the tests may take minutes.
@@ -124,7 +125,7 @@ func accepted(t testing.TB, req *verify.Request) *verify.Report {
 }
 
 // refused fails the test unless the report is negative with this code, a reason, and a check that bears both.
-func refused(t testing.TB, req *verify.Request, check verify.CheckName, code verify.Code) *verify.Report {
+func refused(t testing.TB, req *verify.Request, check verify.CheckName, code reason.Code) *verify.Report {
 	t.Helper()
 	r := verify.Verify(req)
 	wellRefused(t, r)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bulla-sign/bulla/identity"
 	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // certificateTransparency checks the signed certificate timestamps: the embedded ones, and the detached one of cosign's
@@ -25,7 +26,7 @@ func (e *evaluation) certificateTransparency() {
 	}
 	embedded, err := e.leaf.EmbeddedSCTs()
 	if err != nil {
-		e.fail(CheckSCT, CodeSCT, spec, "%v", err)
+		e.fail(CheckSCT, reason.SCT, spec, "%v", err)
 		return
 	}
 	var vouching []*trust.Log
@@ -40,7 +41,7 @@ func (e *evaluation) certificateTransparency() {
 	}
 	for _, s := range embedded {
 		if err := check(s, func(l *trust.Log) (time.Time, error) { return e.leaf.VerifyEmbeddedSCT(s, e.issuer, l.Key) }); err != nil {
-			e.fail(CheckSCT, CodeSCT, spec, "%v", err)
+			e.fail(CheckSCT, reason.SCT, spec, "%v", err)
 			return
 		}
 	}
@@ -50,7 +51,7 @@ func (e *evaluation) certificateTransparency() {
 			err = check(s, func(l *trust.Log) (time.Time, error) { return e.leaf.VerifyDetachedSCT(s, l.Key) })
 		}
 		if err != nil {
-			e.fail(CheckSCT, CodeSCT, spec, "detached: %v", err)
+			e.fail(CheckSCT, reason.SCT, spec, "detached: %v", err)
 			return
 		}
 	}
@@ -60,7 +61,7 @@ func (e *evaluation) certificateTransparency() {
 	case need == 0:
 		e.notRequired(CheckSCT, "no timestamp of a trusted certificate log, and the policy demands none")
 	default:
-		e.fail(CheckSCT, CodeNoSCT, spec, "%d trusted certificate transparency logs are demanded and %d verified (the certificate carries %d timestamps)", need, have, len(embedded))
+		e.fail(CheckSCT, reason.NoSCT, spec, "%d trusted certificate transparency logs are demanded and %d verified (the certificate carries %d timestamps)", need, have, len(embedded))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // algorithms lists what a signature of this key may be, in the order of trial: what the trust material or a verified log
@@ -66,19 +67,19 @@ func (e *evaluation) verifySignature() {
 	}
 	algs, err := algorithms(e.policy, e.pub, stated, e.hash)
 	if err != nil {
-		e.fail(CheckSignature, CodeUnsupportedKey, spec, "%v", err)
+		e.fail(CheckSignature, reason.UnsupportedKey, spec, "%v", err)
 		return
 	}
 	used, err := firstThatVerifies(algs, e.pub, e.message, e.signature)
 	switch {
 	case errors.Is(err, algorithm.ErrDigestUnavailable):
-		e.fail(CheckSignature, CodeDigestUnknown, spec, "%v; give the artifact itself instead of a digest", err)
+		e.fail(CheckSignature, reason.DigestUnknown, spec, "%v; give the artifact itself instead of a digest", err)
 		return
 	case err != nil && !errors.Is(err, algorithm.ErrSignature):
-		e.fail(CheckSignature, CodeSignature, spec, "reading the artifact: %v", err)
+		e.fail(CheckSignature, reason.Signature, spec, "reading the artifact: %v", err)
 		return
 	case err != nil:
-		e.fail(CheckSignature, CodeSignature, spec, "the signature is not one of this %s over %s (tried %s)", e.holder(), e.over(), names(algs))
+		e.fail(CheckSignature, reason.Signature, spec, "the signature is not one of this %s over %s (tried %s)", e.holder(), e.over(), names(algs))
 		return
 	}
 	e.out.Algorithm = used.Name()

@@ -3,6 +3,8 @@ package verify
 import (
 	"fmt"
 	"strings"
+
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // identity checks the signer against the policy: one of its identities for a certificate, one of its keys otherwise.
@@ -37,5 +39,5 @@ func (e *evaluation) identity() {
 			nearest = strings.Join(misses, "; ")
 		}
 	}
-	e.fail(CheckIdentity, CodeIdentity, spec, "the signer is somebody else: %s", nearest)
+	e.fail(CheckIdentity, reason.Identity, spec, "the signer is somebody else: %s", nearest)
 }

@@ -57,8 +57,10 @@ func shapes() []shape {
 			shape{name: name + "/statement/intoto-0.0.1", spec: world.Spec{
 				Signer: signer, Content: world.Statement, Log: world.LogV1, Version: bundle.Cosign, EntryKind: mint.IntotoV1,
 			}, finish: withRaw},
-			shape{name: name + "/blob/two logs, two stamps", spec: world.Spec{Signer: signer, Log: world.LogV1, Timestamp: true},
-				finish: twice, demand: func(p *verify.Policy) { p.Logs, p.Timestamps = 2, 2 }},
+			shape{
+				name: name + "/blob/two logs, two stamps", spec: world.Spec{Signer: signer, Log: world.LogV1, Timestamp: true},
+				finish: twice, demand: func(p *verify.Policy) { p.Logs, p.Timestamps = 2, 2 },
+			},
 		)
 	}
 	return append(out,
@@ -67,8 +69,10 @@ func shapes() []shape {
 		}, finish: detachedSCT},
 		shape{name: "cert/simplesigning/both SCTs", spec: world.Spec{Signer: world.Cert, Content: world.SimpleSigning, Log: world.LogV1}, finish: detachedSCT},
 		shape{name: "cert/blob/v0.2 chain", spec: world.Spec{Signer: world.Cert, Log: world.LogV1, Version: bundle.V02}, finish: withChain},
-		shape{name: "cert/blob/v0.3 chain", spec: world.Spec{Signer: world.Cert, Log: world.LogV1}, finish: withChain,
-			demand: func(p *verify.Policy) { p.AllowCertificateChain = true }},
+		shape{
+			name: "cert/blob/v0.3 chain", spec: world.Spec{Signer: world.Cert, Log: world.LogV1}, finish: withChain,
+			demand: func(p *verify.Policy) { p.AllowCertificateChain = true },
+		},
 	)
 }
 

@@ -26,8 +26,10 @@ var unsignedFields = []unsignedField{
 	{field: "MediaType", why: "the spelling of the format's name; decoding takes the version from it", mask: maskFormat},
 	{field: "Version", why: "says which rules of form hold; whichever is claimed, its rules are applied and all checks are the same", mask: maskFormat},
 	{field: "Material.KeyHint", why: "orders the trial of the policy's keys and selects nothing"},
-	{field: "Material.NoKey", why: "says that a hint is missing, which selects nothing where it is there", rare: true,
-		when: func(_ *evidence, sp splice.Spliced) bool { return sp.Bundle.Material.KeyHint != nil }},
+	{
+		field: "Material.NoKey", why: "says that a hint is missing, which selects nothing where it is there", rare: true,
+		when: func(_ *evidence, sp splice.Spliced) bool { return sp.Bundle.Material.KeyHint != nil },
+	},
 	{field: "Material.Chain", why: "the spelling of the certificate; v0.3 refuses the chain unless the policy allows it"},
 	{field: "Material.Certificates", why: "certificates after the first are not used up to v0.2, and elsewhere only help to find a path", when: sameLeaf},
 	{field: "Material.Certificates[]", why: "a certificate after the first is not used up to v0.2, and elsewhere only helps to find a path", when: sameLeaf},
@@ -36,17 +38,23 @@ var unsignedFields = []unsignedField{
 	{field: "Material.SCT", why: "less evidence, where the embedded timestamp suffices", mask: maskSCT, when: func(a *evidence, sp splice.Spliced) bool {
 		return len(sp.Bundle.Material.SCT) == 0 && !a.spec.NoSCT
 	}},
-	{field: "Material.Timestamps", why: "tokens that do not verify are named and not counted beside enough that do", mask: maskWarnings,
-		when: func(_ *evidence, sp splice.Spliced) bool { return sp.Kind == splice.Added }},
+	{
+		field: "Material.Timestamps", why: "tokens that do not verify are named and not counted beside enough that do", mask: maskWarnings,
+		when: func(_ *evidence, sp splice.Spliced) bool { return sp.Kind == splice.Added },
+	},
 	{field: "Material.Entries[].IntegratedTime", why: "not looked at without a signed entry timestamp, which is what vouches for it", when: noPromise},
 	{field: "Material.Entries[].LogIndex", why: "the index over all shards of a v1 log; the proof's index is what the proof is about", when: noPromise, mask: maskIndex},
-	{field: "Material.Entries[].Promise", why: "less evidence: the inclusion proof still vouches for the entry, and something else for the time if one is needed", mask: maskProof,
-		when: func(_ *evidence, sp splice.Spliced) bool { return noPromise(nil, sp) }},
-	{field: "Material.Entries[].Proof", why: "less evidence: the signed entry timestamp still vouches for the entry", mask: maskProof,
+	{
+		field: "Material.Entries[].Promise", why: "less evidence: the inclusion proof still vouches for the entry, and something else for the time if one is needed", mask: maskProof,
+		when: func(_ *evidence, sp splice.Spliced) bool { return noPromise(nil, sp) },
+	},
+	{
+		field: "Material.Entries[].Proof", why: "less evidence: the signed entry timestamp still vouches for the entry", mask: maskProof,
 		when: func(_ *evidence, sp splice.Spliced) bool {
 			v := sp.Bundle.Version
 			return sp.Bundle.Material.Entries[0].Proof == nil && (v == bundle.V01 || v == bundle.Cosign)
-		}},
+		},
+	},
 	{field: "Message.Signature", why: "another signature of the same signer over the same artifact, where nothing else is of one of them", when: onlySignature},
 	{field: "Envelope.Signatures[].Sig", why: "another signature of the same signer over the same statement, where nothing else is of one of them", when: onlySignature},
 	{field: "Envelope.Signatures[].KeyID", why: "unauthenticated by DSSE; keys come from the policy"},

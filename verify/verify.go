@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // Verify holds every candidate against the artifact and returns the whole report. It never returns nil.
@@ -29,11 +30,11 @@ func Verify(req *Request) *Report {
 	r := &Report{Artifact: req.Artifact.Name, Nearest: -1, Candidates: make([]CandidateReport, 0, min(len(req.Candidates), MaxCandidates))}
 	r.describe(req)
 	if err := req.Policy.check(); err != nil {
-		r.Code, r.Reason = CodeEmptyPolicy, err.Error()
+		r.Code, r.Reason = reason.EmptyPolicy, err.Error()
 		return r
 	}
 	if len(req.Candidates) > MaxCandidates {
-		r.Code = CodeMalformed
+		r.Code = reason.Malformed
 		r.Reason = fmt.Sprintf("there are %d candidates; at most %d are looked at", len(req.Candidates), MaxCandidates)
 		return r
 	}
@@ -88,9 +89,9 @@ func (r *Report) decide(req *Request) {
 	case len(r.Principals) >= need:
 		r.Verified = true
 	case len(r.Candidates) == 0:
-		r.Code, r.Reason = CodeNoEvidence, "no signature or attestation was found"
+		r.Code, r.Reason = reason.NoEvidence, "no signature or attestation was found"
 	case len(r.Principals) > 0:
-		r.Code = CodeThreshold
+		r.Code = reason.Threshold
 		r.Reason = fmt.Sprintf("%d distinct signers are demanded and %d verified", need, len(r.Principals))
 	default:
 		c := &r.Candidates[best]
@@ -136,12 +137,12 @@ func mayBeWaived(n CheckName) bool {
 func verifyCandidate(req *Request, c *Candidate) CandidateReport {
 	out := CandidateReport{Name: c.Name, Checks: make([]Check, 0, len(order))}
 	if c.Bundle == nil {
-		reason := "there is nothing to verify"
+		why := "there is nothing to verify"
 		if c.Err != nil {
-			reason = oneLine(c.Err.Error())
+			why = oneLine(c.Err.Error())
 		}
-		out.Checks = append(out.Checks, Check{Name: CheckDecode, Outcome: Failed, Code: CodeMalformed, Reason: reason})
-		out.Code, out.Reason = CodeMalformed, reason
+		out.Checks = append(out.Checks, Check{Name: CheckDecode, Outcome: Failed, Code: reason.Malformed, Reason: why})
+		out.Code, out.Reason = reason.Malformed, why
 		return out
 	}
 	out.Format = c.Bundle.MediaType
@@ -156,7 +157,7 @@ func verifyCandidate(req *Request, c *Candidate) CandidateReport {
 		if f := out.Failure(); f != nil {
 			out.Code, out.Reason = f.Code, f.Reason
 		} else {
-			out.Code, out.Reason = CodeMalformed, "not every check was made"
+			out.Code, out.Reason = reason.Malformed, "not every check was made"
 		}
 	}
 	return out

@@ -9,6 +9,7 @@ import (
 	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/timestamp"
 	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 const timestampSpec = "RFC 3161 2.3 and 2.4.2; client specification, time stamping service"
@@ -24,7 +25,7 @@ func (e *evaluation) timestamps() {
 	for i, der := range e.b.Material.Timestamps {
 		token, err := timestamp.Parse(der)
 		if err != nil {
-			e.fail(CheckTimestamp, CodeTimestamp, timestampSpec, "timestamp %d: %v", i, err)
+			e.fail(CheckTimestamp, reason.Timestamp, timestampSpec, "timestamp %d: %v", i, err)
 			return
 		}
 		authority, result, err := e.stampedBy(token)
@@ -51,13 +52,13 @@ func (e *evaluation) countTimestamps(have int, failed error, facts []Fact) {
 	case have >= need && have > 0:
 		e.pass(CheckTimestamp, timestampSpec, facts...)
 	case have == 0 && failed != nil:
-		e.fail(CheckTimestamp, CodeTimestamp, timestampSpec, "%v", failed)
+		e.fail(CheckTimestamp, reason.Timestamp, timestampSpec, "%v", failed)
 	case need == 0:
 		e.notRequired(CheckTimestamp, "no timestamp of a trusted authority, and none is demanded")
 	case len(e.b.Material.Timestamps) == 0:
-		e.fail(CheckTimestamp, CodeNoTimestamp, timestampSpec, "there is no signed timestamp, and %d are demanded", need)
+		e.fail(CheckTimestamp, reason.NoTimestamp, timestampSpec, "there is no signed timestamp, and %d are demanded", need)
 	default:
-		e.fail(CheckTimestamp, CodeNoTimestamp, timestampSpec, "%d distinct timestamp authorities are demanded and %d verified", need, have)
+		e.fail(CheckTimestamp, reason.NoTimestamp, timestampSpec, "%d distinct timestamp authorities are demanded and %d verified", need, have)
 	}
 }
 
@@ -105,7 +106,7 @@ func (e *evaluation) time() {
 	facts := make([]Fact, 0, len(e.times)+1)
 	for _, t := range e.times {
 		if t.Time.After(e.req.Now.Add(clockSkew)) {
-			e.fail(CheckTime, CodeNoTime, spec, "the %s %s vouches for %s, which is in the future (it is %s here)", t.Source, t.By, stamp(t.Time), stamp(e.req.Now))
+			e.fail(CheckTime, reason.NoTime, spec, "the %s %s vouches for %s, which is in the future (it is %s here)", t.Source, t.By, stamp(t.Time), stamp(e.req.Now))
 			return
 		}
 		facts = append(facts, Fact{t.Source, stamp(t.Time)})
@@ -119,7 +120,7 @@ func (e *evaluation) time() {
 		e.times = append(e.times, VerifiedTime{Time: e.req.Now, Source: "current time", By: "this computer's clock"})
 		e.notRequired(CheckTime, "nothing trusted says when the certificate was used; the present time stands in", Fact{"current time", stamp(e.req.Now)})
 	default:
-		e.fail(CheckTime, CodeNoTime, spec, "nothing trusted says when the certificate was used: a signed timestamp is needed, or a v1 log entry with a signed entry timestamp")
+		e.fail(CheckTime, reason.NoTime, spec, "nothing trusted says when the certificate was used: a signed timestamp is needed, or a v1 log entry with a signed entry timestamp")
 		return
 	}
 	e.out.Times = e.times
@@ -159,5 +160,5 @@ func (e *evaluation) keyAt(t time.Time, when, spec string) {
 		e.pass(CheckKeyValidity, spec, Fact{"valid", when})
 		return
 	}
-	e.fail(CheckKeyValidity, CodeKeyTime, spec, "the key %s is not valid %s (its window is %s)", e.key.Name, when, window(e.key.Window))
+	e.fail(CheckKeyValidity, reason.KeyTime, spec, "the key %s is not valid %s (its window is %s)", e.key.Name, when, window(e.key.Window))
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/bulla-sign/bulla/keys"
 	"github.com/bulla-sign/bulla/trust"
 	"github.com/bulla-sign/bulla/verify"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // verification is what the commands that verify have in common: the demands and the trust.
@@ -136,9 +137,9 @@ func (v *verification) signers(ctx context.Context, c *cli.Call, p *verify.Polic
 		if err != nil {
 			return inputError(fmt.Errorf("loading public key: %w", err))
 		}
-		key, err := trust.NewKey(v.Key, pub, algorithm.Unspecified, trust.Window{})
+		key, err := trust.NewKey(blob.DisplayName(v.Key), pub, algorithm.Unspecified, trust.Window{})
 		if err != nil {
-			return inputError(fmt.Errorf("public key %s: %w", v.Key, err))
+			return inputError(fmt.Errorf("public key %s: %w", blob.DisplayName(v.Key), err))
 		}
 		p.Keys = []trust.Key{key}
 		return nil
@@ -174,15 +175,15 @@ func refusal(r *verify.Report, image bool) error {
 	}
 	code := cli.ExitFailure
 	switch {
-	case image && r.Code == verify.CodeNoEvidence:
+	case image && r.Code == reason.NoEvidence:
 		code = cli.ExitNoSignatures
-	case image && r.Code == verify.CodeNoCertificate:
+	case image && r.Code == reason.NoCertificate:
 		code = cli.ExitNoCertificate
 	case image:
 		code = cli.ExitNoMatching
-	case r.Code == verify.CodeMalformed:
+	case r.Code == reason.Malformed:
 		code = cli.ExitInput
-	case r.Code == verify.CodeEmptyPolicy:
+	case r.Code == reason.EmptyPolicy:
 		code = cli.ExitUsage
 	}
 	err := cli.Errorf(code, "%s", report.Clean(r.Reason))
@@ -193,21 +194,21 @@ func refusal(r *verify.Report, image bool) error {
 }
 
 // hintFor says what to do about a refusal.
-func hintFor(code verify.Code) string {
+func hintFor(code reason.Code) string {
 	switch code {
-	case verify.CodeNoLog:
+	case reason.NoLog:
 		return "if the signature was not logged on purpose, say so with --log=none; a private log's key belongs into the trusted root (--trusted-root)"
-	case verify.CodeNoTime:
+	case reason.NoTime:
 		return "the signature needs a timestamp of an authority in the trusted root, or an entry in a v1 log"
-	case verify.CodeSignature, verify.CodeLogMismatch, verify.CodeArtifact:
+	case reason.Signature, reason.LogMismatch, reason.Artifact:
 		return "either this is not what was signed, or it was not this signer who signed it"
-	case verify.CodeWrongMaterial, verify.CodeNoCertificate:
+	case reason.WrongMaterial, reason.NoCertificate:
 		return "bulla inspect shows whether a key or a certificate signed"
-	case verify.CodeIdentity:
+	case reason.Identity:
 		return "bulla inspect shows whom the certificate names; trust that only if you expected it"
-	case verify.CodePredicate, verify.CodeClaim:
+	case reason.Predicate, reason.Claim:
 		return "attestations are verified with verify-attestation and verify-blob-attestation, and --type names the kind"
-	case verify.CodeCertificate, verify.CodeNoTrust:
+	case reason.Certificate, reason.NoTrust:
 		return "a certificate of a private authority needs a trusted root that knows it (--trusted-root, bulla trusted-root create)"
 	}
 	return ""

@@ -10,6 +10,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/report"
 	"github.com/bulla-sign/bulla/oci"
 	"github.com/bulla-sign/bulla/verify"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // print writes the outcome for one image. Under the name bulla that is the report; under the name cosign what cosign
@@ -39,7 +40,7 @@ func (o *verifyImages) print(c *cli.Call, s *search, r *verify.Report) error {
 	}
 	err := o.wording(r, c)
 	var coded *cli.Error
-	if n := s.skipped(); r.Code == verify.CodeNoEvidence && n > 0 && errors.As(err, &coded) {
+	if n := s.skipped(); r.Code == reason.NoEvidence && n > 0 && errors.As(err, &coded) {
 		return coded.WithHint("%d things attached to the image say that they are something else; bulla tree lists them", n)
 	}
 	return err
@@ -75,7 +76,7 @@ func (o *verifyImages) wording(r *verify.Report, c *cli.Call) error {
 	if !errors.As(err, &coded) {
 		return err
 	}
-	if r.Code == verify.CodeNoEvidence {
+	if r.Code == reason.NoEvidence {
 		coded.Err = fmt.Errorf("no %s found", what)
 	} else {
 		coded.Err = fmt.Errorf("no matching %s: %w", what, coded.Err)
@@ -83,7 +84,7 @@ func (o *verifyImages) wording(r *verify.Report, c *cli.Call) error {
 	switch {
 	case o.attestations && c.Cosign:
 		coded.Code = cli.ExitFailure
-	case r.Code == verify.CodeWrongMaterial && o.Key == "":
+	case r.Code == reason.WrongMaterial && o.Key == "":
 		// Nobody but a certified identity was demanded, so what was found instead is a bare key, in the newer formats.
 		coded.Code = cli.ExitNoCertificate
 	}

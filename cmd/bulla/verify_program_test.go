@@ -22,6 +22,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/testenv/world"
 	"github.com/bulla-sign/bulla/keys"
 	"github.com/bulla-sign/bulla/verify"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // outcome is what a run of the program left.
@@ -124,8 +125,10 @@ func TestBigStandardInput(t *testing.T) {
 		putFile(t, filepath.Join(dir, "e"+suffix), data)
 	}
 	putFile(t, filepath.Join(dir, "root.json"), w.RootJSON(t))
-	args := []string{"bulla", "verify-blob", "--key", filepath.Join(dir, "e.pub"), "--bundle", filepath.Join(dir, "e.json"),
-		"--trusted-root", filepath.Join(dir, "root.json"), "-"}
+	args := []string{
+		"bulla", "verify-blob", "--key", filepath.Join(dir, "e.pub"), "--bundle", filepath.Join(dir, "e.json"),
+		"--trusted-root", filepath.Join(dir, "root.json"), "-",
+	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	o := program(&zeros{size}, args...)
@@ -179,9 +182,9 @@ func TestInputError(t *testing.T) {
 
 // TestRefusalStatus gives every code of a refused report its status, for images and for files.
 func TestRefusalStatus(t *testing.T) {
-	for code, want := range map[verify.Code][2]int{ // image, file
-		verify.CodeNoEvidence: {10, 1}, verify.CodeNoCertificate: {13, 1}, verify.CodeSignature: {12, 1}, verify.CodeIdentity: {12, 1},
-		verify.CodeMalformed: {12, 22}, verify.CodeWrongMaterial: {12, 1}, verify.CodeNoLog: {12, 1}, verify.CodeThreshold: {12, 1},
+	for code, want := range map[reason.Code][2]int{ // image, file
+		reason.NoEvidence: {10, 1}, reason.NoCertificate: {13, 1}, reason.Signature: {12, 1}, reason.Identity: {12, 1},
+		reason.Malformed: {12, 22}, reason.WrongMaterial: {12, 1}, reason.NoLog: {12, 1}, reason.Threshold: {12, 1},
 	} {
 		for i, image := range []bool{true, false} {
 			var coded *cli.Error

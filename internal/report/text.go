@@ -14,7 +14,8 @@ import (
 type Style struct {
 	// Colour marks outcomes with terminal colours.
 	Colour bool
-	// Full shows every check of every candidate with its facts; otherwise verified candidates show their signer only.
+	// Full shows every check of every candidate with its facts; otherwise verified candidates show their signer only, and of
+	// the others the one that came nearest shows its checks.
 	Full bool
 }
 
@@ -32,7 +33,7 @@ func Text(w io.Writer, r *verify.Report, style Style) error {
 	p := &printer{w: w, style: style}
 	p.verdict(r)
 	for i := range r.Candidates {
-		p.candidate(i, len(r.Candidates), &r.Candidates[i], i == r.Nearest)
+		p.candidate(r, i)
 	}
 	for _, s := range r.NotChecked {
 		p.line("not checked: %s", s)
@@ -94,7 +95,11 @@ func (p *printer) verdict(r *verify.Report) {
 	}
 }
 
-func (p *printer) candidate(i, n int, c *verify.CandidateReport, nearest bool) {
+// candidate writes what was found of one. Of those that were refused only the nearest miss shows its checks, and that only
+// where nothing verified: an image that others signed too is no reason to read about every check of theirs.
+func (p *printer) candidate(r *verify.Report, i int) {
+	n, c := len(r.Candidates), &r.Candidates[i]
+	nearest := !r.Verified && i == r.Nearest
 	word := p.paint(red, "refused")
 	if c.Verified {
 		word = p.paint(green, "verified")
@@ -118,7 +123,10 @@ func (p *printer) candidate(i, n int, c *verify.CandidateReport, nearest bool) {
 	if c.Verified {
 		p.provenance(c)
 	}
-	if !c.Verified || p.style.Full {
+	switch {
+	case !c.Verified && !p.style.Full && (r.Verified || n > 1 && !nearest):
+		p.line("  reason: %s [%s]", c.Reason, c.Code)
+	case !c.Verified || p.style.Full:
 		for k := range c.Checks {
 			p.check(&c.Checks[k])
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bulla-sign/bulla/verify"
+	"github.com/bulla-sign/bulla/verify/reason"
 )
 
 // verified is a report with everything that the short text shows.
@@ -28,10 +29,10 @@ func verified() *verify.Report {
 			},
 			Warnings: []string{"a pattern matched a part"},
 		}, {
-			Name: "b.json", Code: verify.CodeSignature, Reason: "no",
+			Name: "b.json", Code: reason.Signature, Reason: "no",
 			Signer: &verify.Signer{KeyName: "k.pub", KeySHA256: "11"},
 			Checks: []verify.Check{
-				{Name: verify.CheckSignature, Outcome: verify.Failed, Code: verify.CodeSignature, Reason: "no", Spec: "a clause"},
+				{Name: verify.CheckSignature, Outcome: verify.Failed, Code: reason.Signature, Reason: "no", Spec: "a clause"},
 				{Name: verify.CheckIdentity, Outcome: verify.NotReached, Reason: "an earlier check failed"},
 			},
 		}},
@@ -57,11 +58,9 @@ signature 1 of 2: verified  a.json
   logged by https://log at index 7 (dsse/0.0.1, inclusion proof)
   statement https://example.com/p
   warning: a pattern matched a part
-signature 2 of 2: refused, the nearest miss  b.json
+signature 2 of 2: refused  b.json
   held against the key k.pub (sha256:11)
-  FAILED signature                no
-         rule: a clause
-  -      identity                 an earlier check failed
+  reason: no [signature-mismatch]
 not checked: the log (waived)
 trusted root: public-good, embedded of 2026-08-21 (93 days old)
 `
@@ -69,7 +68,7 @@ trusted root: public-good, embedded of 2026-08-21 (93 days old)
 		t.Error(diff)
 	}
 	full := text(t, verified(), Style{Full: true})
-	for _, line := range []string{"  ok     signature                algorithm x; over y\n", "  n/a    timestamp                none is demanded\n"} {
+	for _, line := range []string{"  ok     signature                algorithm x; over y\n", "  n/a    timestamp                none is demanded\n", "  FAILED signature                no\n         rule: a clause\n"} {
 		if !strings.Contains(full, line) {
 			t.Errorf("the full text lacks %q:\n%s", line, full)
 		}
@@ -77,13 +76,19 @@ trusted root: public-good, embedded of 2026-08-21 (93 days old)
 }
 
 func TestTextRefused(t *testing.T) {
-	r := &verify.Report{Artifact: "reg/app@sha256:00", Digest: "sha256:00", Code: verify.CodeNoEvidence, Reason: "nothing was found", Nearest: -1}
+	r := &verify.Report{Artifact: "reg/app@sha256:00", Digest: "sha256:00", Code: reason.NoEvidence, Reason: "nothing was found", Nearest: -1}
 	const want = "NOT verified: reg/app@sha256:00\n  reason: nothing was found [no-signatures]\n"
 	if diff := cmp.Diff(want, text(t, r, Style{})); diff != "" {
 		t.Error(diff)
 	}
 	c := verified()
-	c.Candidates[0].Verified = false
+	c.Verified, c.Candidates[0].Verified = false, false
+	c.Candidates[0].Code, c.Candidates[0].Reason = reason.Identity, "somebody else"
+	const others = "  reason: somebody else [identity-mismatch]\n"
+	const nearest = "signature 2 of 2: refused, the nearest miss  b.json\n  held against the key k.pub (sha256:11)\n  FAILED signature"
+	if out := text(t, c, Style{}); !strings.Contains(out, others) || !strings.Contains(out, nearest) {
+		t.Errorf("of two refused candidates the nearest shows its checks, the other its reason:\n%s", out)
+	}
 	if out := text(t, c, Style{}); !strings.Contains(out, "  claims to be signed by a@b, ") || strings.Contains(out, "logged by") {
 		t.Errorf("a refused candidate's claims are shown as facts:\n%s", out)
 	}
