@@ -15,8 +15,8 @@ import (
 )
 
 // WriteFile writes data to path, replacing a file that is there. Readers see the old content or the new, never a part.
-// The file's permissions become mode under the process's umask. A symbolic link is followed; a device or a pipe
-// (/dev/stdout) is written to as it is.
+// The file's permissions become mode under the process's umask. A symbolic link is followed, unless somebody
+// else put it into a directory like /tmp; a device or a pipe (/dev/stdout) is written to as it is.
 func WriteFile(path string, data []byte, mode fs.FileMode) error {
 	return write(path, data, mode, true)
 }
@@ -79,29 +79,66 @@ func New(path string, opts Options) (*File, error) {
 	return &File{f: f, path: path, replace: opts.Replace}, nil
 }
 
-// target resolves path to what is to be written and says whether that is a device or pipe.
+// maxLinks bounds a chain of symbolic links, as Linux does.
+const maxLinks = 40
+
+// target resolves path to what is to be written and says whether that is a device or pipe. Links are followed one by one
+// because reading a link, unlike opening a file through it, is not subject to the kernel's own care (see [mayFollow]).
 func target(path string, replace bool) (string, bool, error) {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return path, false, nil
-	}
-	if err != nil {
-		return "", false, err
-	}
-	if info.Mode()&fs.ModeSymlink != 0 {
+	for n := range maxLinks {
+		info, err := os.Lstat(path)
+		if n == 0 && errors.Is(err, fs.ErrNotExist) {
+			return path, false, nil
+		}
+		if err != nil {
+			return "", false, err
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			return settle(path, info, replace)
+		}
+		if err := mayFollow(path, info); err != nil {
+			return "", false, &fs.PathError{Op: "follow", Path: path, Err: err}
+		}
 		// A link to an open file, such as /dev/stdout, says where that is only sometimes, and never stands for its name.
 		if there, err := os.Stat(path); err == nil && !there.IsDir() && (!there.Mode().IsRegular() || isDescriptor(path)) {
 			return path, true, nil
 		}
-		resolved, err := filepath.EvalSymlinks(path)
-		if err != nil {
-			return "", false, err
-		}
-		path = resolved
-		if info, err = os.Stat(path); err != nil {
+		if path, err = behind(path); err != nil {
 			return "", false, err
 		}
 	}
+	return "", false, &fs.PathError{Op: "follow", Path: path, Err: errors.New("too many symbolic links")}
+}
+
+// behind returns what the link at path points to. Only the last element may be a link again.
+func behind(path string) (string, error) {
+	to, err := os.Readlink(path)
+	if err != nil {
+		return "", err
+	}
+	if !filepath.IsAbs(to) {
+		to = folder(path) + to // not joined: "x/.." is not nothing where x is a link
+	}
+	dir, name := filepath.Split(to)
+	if name == "" || name == "." || name == ".." {
+		return filepath.EvalSymlinks(to) // a directory
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, name), nil
+}
+
+// folder is the directory that path is in, with a separator at its end.
+func folder(path string) string {
+	if dir, _ := filepath.Split(path); dir != "" {
+		return dir
+	}
+	return "." + string(filepath.Separator)
+}
+
+// settle says what to do about something that is there and is no link.
+func settle(path string, info fs.FileInfo, replace bool) (string, bool, error) {
 	switch {
 	case info.IsDir():
 		return "", false, &fs.PathError{Op: "write", Path: path, Err: errors.New("is a directory")}

@@ -3,9 +3,13 @@
 package durable
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -60,5 +64,114 @@ func TestStandardOutput(t *testing.T) {
 	cmd.Stdout = log
 	if err := cmd.Run(); err != nil || content(t, path) != "old\nnew\n" {
 		t.Errorf("a log: %q, %v", content(t, path), err)
+	}
+}
+
+// owned is the information about a file with another owner.
+type owned struct {
+	fs.FileInfo
+	uid uint32
+}
+
+func (o owned) Sys() any { return &syscall.Stat_t{Uid: o.uid} }
+
+// In a directory like /tmp only the links of its owner and of ourselves are followed.
+func TestWhoseLinksAreFollowed(t *testing.T) {
+	us := uint32(os.Geteuid())
+	for _, tt := range []struct {
+		mode fs.FileMode
+		link uint32
+		ok   bool
+	}{
+		{0o777 | fs.ModeSticky, us, true}, // the directory is ours as well
+		{0o777 | fs.ModeSticky, us + 1, false},
+		{0o722 | fs.ModeSticky, us + 1, false},
+		{0o775 | fs.ModeSticky, us + 1, true},
+		{0o777, us + 1, true},
+		{0o755, us + 1, true},
+	} {
+		dir := t.TempDir()
+		if err := os.Chmod(dir, tt.mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := mayFollow(filepath.Join(dir, "link"), owned{uid: tt.link}); (err == nil) != tt.ok {
+			t.Errorf("%v, link of %d (we are %d): %v", tt.mode, tt.link, us, err)
+		}
+	}
+}
+
+// The same with real links, also with one that lies behind another: nothing is written, and nothing stays behind.
+func TestForeignLinks(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("giving a file away takes privileges")
+	}
+	const stranger = 12345
+	home, public := t.TempDir(), t.TempDir()
+	if err := os.Chmod(public, 0o777|fs.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	victim := filepath.Join(home, "victim")
+	planted, own := filepath.Join(public, "planted"), filepath.Join(home, "own")
+	for _, err := range []error{
+		os.WriteFile(victim, []byte("old"), 0o600), os.Symlink(victim, planted), os.Lchown(planted, stranger, stranger), os.Symlink(planted, own),
+		os.Symlink(os.DevNull, planted+"device"), os.Lchown(planted+"device", stranger, stranger),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{planted, own, planted + "device"} {
+		err := WriteFile(path, []byte("new"), 0o600)
+		var pe *fs.PathError
+		if !errors.Is(err, errForeignLink) || !errors.As(err, &pe) || !strings.HasPrefix(pe.Path, planted) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if got := content(t, victim); got != "old" {
+		t.Errorf("the file behind the link now holds %q", got)
+	}
+	only(t, home, "own", "victim")
+	// The directory's owner may put links there.
+	if err := os.Chown(public, stranger, stranger); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(own, []byte("new"), 0o600); err != nil || content(t, victim) != "new" {
+		t.Errorf("the owner's link: %v", err)
+	}
+}
+
+func TestChainsOfLinks(t *testing.T) {
+	dir := t.TempDir()
+	for name, to := range map[string]string{
+		"0": "0", "there": "sub/down", "sub/down": "../far/../real", "sub/up": "..", "inner": "sub/deep/../real2", "sub/deep": filepath.Join(dir, "far"),
+	} {
+		if err := os.MkdirAll(filepath.Join(dir, "sub"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(dir, "far"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// "sub/deep/.." is the folder above the one that deep points to, which is dir itself.
+	for link, real := range map[string]string{"there": "real", "inner": "real2"} {
+		at := filepath.Join(dir, real)
+		if err := os.WriteFile(at, []byte("old"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := WriteFile(filepath.Join(dir, link), []byte("new"), 0o600); err != nil {
+			t.Error(err)
+		}
+		if got := content(t, at); got != "new" {
+			t.Errorf("%s: %q", link, got)
+		}
+	}
+	if err := WriteFile(filepath.Join(dir, "0"), nil, 0o600); err == nil {
+		t.Error("a link to itself was written to")
+	}
+	if err := WriteFile(filepath.Join(dir, "sub", "up"), nil, 0o600); err == nil || !strings.Contains(fmt.Sprint(err), "is a directory") {
+		t.Errorf("a link to a directory: %v", err)
 	}
 }
