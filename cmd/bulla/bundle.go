@@ -2,7 +2,6 @@ package main
 
 import (
 	"github.com/bulla-sign/bulla/internal/cli"
-	"github.com/bulla-sign/bulla/internal/durable"
 )
 
 func bundleCommand() *cli.Command {
@@ -17,7 +16,7 @@ func bundleCommand() *cli.Command {
 func writeDocument(c *cli.Call, file string, data []byte) error {
 	line := append(append([]byte{}, data...), '\n')
 	if file != "" {
-		return durable.WriteFile(file, line, 0o644)
+		return replaceFile(file, line)
 	}
 	_, err := c.Out.Write(line)
 	return err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -72,7 +73,8 @@ func (o *generateKeyPair) run(ctx context.Context, c *cli.Call) error {
 }
 
 func (o *generateKeyPair) inStore(ctx context.Context, c *cli.Call, path string) error {
-	if _, err := confirmOverwrite(c, o.yes, path); err != nil {
+	replace, err := confirmOverwrite(c, o.yes, path)
+	if err != nil {
 		return err
 	}
 	pub, err := keys.CreateKey(ctx, o.kms, o.algorithm, c.KeyEnvironment())
@@ -83,8 +85,12 @@ func (o *generateKeyPair) inStore(ctx context.Context, c *cli.Call, path string)
 	if err != nil {
 		return err
 	}
-	if err := durable.WriteFile(path, data, 0o644); err != nil {
-		return err
+	write := durable.CreateFile // as in writeKeyPair: making a key takes a while, and a file may appear meanwhile
+	if replace {
+		write = durable.WriteFile
+	}
+	if err := write(path, data, 0o644); err != nil {
+		return fmt.Errorf("%w; \"%s public-key --key %s\" prints the public key", err, c.Name, o.kms)
 	}
 	c.Infof("Public key written to %s", path)
 	return nil

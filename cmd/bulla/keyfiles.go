@@ -75,6 +75,15 @@ func writeKeyPair(ctx context.Context, c *cli.Call, key crypto.Signer, files key
 	return nil
 }
 
+// replaceFile writes what is made to be given away to the file that an output flag names. What is there is replaced,
+// unless it is a key: those are replaced only by the commands that make keys, which ask.
+func replaceFile(path string, data []byte) error {
+	if err := cli.CheckOutput(path, data); err != nil {
+		return err
+	}
+	return durable.WriteFile(path, data, evidenceMode)
+}
+
 func publicPEM(pub crypto.PublicKey) ([]byte, error) {
 	der, err := algorithm.MarshalPublicKey(pub)
 	if err != nil {

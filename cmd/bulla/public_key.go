@@ -8,7 +8,6 @@ import (
 
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/cli/flags"
-	"github.com/bulla-sign/bulla/internal/durable"
 	"github.com/bulla-sign/bulla/keys"
 )
 
@@ -52,7 +51,7 @@ func (o *publicKey) run(ctx context.Context, c *cli.Call) error {
 		return err
 	}
 	if o.outfile != "" {
-		return durable.WriteFile(o.outfile, data, 0o644)
+		return replaceFile(o.outfile, data)
 	}
 	_, err = c.Out.Write(data)
 	return err

@@ -12,7 +12,6 @@ import (
 
 	"github.com/bulla-sign/bulla/internal/blob"
 	"github.com/bulla-sign/bulla/internal/cli"
-	"github.com/bulla-sign/bulla/internal/durable"
 	"github.com/bulla-sign/bulla/sign"
 )
 
@@ -115,7 +114,7 @@ func sha256Of(b *blob.Blob) (string, error) {
 
 // writeFile writes evidence to a file and says so in cosign's words.
 func writeFile(c *cli.Call, path string, data []byte, message string) error {
-	if err := durable.WriteFile(path, data, evidenceMode); err != nil {
+	if err := replaceFile(path, data); err != nil {
 		return err
 	}
 	c.Infof(message, path)

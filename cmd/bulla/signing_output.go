@@ -9,7 +9,6 @@ import (
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/internal/blob"
 	"github.com/bulla-sign/bulla/internal/cli"
-	"github.com/bulla-sign/bulla/internal/durable"
 	"github.com/bulla-sign/bulla/sign"
 )
 
@@ -61,7 +60,7 @@ func (r *signed) print(c *cli.Call, output string) error {
 
 // writeBundle writes a Sigstore bundle to a file.
 func (r *signed) writeBundle(c *cli.Call, path string, data []byte) error {
-	if err := durable.WriteFile(path, data, evidenceMode); err != nil {
+	if err := replaceFile(path, data); err != nil {
 		return err
 	}
 	r.Bundle = path

@@ -152,6 +152,9 @@ func (a *App) run(cc *cobra.Command, c *Command, args []string) (err error) {
 	if a.global.outputFile == "" {
 		return c.Run(ctx, call)
 	}
+	if err := CheckOutput(a.global.outputFile, nil); err != nil {
+		return err
+	}
 	out, err := durable.New(a.global.outputFile, durable.Options{Mode: 0o666, Replace: true})
 	if err != nil {
 		return err
