@@ -111,7 +111,7 @@ func (b *Bundle) validateCertificate(i int) error {
 	case !ok:
 		return malformed("rawBytes", "not a DER certificate")
 	case self && b.Version == V03:
-		return malformed("rawBytes", "self-signed: a root belongs into the trusted root, not into the bundle")
+		return malformed("rawBytes", "self-signed: a root belongs in the trusted root, not into the bundle")
 	case self && i < len(certs)-1:
 		return malformed("rawBytes", "self-signed, with certificates after it: a chain goes from the signing certificate towards the root")
 	}

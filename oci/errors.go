@@ -79,7 +79,7 @@ func (e *LostError) Unwrap() error { return e.Err }
 // notFound is the registry's well-formed answer that something does not exist.
 type notFound struct{ code, message string }
 
-func (e *notFound) Error() string { return fmt.Sprintf("not found (%s: %s)", e.code, e.message) }
+func (e *notFound) Error() string { return fmt.Sprintf("%s: %s", e.code, e.message) }
 
 func isNotFound(err error) bool {
 	var nf *notFound

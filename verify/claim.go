@@ -171,7 +171,11 @@ func (e *evaluation) statement() {
 		e.annotations(nil)
 		return
 	}
-	e.pass(CheckArtifact, spec, Fact{"subject", subject.Name}, Fact{"digest", e.artifactDigest()})
+	facts := []Fact{{"digest", e.artifactDigest()}}
+	if subject.Name != "" {
+		facts = append([]Fact{{"subject", subject.Name}}, facts...)
+	}
+	e.pass(CheckArtifact, spec, facts...)
 	e.annotations(subject.texts)
 }
 

@@ -61,7 +61,7 @@ func (e *evaluation) certificateTransparency() {
 	case need == 0:
 		e.notRequired(CheckSCT, "no timestamp of a trusted certificate log, and the policy demands none")
 	default:
-		e.fail(CheckSCT, reason.NoSCT, spec, "%d trusted certificate transparency logs are demanded and %d verified (the certificate carries %d timestamps)", need, have, len(embedded))
+		e.fail(CheckSCT, reason.NoSCT, spec, "trusted certificate transparency logs: %d demanded, %d verified (the certificate carries %d timestamps)", need, have, len(embedded))
 	}
 }
 

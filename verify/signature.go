@@ -84,7 +84,8 @@ func (e *evaluation) verifySignature() {
 	}
 	e.out.Algorithm = used.Name()
 	e.pass(CheckSignature, spec, Fact{"algorithm", used.Name()}, Fact{"over", e.over()})
-	if len(algs) > 1 && used != algs[0] {
+	// Plain Ed25519 is what signers of this key write, for cosign reads nothing else; nobody need be warned of it.
+	if len(algs) > 1 && used != algs[0] && used.Details() != algorithm.Ed25519 {
 		e.warn("the signature algorithm is %s, not the key's default %s", used.Name(), algs[0].Name())
 	}
 }

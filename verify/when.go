@@ -58,7 +58,7 @@ func (e *evaluation) countTimestamps(have int, failed error, facts []Fact) {
 	case len(e.b.Material.Timestamps) == 0:
 		e.fail(CheckTimestamp, reason.NoTimestamp, timestampSpec, "there is no signed timestamp, and %d are demanded", need)
 	default:
-		e.fail(CheckTimestamp, reason.NoTimestamp, timestampSpec, "%d distinct timestamp authorities are demanded and %d verified", need, have)
+		e.fail(CheckTimestamp, reason.NoTimestamp, timestampSpec, "distinct timestamp authorities: %d demanded, %d verified", need, have)
 	}
 }
 

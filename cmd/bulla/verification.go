@@ -197,9 +197,13 @@ func refusal(r *verify.Report, image bool) error {
 func hintFor(code reason.Code) string {
 	switch code {
 	case reason.NoLog:
-		return "if the signature was not logged on purpose, say so with --log=none; a private log's key belongs into the trusted root (--trusted-root)"
+		return "if the signature was not logged on purpose, say so with --log=none; a private log's key belongs in the trusted root (--trusted-root)"
 	case reason.NoTime:
-		return "the signature needs a timestamp of an authority in the trusted root, or an entry in a v1 log"
+		return "the signature needs a timestamp of an authority in the trusted root (--trusted-root), or an entry in a v1 log"
+	case reason.NoTimestamp:
+		return "a timestamp counts when its authority is in the trusted root (--trusted-root)"
+	case reason.NoSCT:
+		return "if the certificate authority logs no certificates, as a private one may, say so with --insecure-ignore-sct"
 	case reason.Signature, reason.LogMismatch, reason.Artifact:
 		return "either this is not what was signed, or it was not this signer who signed it"
 	case reason.WrongMaterial, reason.NoCertificate:

@@ -22,6 +22,9 @@ type App struct {
 	Long     string
 	Commands []*Command
 	Groups   []string // titles of command groups, in the order of the help text
+	// Absent has the commands that people will look for in vain, such as "download sbom", and what to do instead; that may
+	// be empty.
+	Absent map[string]string
 
 	cosign     bool // called by the name cosign
 	root       *cobra.Command
@@ -90,6 +93,7 @@ func (a *App) init(name string) {
 func (a *App) execute(ctx context.Context, args []string) error {
 	if len(args) > 0 && strings.HasPrefix(args[0], "__complete") {
 		a.registerAll()
+		a.plainUsages()
 		a.root.SetOut(a.System.Out) // the shell reads the candidates there
 	} else if cc, _, err := a.root.Find(args); err == nil {
 		a.register(cc)
@@ -111,6 +115,15 @@ func (a *App) registerAll() {
 				_ = cc.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(choice.allowed, cobra.ShellCompDirectiveNoFileComp))
 			}
 		})
+	}
+}
+
+// plainUsages takes the marks off the names of values in the flags' descriptions: a shell would show them.
+func (a *App) plainUsages() {
+	plain := func(f *pflag.Flag) { f.Usage = strings.ReplaceAll(f.Usage, "`", "") }
+	a.root.PersistentFlags().VisitAll(plain)
+	for cc := range a.commands {
+		cc.Flags().VisitAll(plain)
 	}
 }
 

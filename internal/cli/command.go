@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -83,6 +85,12 @@ func (a *App) parent(cc *cobra.Command, args []string) error {
 
 func (a *App) unknownCommand(cc *cobra.Command, name string) error {
 	err := Usagef("unknown command %q for %q", name, cc.CommandPath())
+	if instead, ok := a.Absent[strings.TrimPrefix(cc.CommandPath()+" "+name, a.root.Name()+" ")]; ok {
+		err.Err = fmt.Errorf("%w: it is one of cosign's that bulla does not have yet", err.Err)
+		if instead != "" {
+			return err.WithHint("%s", instead)
+		}
+	}
 	if near := cc.SuggestionsFor(name); len(near) > 0 {
 		return err.WithHint("did you mean %q? \"%s --help\" lists the commands", near[0], cc.CommandPath())
 	}

@@ -79,6 +79,9 @@ func exitCode(err error, cosign bool) int {
 // report prints err once; in cosign's place, in the two lines that it prints.
 func report(w io.Writer, err error, cosign bool) {
 	text := strings.TrimRight(err.Error(), "\n")
+	if errors.Is(err, context.Canceled) {
+		text = strings.ReplaceAll(text, context.Canceled.Error(), "interrupted")
+	}
 	if cosign {
 		fmt.Fprintf(w, "Error: %s\nerror during command execution: %s\n", text, text)
 		return
