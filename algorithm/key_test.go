@@ -177,10 +177,19 @@ func TestParseKey(t *testing.T) {
 		raw     []byte
 		ok      bool
 	}{
-		{1, pkcs1, true}, {2, pkcs1, true}, {1, pkix, false}, {2, append(bytes.Clone(pkcs1), 0), false},
-		{3, pkix, true}, {4, pkix, true}, {3, pkcs1, false},
-		{algorithm.RSAPKCS1v15x2048SHA256, pkix, true}, {algorithm.RSAPKCS1v15x3072SHA256, pkix, false},
-		{algorithm.ECDSAP256SHA256, pkix, false}, {algorithm.Unspecified, pkix, false}, {21, pkix, false}, {99, pkix, false},
+		{1, pkcs1, true},
+		{2, pkcs1, true},
+		{1, pkix, false},
+		{2, append(bytes.Clone(pkcs1), 0), false},
+		{3, pkix, true},
+		{4, pkix, true},
+		{3, pkcs1, false},
+		{algorithm.RSAPKCS1v15x2048SHA256, pkix, true},
+		{algorithm.RSAPKCS1v15x3072SHA256, pkix, false},
+		{algorithm.ECDSAP256SHA256, pkix, false},
+		{algorithm.Unspecified, pkix, false},
+		{21, pkix, false},
+		{99, pkix, false},
 		{1, make([]byte, 8<<10+1), false},
 	}
 	for _, test := range tests {

@@ -229,8 +229,11 @@ var digestFields = []protojson.Field[MessageSignature]{
 var (
 	hashNames = []protojson.EnumValue{
 		{Name: "HASH_ALGORITHM_UNSPECIFIED", Number: 0},
-		{Name: "SHA2_256", Number: 1}, {Name: "SHA2_384", Number: 2}, {Name: "SHA2_512", Number: 3},
-		{Name: "SHA3_256", Number: 4}, {Name: "SHA3_384", Number: 5},
+		{Name: "SHA2_256", Number: 1},
+		{Name: "SHA2_384", Number: 2},
+		{Name: "SHA2_512", Number: 3},
+		{Name: "SHA3_256", Number: 4},
+		{Name: "SHA3_384", Number: 5},
 	}
 	hashes = [...]crypto.Hash{0, crypto.SHA256, crypto.SHA384, crypto.SHA512, crypto.SHA3_256, crypto.SHA3_384}
 )

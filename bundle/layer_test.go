@@ -27,7 +27,7 @@ func layerEvidence(t testing.TB) map[string]string {
 	t.Helper()
 	cert := testenv.ReadVector(t, "sigstore-java", "samples", "fulcio-response", "valid", "cert.pem")
 	chain := testenv.ReadVector(t, "sigstore-java", "samples", "fulcio-response", "valid", "fulcio.crt.pem")
-	var stamp = base64.StdEncoding.EncodeToString(testenv.ReadVector(t, "timestamp", "rekor", "test.tsr"))
+	stamp := base64.StdEncoding.EncodeToString(testenv.ReadVector(t, "timestamp", "rekor", "test.tsr"))
 	return map[string]string{
 		"dev.sigstore.cosign/certificate":      string(cert[:bytes.Index(cert, []byte("-----END CERTIFICATE-----"))+26]),
 		"dev.sigstore.cosign/chain":            string(chain),
@@ -106,7 +106,8 @@ func TestFromLayerRefuses(t *testing.T) {
 		"empty signature":      {simplePayload, simpleSigningLayer, map[string]string{signatureAnnotation: ""}, "missing or empty"},
 		"signature not base64": {simplePayload, simpleSigningLayer, map[string]string{signatureAnnotation: "*"}, "is not standard base64"},
 		"envelope as signature": {simplePayload, simpleSigningLayer, map[string]string{
-			signatureAnnotation: base64.StdEncoding.EncodeToString(layerEnvelope())}, "is a dsse envelope"},
+			signatureAnnotation: base64.StdEncoding.EncodeToString(layerEnvelope()),
+		}, "is a dsse envelope"},
 		"public key":         {simplePayload, simpleSigningLayer, map[string]string{signatureAnnotation: "c2ln", certificateAnnotation: string(testenv.ReadVector(t, "legacy", "rekor.pub"))}, "annotation dev.sigstore.cosign/certificate: holds a PEM block"},
 		"chain alone":        {simplePayload, simpleSigningLayer, map[string]string{signatureAnnotation: "c2ln", chainAnnotation: "x"}, "annotation dev.sigstore.cosign/chain: given without"},
 		"broken bundle":      {simplePayload, simpleSigningLayer, map[string]string{signatureAnnotation: "c2ln", rekorAnnotation: "{}"}, "annotation dev.sigstore.cosign/bundle.SignedEntryTimestamp: missing"},

@@ -95,16 +95,20 @@ var sniffMembers = [...]struct {
 	name string
 	Format
 }{
-	{"verificationMaterial", sniffBundle}, {"verification_material", sniffBundle},
-	{"dsseEnvelope", sniffBundle}, {"messageSignature", sniffBundle},
+	{"verificationMaterial", sniffBundle},
+	{"verification_material", sniffBundle},
+	{"dsseEnvelope", sniffBundle},
+	{"messageSignature", sniffBundle},
 	{"base64Signature", sniffBlob},
 	{"payloadType", sniffEnvelope},
 	{"predicateType", sniffStatement},
-	{"critical", sniffSimpleSigning}, {"Critical", sniffSimpleSigning},
+	{"critical", sniffSimpleSigning},
+	{"Critical", sniffSimpleSigning},
 	{"SignedEntryTimestamp", sniffRekorBundle},
 	{"SignedRFC3161Timestamp", sniffTimestampJSON},
 	{"certificateAuthorities", sniffTrustedRoot},
-	{"rekorTlogUrls", sniffSigningConfig}, {"rekorTlogConfig", sniffSigningConfig},
+	{"rekorTlogUrls", sniffSigningConfig},
+	{"rekorTlogConfig", sniffSigningConfig},
 	{"schemaVersion", sniffManifest},
 	{"signed", sniffTUF},
 }

@@ -85,8 +85,12 @@ func TestSANs(t *testing.T) {
 	))
 	c := mustParse(t, der)
 	want := []SAN{
-		{Email, "alice@example.com"}, {URI, "https://example.com/%41?q#f"}, {DNS, "build.example.com"},
-		{IP, "192.0.2.1"}, {IP, "2001:db8::1"}, {OtherName, "älice!example.com"},
+		{Email, "alice@example.com"},
+		{URI, "https://example.com/%41?q#f"},
+		{DNS, "build.example.com"},
+		{IP, "192.0.2.1"},
+		{IP, "2001:db8::1"},
+		{OtherName, "älice!example.com"},
 	}
 	if !slices.Equal(c.SANs, want) {
 		t.Errorf("names %v, want %v", c.SANs, want)

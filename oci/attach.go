@@ -145,18 +145,22 @@ func (c *Client) putBundle(ctx context.Context, s *session, img *Image, layer de
 	if o.PredicateType != "" {
 		annotations[annotationPredicate] = o.PredicateType
 	}
-	body, err := json.Marshal(bundleManifest{SchemaVersion: 2, MediaType: typeOCIManifest,
+	body, err := json.Marshal(bundleManifest{
+		SchemaVersion: 2, MediaType: typeOCIManifest,
 		Config:       configDescriptor{typeEmpty, int64(len(emptyConfig)), digestOf(emptyConfig), o.MediaType},
 		Layers:       []descriptor{layer},
 		Annotations:  annotations,
 		Subject:      descriptor{MediaType: img.MediaType, Size: img.Size, Digest: img.Digest},
-		ArtifactType: o.MediaType}, json.Deterministic(true))
+		ArtifactType: o.MediaType,
+	}, json.Deterministic(true))
 	if err != nil {
 		return "", fmt.Errorf("attach: %w", err)
 	}
 	digest := digestOf(body)
-	a, err := c.putManifest(ctx, s, request{place: placeUpload, path: "manifests/" + digest, body: body,
-		header: map[string]string{"Content-Type": typeOCIManifest}})
+	a, err := c.putManifest(ctx, s, request{
+		place: placeUpload, path: "manifests/" + digest, body: body,
+		header: map[string]string{"Content-Type": typeOCIManifest},
+	})
 	if err != nil {
 		return "", err
 	}
@@ -185,8 +189,10 @@ func (c *Client) list(ctx context.Context, s *session, img *Image, d descriptor,
 			if !subjectHeader {
 				said = "has a referrers API"
 			}
-			return &LostError{Tag: "the referrers list of " + s.repo.Name() + "@" + img.Digest, Digest: d.Digest, Lost: []string{d.Digest},
-				Attempts: attempt, Err: fmt.Errorf("the registry %s, and does not", said)}
+			return &LostError{
+				Tag: "the referrers list of " + s.repo.Name() + "@" + img.Digest, Digest: d.Digest, Lost: []string{d.Digest},
+				Attempts: attempt, Err: fmt.Errorf("the registry %s, and does not", said),
+			}
 		}
 		if err := c.options.Sleep(ctx, wait+c.options.Jitter(wait)); err != nil {
 			return err
@@ -213,8 +219,10 @@ func (c *Client) listInTag(ctx context.Context, s *session, img *Image, d descri
 	if err != nil {
 		return fmt.Errorf("attach: %w", err)
 	}
-	u := &update{client: c, session: s, place: PlaceFallback, tag: referrersTag(img.Digest),
-		list: &indexList{img: img, limit: c.limits.Referrers}, add: entry{key: d.Digest, raw: raw}}
+	u := &update{
+		client: c, session: s, place: PlaceFallback, tag: referrersTag(img.Digest),
+		list: &indexList{img: img, limit: c.limits.Referrers}, add: entry{key: d.Digest, raw: raw},
+	}
 	return u.run(ctx)
 }
 

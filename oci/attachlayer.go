@@ -53,8 +53,10 @@ func (c *Client) AttachLayer(ctx context.Context, img *Image, o LayerOptions) (s
 	if err != nil {
 		return "", fmt.Errorf("attach: %w", err)
 	}
-	u := &update{client: c, session: s, place: legacyPlace(o.Suffix), tag: tag, list: &layerList{client: c, session: s, created: configTime(o.Created)},
-		add: entry{key: layerKey(layer), raw: raw}}
+	u := &update{
+		client: c, session: s, place: legacyPlace(o.Suffix), tag: tag, list: &layerList{client: c, session: s, created: configTime(o.Created)},
+		add: entry{key: layerKey(layer), raw: raw},
+	}
 	if o.ReplacePredicate {
 		u.replace = func(e entry) bool {
 			old, err := parseDescriptor(e.raw)

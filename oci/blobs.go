@@ -32,8 +32,10 @@ func (c *Client) pushBlob(ctx context.Context, s *session, data []byte) error {
 	r := request{place: placeUpload, method: http.MethodPost, path: "blobs/uploads/", limit: c.limits.Manifest}
 	if len(data) <= 1024 {
 		start := c.uploadStart(s, digest)
-		a, err := c.do(ctx, s, request{place: placeUpload, method: http.MethodPost, url: start, body: data, limit: c.limits.Manifest,
-			header: map[string]string{"Content-Type": "application/octet-stream"}})
+		a, err := c.do(ctx, s, request{
+			place: placeUpload, method: http.MethodPost, url: start, body: data, limit: c.limits.Manifest,
+			header: map[string]string{"Content-Type": "application/octet-stream"},
+		})
 		if err == nil && a.status == http.StatusCreated {
 			return nil
 		}
@@ -54,8 +56,10 @@ func (c *Client) pushBlob(ctx context.Context, s *session, data []byte) error {
 }
 
 func (c *Client) uploadStart(s *session, digest string) *url.URL {
-	return &url.URL{Scheme: s.scheme, Host: s.repo.RegistryStr(), Path: "/v2/" + s.repo.RepositoryStr() + "/blobs/uploads/",
-		RawQuery: url.Values{"digest": {digest}}.Encode()}
+	return &url.URL{
+		Scheme: s.scheme, Host: s.repo.RegistryStr(), Path: "/v2/" + s.repo.RepositoryStr() + "/blobs/uploads/",
+		RawQuery: url.Values{"digest": {digest}}.Encode(),
+	}
 }
 
 // finishUpload sends the blob to the location that the registry gave.
@@ -73,8 +77,10 @@ func (c *Client) finishUpload(ctx context.Context, s *session, started request, 
 	query := location.Query()
 	query.Set("digest", digestOf(data))
 	location.RawQuery = query.Encode()
-	r := request{place: placeUpload, method: http.MethodPut, url: location, body: data, limit: c.limits.Manifest,
-		header: map[string]string{"Content-Type": "application/octet-stream", "Content-Length": strconv.Itoa(len(data))}}
+	r := request{
+		place: placeUpload, method: http.MethodPut, url: location, body: data, limit: c.limits.Manifest,
+		header: map[string]string{"Content-Type": "application/octet-stream", "Content-Length": strconv.Itoa(len(data))},
+	}
 	a, err = c.do(ctx, s, r)
 	if err != nil {
 		return asUnknown(a, r, err)

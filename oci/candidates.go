@@ -77,8 +77,10 @@ func (f *finder) collect(ctx context.Context, found *Evidence, l *listing, err e
 		place.Outcome = Present
 	}
 	if l.cut != nil {
-		place.Err = &UnknownError{Place: l.place, URL: l.ref, Detail: l.cut.Error(), Err: l.cut,
-			Hint: "raise the limit if so many are expected, or remove what should not be there"}
+		place.Err = &UnknownError{
+			Place: l.place, URL: l.ref, Detail: l.cut.Error(), Err: l.cut,
+			Hint: "raise the limit if so many are expected, or remove what should not be there",
+		}
 		if place.Count == 0 {
 			place.Outcome = Unknown
 		}
@@ -195,8 +197,10 @@ func (c *Client) referrer(ctx context.Context, s *session, img *Image, place str
 	body, err := c.manifest(ctx, s, place, d.Digest)
 	name := s.repo.Name() + "@" + d.Digest
 	if nf := (*notFound)(nil); errors.As(err, &nf) {
-		return nil, &UnknownError{Place: place, URL: name, Status: 404, Code: nf.code, Detail: "it is listed, and the registry does not have it",
-			Hint: "try again, since lists may lag behind; if it stays, the list is stale"}
+		return nil, &UnknownError{
+			Place: place, URL: name, Status: 404, Code: nf.code, Detail: "it is listed, and the registry does not have it",
+			Hint: "try again, since lists may lag behind; if it stays, the list is stale",
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -123,8 +123,10 @@ type fetched struct {
 
 // manifest fetches a manifest by tag or digest (distribution-spec "Pulling manifests").
 func (c *Client) manifest(ctx context.Context, s *session, place, reference string) (*fetched, error) {
-	r := request{place: place, method: http.MethodGet, path: "manifests/" + reference, limit: c.limits.Manifest,
-		header: map[string]string{"Accept": acceptManifests}}
+	r := request{
+		place: place, method: http.MethodGet, path: "manifests/" + reference, limit: c.limits.Manifest,
+		header: map[string]string{"Accept": acceptManifests},
+	}
 	a, err := c.do(ctx, s, r)
 	if err != nil {
 		return nil, err

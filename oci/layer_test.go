@@ -50,8 +50,10 @@ func TestAttachLayerReplace(t *testing.T) {
 	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
 	attestation := func(payload, predicate string, replace bool) {
 		t.Helper()
-		o := LayerOptions{Suffix: "att", Payload: []byte(payload), MediaType: "application/vnd.dsse.envelope.v1+json", ReplacePredicate: replace,
-			Annotations: map[string]string{annotationSignature: "", annotationLegacy: predicate}}
+		o := LayerOptions{
+			Suffix: "att", Payload: []byte(payload), MediaType: "application/vnd.dsse.envelope.v1+json", ReplacePredicate: replace,
+			Annotations: map[string]string{annotationSignature: "", annotationLegacy: predicate},
+		}
 		if _, err := c.AttachLayer(t.Context(), img, o); err != nil {
 			t.Fatal(err)
 		}

@@ -64,8 +64,10 @@ func (c *Client) legacyManifest(ctx context.Context, s *session, place, tag stri
 	}
 	m, err := c.parseLayers(body)
 	if err != nil {
-		return nil, "", &UnknownError{Place: place, Method: "GET", URL: s.repo.Name() + ":" + tag, Detail: err.Error(),
-			Hint: "see what this tag holds, and remove it if it is not cosign's"}
+		return nil, "", &UnknownError{
+			Place: place, Method: "GET", URL: s.repo.Name() + ":" + tag, Detail: err.Error(),
+			Hint: "see what this tag holds, and remove it if it is not cosign's",
+		}
 	}
 	note := ""
 	if len(m.Layers) == 0 {

@@ -30,6 +30,7 @@ const (
 var acceptManifests = strings.Join([]string{typeOCIManifest, typeOCIIndex, typeDockerManifest, typeDockerList}, ", ")
 
 func isIndex(mediaType string) bool { return mediaType == typeOCIIndex || mediaType == typeDockerList }
+
 func isManifest(mediaType string) bool {
 	return mediaType == typeOCIManifest || mediaType == typeDockerManifest
 }

@@ -88,9 +88,11 @@ func mustFind(t testing.TB, c *Client, img *Image, o FindOptions) *Evidence {
 	return found
 }
 
-var signature = LayerOptions{Suffix: "sig", Payload: []byte(`{"critical":{"identity":{"docker-reference":"r"},"image":{"docker-manifest-digest":"sha256:` + strings.Repeat("a", 64) + `"},"type":"cosign container image signature"},"optional":null}`),
+var signature = LayerOptions{
+	Suffix: "sig", Payload: []byte(`{"critical":{"identity":{"docker-reference":"r"},"image":{"docker-manifest-digest":"sha256:` + strings.Repeat("a", 64) + `"},"type":"cosign container image signature"},"optional":null}`),
 	MediaType:   "application/vnd.dev.cosign.simplesigning.v1+json",
-	Annotations: map[string]string{annotationSignature: "MEUCIQ=="}}
+	Annotations: map[string]string{annotationSignature: "MEUCIQ=="},
+}
 
 // summary shows evidence without its bytes.
 func summary(found *Evidence) string {

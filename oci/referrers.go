@@ -44,8 +44,10 @@ func (c *Client) referrers(ctx context.Context, s *session, img *Image) (*listin
 var errNoAPI = fmt.Errorf("no referrers API")
 
 func (c *Client) referrersAPI(ctx context.Context, s *session, digest string, l *listing) error {
-	r := request{place: PlaceReferrers, method: http.MethodGet, path: "referrers/" + digest, limit: c.limits.Manifest,
-		header: map[string]string{"Accept": typeOCIIndex}}
+	r := request{
+		place: PlaceReferrers, method: http.MethodGet, path: "referrers/" + digest, limit: c.limits.Manifest,
+		header: map[string]string{"Accept": typeOCIIndex},
+	}
 	seen := map[string]bool{}
 	left := listBytes * c.limits.Manifest
 	for page := 1; ; page++ {
@@ -154,8 +156,10 @@ func (c *Client) fallback(ctx context.Context, s *session, img *Image) (*listing
 	}
 	l.tag = m
 	broken := func(detail string) error {
-		return &UnknownError{Place: PlaceFallback, Method: http.MethodGet, URL: l.ref, Detail: detail,
-			Hint: "see what this tag holds, and remove it if it is not a list of referrers"}
+		return &UnknownError{
+			Place: PlaceFallback, Method: http.MethodGet, URL: l.ref, Detail: detail,
+			Hint: "see what this tag holds, and remove it if it is not a list of referrers",
+		}
 	}
 	if m.mediaType != typeOCIIndex {
 		return l, broken(fmt.Sprintf("the tag holds %s, want an image index", m.mediaType))

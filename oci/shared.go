@@ -216,8 +216,10 @@ func (u *update) forgetDeleted(ctx context.Context, base *fetched) bool {
 		if here[e.key] || u.removed[e.key] || checkDigest(e.key) != nil {
 			continue
 		}
-		_, err := u.client.do(ctx, u.session, request{place: u.place, method: http.MethodHead, path: "manifests/" + e.key,
-			header: map[string]string{"Accept": acceptManifests}})
+		_, err := u.client.do(ctx, u.session, request{
+			place: u.place, method: http.MethodHead, path: "manifests/" + e.key,
+			header: map[string]string{"Accept": acceptManifests},
+		})
 		if isNotFound(err) {
 			u.removed[e.key] = true
 			forgot = true

@@ -113,8 +113,10 @@ func (c *Client) connect(ctx context.Context, repo name.Repository, push bool) (
 func (c *Client) handshake(ctx context.Context, s *session) error {
 	auth, err := c.keychain.Resolve(s.repo)
 	if err != nil {
-		return &UnknownError{Place: "credentials for " + s.repo.RegistryStr(), Detail: printable(err.Error(), maxDetail), Err: err,
-			Hint: "check the Docker configuration and its credential helper"}
+		return &UnknownError{
+			Place: "credentials for " + s.repo.RegistryStr(), Detail: printable(err.Error(), maxDetail), Err: err,
+			Hint: "check the Docker configuration and its credential helper",
+		}
 	}
 	seen := &schemeRecorder{inner: c.base, host: s.repo.RegistryStr(), plain: s.repo.Registry.Scheme() == "http"}
 	seen.shaking.Store(true)

@@ -77,8 +77,10 @@ func (c *Client) legacyNode(ctx context.Context, s *session, place Place, tag st
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", place.Ref, err)
 	}
-	return &Node{Place: place.Name, Ref: place.Ref, Digest: body.digest, ArtifactType: artifactType(m), Layers: layerDigests(m),
-		Annotations: m.Annotations}, nil
+	return &Node{
+		Place: place.Name, Ref: place.Ref, Digest: body.digest, ArtifactType: artifactType(m), Layers: layerDigests(m),
+		Annotations: m.Annotations,
+	}, nil
 }
 
 // referrerNodes fetches what a list names; err is why there is no list.

@@ -66,8 +66,12 @@ var hashOutputFields = []protojson.Field[hashOutput]{
 
 // hashAlgorithms is the enum dev.sigstore.common.v1.HashAlgorithm.
 var hashAlgorithms = []protojson.EnumValue{
-	{Name: "HASH_ALGORITHM_UNSPECIFIED", Number: 0}, {Name: "SHA2_256", Number: 1}, {Name: "SHA2_384", Number: 2},
-	{Name: "SHA2_512", Number: 3}, {Name: "SHA3_256", Number: 4}, {Name: "SHA3_384", Number: 5},
+	{Name: "HASH_ALGORITHM_UNSPECIFIED", Number: 0},
+	{Name: "SHA2_256", Number: 1},
+	{Name: "SHA2_384", Number: 2},
+	{Name: "SHA2_512", Number: 3},
+	{Name: "SHA3_256", Number: 4},
+	{Name: "SHA3_384", Number: 5},
 }
 
 // hashedRekordV2 is HashedRekordLogEntryV002.

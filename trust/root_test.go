@@ -108,8 +108,10 @@ func TestDecodeRootRefuses(t *testing.T) {
 			c := chain(d, "certificateAuthorities", 0)
 			c["certificates"] = repeated(c["certificates"].([]any)[0], 9)
 		}, "more than 8"},
-		{"empty certificate", func(d object) { item(chain(d, "certificateAuthorities", 1), "certificates", 0)["rawBytes"] = "" },
-			"certificateAuthorities[1].certChain.certificates[0]: is not an X.509"},
+		{
+			"empty certificate", func(d object) { item(chain(d, "certificateAuthorities", 1), "certificates", 0)["rawBytes"] = "" },
+			"certificateAuthorities[1].certChain.certificates[0]: is not an X.509",
+		},
 		{"huge certificate", func(d object) {
 			item(chain(d, "certificateAuthorities", 1), "certificates", 1)["rawBytes"] = strings.Repeat("AAAA", 6000)
 		}, "certificates[1]: has 18000 bytes"},

@@ -64,8 +64,10 @@ func readAnyLog(d *protojson.Decoder, l *Log, ct bool) error {
 	if err := protojson.Object(d, logFields, &m); err != nil {
 		return err
 	}
-	*l = Log{BaseURL: m.baseURL, Operator: m.operator, Window: m.key.window, Details: algorithm.Details(m.key.details.number),
-		rawKey: m.key.raw, detailsName: m.key.details.name}
+	*l = Log{
+		BaseURL: m.baseURL, Operator: m.operator, Window: m.key.window, Details: algorithm.Details(m.key.details.number),
+		rawKey: m.key.raw, detailsName: m.key.details.name,
+	}
 	if err := l.setIDs(&m); err != nil {
 		return err
 	}

@@ -15,8 +15,10 @@ func TestSigningConfigFields(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := trust.Service{URL: "https://log2025-1.rekor.sigstore.dev", MajorAPIVersion: 2, Operator: "sigstore.dev",
-		Window: trust.Window{Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}}
+	want := trust.Service{
+		URL: "https://log2025-1.rekor.sigstore.dev", MajorAPIVersion: 2, Operator: "sigstore.dev",
+		Window: trust.Window{Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)},
+	}
 	if len(c.Logs) != 2 || c.Logs[0] != want || c.LogConfig.Selector != trust.SelectAny || len(c.CAs) != 1 || len(c.OIDC) != 1 || len(c.TSAs) != 1 {
 		t.Errorf("got %+v", c)
 	}
@@ -99,8 +101,10 @@ func TestNewSigningConfig(t *testing.T) {
 	at := func(url string, start time.Time) trust.Service {
 		return trust.Service{URL: url, MajorAPIVersion: 1, Window: trust.Window{Start: start}, Operator: "o"}
 	}
-	parts := trust.SigningConfig{Logs: []trust.Service{at("https://old.example", epoch), at("https://new.example", epoch.AddDate(1, 0, 0))},
-		LogConfig: trust.Selection{Selector: trust.SelectAny}}
+	parts := trust.SigningConfig{
+		Logs:      []trust.Service{at("https://old.example", epoch), at("https://new.example", epoch.AddDate(1, 0, 0))},
+		LogConfig: trust.Selection{Selector: trust.SelectAny},
+	}
 	c, err := trust.NewSigningConfig(parts)
 	if err != nil || c.Logs[0].URL != "https://new.example" || parts.Logs[0].URL != "https://old.example" {
 		t.Errorf("%+v, %v: newest first, argument untouched", c, err)

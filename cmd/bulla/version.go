@@ -26,8 +26,13 @@ func versionCommand() *cli.Command {
 			}
 			fmt.Fprintf(c.Out, "%s: sign and verify container images and other artifacts\n\n", c.Name)
 			for _, line := range [][2]string{
-				{"GitVersion", info.Version}, {"GitCommit", info.Commit}, {"GitTreeState", info.TreeState},
-				{"BuildDate", info.Date}, {"GoVersion", info.GoVersion}, {"Compiler", info.Compiler}, {"Platform", info.Platform},
+				{"GitVersion", info.Version},
+				{"GitCommit", info.Commit},
+				{"GitTreeState", info.TreeState},
+				{"BuildDate", info.Date},
+				{"GoVersion", info.GoVersion},
+				{"Compiler", info.Compiler},
+				{"Platform", info.Platform},
 			} {
 				fmt.Fprintf(c.Out, "%-14s %s\n", line[0]+":", line[1])
 			}

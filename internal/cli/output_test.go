@@ -26,9 +26,20 @@ func TestKeysAreNotOverwritten(t *testing.T) {
 		name, data string
 		ok         bool
 	}{
-		{"a.key", bundle, false}, {"a.key", private, false}, {"odd.json", bundle, false}, {"plain.pem", bundle, false}, {"link", bundle, false},
-		{"a.pub", bundle, false}, {"a.pub", public + "b", false}, {"a.pub", public + "a", true},
-		{"lone.pub", bundle, true}, {"b.json", bundle, true}, {"c.key", bundle, true}, {"c.pub", bundle, true}, {"empty", bundle, true}, {"none", bundle, true},
+		{"a.key", bundle, false},
+		{"a.key", private, false},
+		{"odd.json", bundle, false},
+		{"plain.pem", bundle, false},
+		{"link", bundle, false},
+		{"a.pub", bundle, false},
+		{"a.pub", public + "b", false},
+		{"a.pub", public + "a", true},
+		{"lone.pub", bundle, true},
+		{"b.json", bundle, true},
+		{"c.key", bundle, true},
+		{"c.pub", bundle, true},
+		{"empty", bundle, true},
+		{"none", bundle, true},
 	} {
 		if err := CheckOutput(filepath.Join(dir, tt.name), []byte(tt.data)); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", tt.name, err)

@@ -71,8 +71,10 @@ type Fault struct {
 func NewRegistry(t testing.TB, o RegistryOptions) *Registry {
 	t.Helper()
 	quiet := log.New(io.Discard, "", 0)
-	r := &Registry{options: o, inner: registry.New(registry.Logger(quiet), registry.WithReferrersSupport(o.Referrers)),
-		counts: map[string]int{}, agents: map[string]bool{}, stale: map[string]*staleAnswer{}}
+	r := &Registry{
+		options: o, inner: registry.New(registry.Logger(quiet), registry.WithReferrersSupport(o.Referrers)),
+		counts: map[string]int{}, agents: map[string]bool{}, stale: map[string]*staleAnswer{},
+	}
 	r.Server = httptest.NewUnstartedServer(r)
 	r.Server.Config.ErrorLog = quiet // TLS handshakes of clients that try HTTPS first
 	if o.TLS {

@@ -38,9 +38,11 @@ func (r *Registry) PushIndex(t testing.TB, ref string, n int) (index string, ima
 		name := r.PushImage(t, repo+":")
 		images = append(images, name)
 		_, digest, _ := strings.Cut(name, "@")
-		list = append(list, map[string]any{"mediaType": mediaTypeManifest, "digest": digest,
+		list = append(list, map[string]any{
+			"mediaType": mediaTypeManifest, "digest": digest,
 			"size":     r.current("/v2/" + repo + "/manifests/" + digest).Body.Len(),
-			"platform": map[string]string{"os": "linux", "architecture": platforms[i%len(platforms)]}})
+			"platform": map[string]string{"os": "linux", "architecture": platforms[i%len(platforms)]},
+		})
 	}
 	body := mustJSON(t, map[string]any{"schemaVersion": 2, "mediaType": mediaTypeIndex, "manifests": list})
 	return r.PushManifest(t, repo, tag, mediaTypeIndex, body), images

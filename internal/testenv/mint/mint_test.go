@@ -22,8 +22,10 @@ var signingTime = Epoch.Add(time.Minute)
 func TestIssue(t *testing.T) {
 	rsaLog := NewCTLog(t, NewKey(t, algorithm.RSAPKCS1v15x2048SHA256))
 	sans := []identity.SAN{
-		{Kind: identity.Email, Value: "a@b"}, {Kind: identity.URI, Value: "https://github.com/a/b"},
-		{Kind: identity.DNS, Value: "b.test"}, {Kind: identity.IP, Value: "192.0.2.7"},
+		{Kind: identity.Email, Value: "a@b"},
+		{Kind: identity.URI, Value: "https://github.com/a/b"},
+		{Kind: identity.DNS, Value: "b.test"},
+		{Kind: identity.IP, Value: "192.0.2.7"},
 		{Kind: identity.OtherName, Value: "a!b.test"},
 	}
 	for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384()} {
@@ -149,8 +151,14 @@ func TestLogs(t *testing.T) {
 		log  *Log
 		kind string
 	}{
-		{v1, HashedRekordV1}, {v1, RekordV1}, {v1, DSSEV1}, {v1, IntotoV1}, {v1, IntotoV2},
-		{v2, HashedRekordV2}, {v2, DSSEV2}, {ecdsaV2, HashedRekordV2},
+		{v1, HashedRekordV1},
+		{v1, RekordV1},
+		{v1, DSSEV1},
+		{v1, IntotoV1},
+		{v1, IntotoV2},
+		{v2, HashedRekordV2},
+		{v2, DSSEV2},
+		{ecdsaV2, HashedRekordV2},
 	} {
 		e := tt.log.Add(t, tt.kind, Body(t, tt.kind, signed), signingTime)
 		checkEntry(t, tt.log, &e)

@@ -58,10 +58,16 @@ func TestRefreshRefuses(t *testing.T) {
 		{"no TUF root", publicgood.Date, map[string][]byte{"trusted_root.json": root}, "root.json"},
 		{"damaged root", publicgood.Date, map[string][]byte{"trusted_root.json": root[:100], "root.json": tuf}, "trusted root"},
 		{"root that lost its logs", publicgood.Date, map[string][]byte{"trusted_root.json": empty, "root.json": tuf}, "lost the log"},
-		{"TUF metadata of another role", publicgood.Date,
-			map[string][]byte{"trusted_root.json": root, "root.json": []byte(`{"signed":{"_type":"targets","version":99}}`)}, "not root"},
-		{"older TUF root", publicgood.Date,
-			map[string][]byte{"trusted_root.json": root, "root.json": []byte(`{"signed":{"_type":"root","version":1}}`)}, "older"},
+		{
+			"TUF metadata of another role", publicgood.Date,
+			map[string][]byte{"trusted_root.json": root, "root.json": []byte(`{"signed":{"_type":"targets","version":99}}`)},
+			"not root",
+		},
+		{
+			"older TUF root", publicgood.Date,
+			map[string][]byte{"trusted_root.json": root, "root.json": []byte(`{"signed":{"_type":"root","version":1}}`)},
+			"older",
+		},
 		{"no JSON", publicgood.Date, map[string][]byte{"trusted_root.json": root, "root.json": []byte(`root`)}, "root.json"},
 		{"no day", "yesterday", map[string][]byte{"trusted_root.json": root, "root.json": tuf}, "yesterday"},
 	}
