@@ -68,7 +68,9 @@ func main() {
 	if err != nil {
 		reply = object{"errorMessage": err.Error()}
 	}
-	json.NewEncoder(os.Stdout).Encode(reply)
+	if err := json.NewEncoder(os.Stdout).Encode(reply); err != nil {
+		os.Exit(1)
+	}
 	if fault == "exit" {
 		os.Exit(3)
 	}
