@@ -194,7 +194,7 @@ func (o *verifyImages) one(ctx context.Context, c *cli.Call, s *search, ref stri
 	}
 	if img.Digest == "" {
 		if img, err = s.client.Resolve(ctx, ref); err != nil {
-			return o.notFound(err, ref)
+			return o.notFound(c, err, ref)
 		}
 	}
 	if s.req.Artifact, err = imageArtifact(img); err != nil {
@@ -205,15 +205,19 @@ func (o *verifyImages) one(ctx context.Context, c *cli.Call, s *search, ref stri
 	r, err := s.run(ctx, o.detached)
 	done()
 	if err != nil {
-		return o.notFound(err, ref)
+		return o.notFound(c, err, ref)
 	}
 	return o.print(c, s, r)
 }
 
-// notFound words that an image does not exist as cosign does.
-func (o *verifyImages) notFound(err error, ref string) error {
-	if errors.Is(err, oci.ErrImageNotFound) && !strings.Contains(ref, "@") {
+// notFound words that an image does not exist as cosign does, which gives it a status of its own for signatures only.
+func (o *verifyImages) notFound(c *cli.Call, err error, ref string) error {
+	missing := errors.Is(err, oci.ErrImageNotFound)
+	if missing && !strings.Contains(ref, "@") {
 		err = fmt.Errorf("image tag not found: %w", err)
+	}
+	if missing && o.attestations && c.Cosign {
+		return &cli.Error{Code: cli.ExitFailure, Err: err}
 	}
 	return registryError(err)
 }

@@ -115,10 +115,10 @@ func (z *zeros) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// TestBigStandardInput verifies 256 MiB from standard input. The whole run may allocate a small part of that.
+// TestBigStandardInput verifies 64 MiB from standard input. The whole run may allocate a small part of that.
 func TestBigStandardInput(t *testing.T) {
 	w := world.New(t)
-	const size = 256 << 20
+	const size = 64 << 20
 	b, _, pub := w.Bundle(t, world.Spec{Log: world.LogV1, Artifact: make([]byte, size)})
 	dir := t.TempDir()
 	for suffix, data := range forms(t, b, pub) {
@@ -136,7 +136,7 @@ func TestBigStandardInput(t *testing.T) {
 	if o.status != 0 {
 		t.Fatalf("status %d: %s", o.status, o.err)
 	}
-	if used := after.TotalAlloc - before.TotalAlloc; used > 16<<20 {
+	if used := after.TotalAlloc - before.TotalAlloc; used > 8<<20 {
 		t.Errorf("%d bytes allocated for an artifact of %d", used, size)
 	}
 	if o := program(&zeros{size - 1}, args...); o.status != cli.ExitFailure {
