@@ -143,15 +143,17 @@ func (a *App) flagError(cc *cobra.Command, err error) error {
 func (a *App) run(cc *cobra.Command, c *Command, args []string) (err error) {
 	call := &Call{System: *a.System, Args: args, Cosign: a.cosign, Name: a.root.Name(), flags: cc.Flags()}
 	if c.BindEnv {
-		var used []bound
-		if used, err = bindEnv(cc.Flags(), a.System.LookupEnv); err != nil {
+		if call.bound, err = bindEnv(cc.Flags(), a.System.LookupEnv); err != nil {
 			return err
 		}
 		call.Verbose = a.global.verbose
-		tellBound(call, used)
-		defer func() { explainBound(call, used, err) }()
+		tellBound(call)
+		defer func() { explainBound(call, err) }()
 	}
 	call.Verbose = a.global.verbose
+	if a.global.timeout < 0 {
+		return Usagef("--timeout %s is negative", a.global.timeout).WithHint("0 means for ever")
+	}
 	if err := checkGroups(cc.Flags()); err != nil {
 		return err
 	}
@@ -180,25 +182,33 @@ func (a *App) run(cc *cobra.Command, c *Command, args []string) (err error) {
 }
 
 // explainBound says after a complaint about flags which of them nobody typed.
-func explainBound(c *Call, used []bound, err error) {
+func explainBound(c *Call, err error) {
 	var coded *Error
 	if c.Verbose || !errors.As(err, &coded) || coded.Code != ExitUsage {
 		return
 	}
-	for _, b := range used {
-		if !b.lowers {
+	for _, b := range c.bound {
+		if !b.lowers && !b.trusts {
 			c.Infof("note: --%s comes from the environment variable %s", b.flag, b.variable)
 		}
 	}
 }
 
-// tellBound says which flags came from the environment: all of them when verbose, those that turn a check off always.
-func tellBound(c *Call, used []bound) {
-	for _, b := range used {
-		if b.lowers {
+// tellBound says which flags came from the environment: all of them when verbose; always those that turn a check off, and
+// those that change what is trusted.
+func tellBound(c *Call) {
+	var trusts []string
+	for _, b := range c.bound {
+		switch {
+		case b.lowers:
 			c.Warnf("--%s comes from the environment variable %s, and turns a check off", b.flag, b.variable)
-		} else {
+		case b.trusts:
+			trusts = append(trusts, fmt.Sprintf("--%s from %s", b.flag, b.variable))
+		default:
 			c.Debugf("--%s comes from the environment variable %s", b.flag, b.variable)
 		}
+	}
+	if len(trusts) > 0 {
+		c.Warnf("what is trusted comes from the environment: %s", strings.Join(trusts, ", "))
 	}
 }

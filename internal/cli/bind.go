@@ -16,6 +16,7 @@ func variables(flag string) [2]string {
 type bound struct {
 	flag, variable string
 	lowers         bool // it turns a check off
+	trusts         bool // it changes who or what is trusted
 }
 
 // bindEnv sets every flag that was not given on the command line from BULLA_<FLAG> or COSIGN_<FLAG>, where one is set
@@ -38,8 +39,8 @@ func bindEnv(fs *pflag.FlagSet, lookup func(string) (string, bool)) ([]bound, er
 					WithHint("unset %s, or give --%s on the command line", variable, f.Name)
 				return
 			}
-			lowers := len(f.Annotations[annotationLowers]) > 0 && f.Value.String() != before
-			out = append(out, bound{f.Name, variable, lowers})
+			marked := func(annotation string) bool { return len(f.Annotations[annotation]) > 0 && f.Value.String() != before }
+			out = append(out, bound{f.Name, variable, marked(annotationLowers), marked(annotationTrust)})
 			return
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -21,6 +22,7 @@ type Call struct {
 	Verbose bool
 
 	flags *pflag.FlagSet
+	bound []bound
 	ctx   context.Context // for questions, which must not outlive the command
 }
 
@@ -33,6 +35,12 @@ func (c *Call) context() context.Context {
 
 // Changed reports whether a flag was given, on the command line or through the environment.
 func (c *Call) Changed(flag string) bool { return c.flags.Changed(flag) }
+
+// Typed reports whether a flag was given on the command line. One that comes from the environment was meant for some
+// other command perhaps, and must not keep this one from running because it has no use for it.
+func (c *Call) Typed(flag string) bool {
+	return c.Changed(flag) && !slices.ContainsFunc(c.bound, func(b bound) bool { return b.flag == flag })
+}
 
 // Infof says something on standard error.
 func (c *Call) Infof(format string, args ...any) { fmt.Fprintf(c.Err, format+"\n", args...) }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -150,8 +151,10 @@ func TestCosignArgs(t *testing.T) {
 type probe struct {
 	ignore, plain bool
 	certificate   string
+	trusted, key  string
 	kind          Choice
 	ran           bool
+	typed         map[string]bool
 }
 
 func (p *probe) command() *Command {
@@ -161,6 +164,9 @@ func (p *probe) command() *Command {
 			Topic(fs, "Trust", func(fs *pflag.FlagSet) {
 				fs.BoolVar(&p.ignore, "insecure-ignore-tlog", false, "lower")
 				LowersSecurity(fs, "insecure-ignore-tlog")
+				fs.StringVar(&p.trusted, "trusted-root", "", "whom to trust")
+				fs.StringVar(&p.key, "key", "", "whom to trust")
+				ChangesTrust(fs, "trusted-root", "key")
 			})
 			fs.BoolVar(&p.plain, "plain", false, "nothing special")
 			fs.StringVar(&p.certificate, "certificate", "", "old")
@@ -168,7 +174,29 @@ func (p *probe) command() *Command {
 			ChoiceVar(fs, &p.kind, "kind", "choose", "a", "b")
 			Exclusive(fs, "plain", "certificate")
 		},
-		Run: func(context.Context, *Call) error { p.ran = true; return nil },
+		Run: func(_ context.Context, c *Call) error {
+			p.ran, p.typed = true, map[string]bool{}
+			for _, name := range []string{"plain", "key", "kind"} {
+				if c.Changed(name) {
+					p.typed[name] = c.Typed(name)
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// A flag that comes from the environment is given, and was not typed.
+func TestTyped(t *testing.T) {
+	f, p := &fake{vars: map[string]string{"COSIGN_PLAIN": "true", "COSIGN_KEY": "a.pub"}}, &probe{}
+	if code := f.app(p.command(), "bulla", "do", "--key", "b.pub"); code != 0 {
+		t.Fatal(f.err.String())
+	}
+	if want := map[string]bool{"plain": false, "key": true}; !maps.Equal(p.typed, want) {
+		t.Errorf("typed %v, want %v", p.typed, want)
+	}
+	if f.err.String() != "" {
+		t.Errorf("said %q of a variable that is not used", f.err.String())
 	}
 }
 
@@ -187,6 +215,9 @@ func TestEnvironmentBinding(t *testing.T) {
 		{"BULLA wins", map[string]string{"COSIGN_INSECURE_IGNORE_TLOG": "true", "BULLA_INSECURE_IGNORE_TLOG": "false"}, "", 0, "", false},
 		{"the command line wins", map[string]string{"COSIGN_INSECURE_IGNORE_TLOG": "true"}, "--insecure-ignore-tlog=false", 0, "", false},
 		{"empty is not set", map[string]string{"COSIGN_INSECURE_IGNORE_TLOG": ""}, "", 0, "", false},
+		{"what changes the trust is always told", map[string]string{"COSIGN_TRUSTED_ROOT": "r.json", "BULLA_KEY": "k"}, "", 0, "what is trusted comes from the environment: --trusted-root from COSIGN_TRUSTED_ROOT, --key from BULLA_KEY\n", false},
+		{"once when verbose", map[string]string{"COSIGN_KEY": "k"}, "--verbose", 0, "warning: what is trusted comes from the environment: --key from COSIGN_KEY\n", false},
+		{"an empty trust is not set", map[string]string{"COSIGN_TRUSTED_ROOT": ""}, "", 0, "", false},
 		{"others are told when verbose", map[string]string{"COSIGN_PLAIN": "true"}, "--verbose", 0, "--plain comes from the environment variable COSIGN_PLAIN", false},
 		{"and not told otherwise", map[string]string{"COSIGN_PLAIN": "true"}, "", 0, "", false},
 		{"verbose from the environment", map[string]string{"COSIGN_PLAIN": "true", "COSIGN_VERBOSE": "1"}, "", 0, "COSIGN_PLAIN", false},
@@ -307,6 +338,14 @@ func TestTimeout(t *testing.T) {
 	}
 	if code := f.app(&Command{Run: has}, "bulla", "do", "-t", "0"); code != 0 {
 		t.Error(f.err.String())
+	}
+	f = &fake{}
+	if code := f.app(&Command{Run: has}, "bulla", "do", "--timeout", "-1s"); code != ExitUsage || !strings.Contains(f.err.String(), "--timeout -1s is negative") {
+		t.Errorf("%d, %q", code, f.err.String())
+	}
+	f = &fake{vars: map[string]string{"COSIGN_TIMEOUT": "-1s"}}
+	if code := f.app(&Command{Run: has, BindEnv: true}, "bulla", "do"); code != ExitUsage || !strings.Contains(f.err.String(), "note: --timeout comes from the environment variable COSIGN_TIMEOUT") {
+		t.Errorf("%d, %q", code, f.err.String())
 	}
 	if code := f.app(&Command{Run: has}, "bulla", "do"); code == 0 {
 		t.Error("a command has no deadline")

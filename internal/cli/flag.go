@@ -12,6 +12,7 @@ import (
 const (
 	annotationTopic     = "bulla_topic"
 	annotationLowers    = "bulla_lowers_security"
+	annotationTrust     = "bulla_changes_trust"
 	annotationExclusive = "bulla_exclusive"
 	annotationRequired  = "bulla_one_required"
 )
@@ -51,6 +52,14 @@ func Hide(fs *pflag.FlagSet, names ...string) {
 func LowersSecurity(fs *pflag.FlagSet, names ...string) {
 	for _, name := range names {
 		annotate(must(fs, name), annotationLowers, "true")
+	}
+}
+
+// ChangesTrust marks flags that say who or what is trusted. When environment variables set some of them, that is always
+// said on standard error, in one line.
+func ChangesTrust(fs *pflag.FlagSet, names ...string) {
+	for _, name := range names {
+		annotate(must(fs, name), annotationTrust, "true")
 	}
 }
 

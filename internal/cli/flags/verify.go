@@ -32,6 +32,7 @@ func (c *CertVerify) Register(fs *pflag.FlagSet) {
 		fs.StringVar(&c.GitHubName, "certificate-github-workflow-name", "", "`NAME` of the GitHub workflow")
 		fs.StringVar(&c.GitHubRepository, "certificate-github-workflow-repository", "", "`REPOSITORY` (owner/name) of the GitHub workflow")
 		fs.StringVar(&c.GitHubRef, "certificate-github-workflow-ref", "", "git `REF` that the GitHub workflow ran for")
+		cli.ChangesTrust(fs, "certificate-identity", "certificate-identity-regexp", "certificate-oidc-issuer", "certificate-oidc-issuer-regexp")
 	})
 	cli.Topic(fs, topicTrust, func(fs *pflag.FlagSet) {
 		fs.BoolVar(&c.IgnoreSCT, "insecure-ignore-sct", false, "do not require that the certificate was entered into a certificate transparency log")
@@ -41,6 +42,7 @@ func (c *CertVerify) Register(fs *pflag.FlagSet) {
 		fs.StringVar(&c.CAIntermediates, "ca-intermediates", "", "PEM `FILE` of intermediate certificates")
 		fs.StringVar(&c.SCT, "sct", "", "`FILE` with the detached signed certificate timestamp")
 		cli.LowersSecurity(fs, "insecure-ignore-sct")
+		cli.ChangesTrust(fs, "certificate-chain", "ca-roots", "ca-intermediates")
 		cli.Exclusive(fs, "ca-roots", "certificate-chain")
 		cli.Exclusive(fs, "ca-intermediates", "certificate-chain")
 		cli.Deprecate(fs, "certificate", useBundle)
@@ -81,6 +83,7 @@ func (c *CommonVerify) Register(fs *pflag.FlagSet) {
 		fs.StringVar(&c.TimestampCertificateChain, "timestamp-certificate-chain", "", "PEM `FILE` of the timestamp authority's certificates")
 		fs.BoolVar(&c.NewBundleFormat, "new-bundle-format", true, "expect a Sigstore bundle")
 		cli.LowersSecurity(fs, "insecure-ignore-tlog", "private-infrastructure")
+		cli.ChangesTrust(fs, "trusted-root", "timestamp-certificate-chain")
 		cli.Deprecate(fs, "offline", "verifying from a bundle (--bundle) and a trusted root (--trusted-root) needs no network")
 		cli.Deprecate(fs, "private-infrastructure", "say --insecure-ignore-tlog instead")
 		cli.Deprecate(fs, "experimental-oci11", "referrers are always looked at")
@@ -105,6 +108,7 @@ type Verify struct {
 func (v *Verify) Register(fs *pflag.FlagSet) {
 	cli.Topic(fs, topicKey, func(fs *pflag.FlagSet) {
 		KeyVar(fs, &v.Key, "verify with a public key: a file, env://NAME, a URL or a key store's `REFERENCE`")
+		cli.ChangesTrust(fs, "key")
 	})
 	v.CertVerify.Register(fs)
 	v.CommonVerify.Register(fs)
