@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"maps"
@@ -89,20 +90,21 @@ func (o *environment) run(_ context.Context, c *cli.Call) error {
 	if o.output.String() == "json" {
 		return o.printJSON(c, known, others)
 	}
+	out := bufio.NewWriter(c.Out)
 	for _, v := range known {
 		value, _ := c.LookupEnv(v.name)
 		if o.descriptions {
-			fmt.Fprintf(c.Out, "# %s: %s\n# Expects: %s\n", v.name, v.description, v.expects)
+			fmt.Fprintf(out, "# %s: %s\n# Expects: %s\n", v.name, v.description, v.expects)
 		}
-		fmt.Fprintf(c.Out, "%s=%s\n", v.name, o.shown(value, v.secret))
+		fmt.Fprintf(out, "%s=%s\n", v.name, o.shown(value, v.secret))
 	}
 	if len(others) > 0 && o.descriptions {
-		fmt.Fprintf(c.Out, "# The variables below are not in the list above, but may stand in for flags.\n")
+		fmt.Fprintf(out, "# The variables below are not in the list above, but may stand in for flags.\n")
 	}
 	for _, name := range slices.Sorted(maps.Keys(others)) {
-		fmt.Fprintf(c.Out, "%s=%s\n", name, o.shown(others[name], true))
+		fmt.Fprintf(out, "%s=%s\n", name, o.shown(others[name], true))
 	}
-	return nil
+	return out.Flush()
 }
 
 // others returns the set variables that are not known but may matter, among them all that stand in for flags.

@@ -79,7 +79,7 @@ func verifyAttestationCommand() *cli.Command {
 			o.register(fs)
 			cli.Topic(fs, "Evidence", func(fs *pflag.FlagSet) {
 				fs.StringVar(&o.kind, "type", predicate.Custom, "`TYPE` of predicate that is demanded: a short name such as slsaprovenance1, spdxjson or cyclonedx, or a URI")
-				fs.StringSliceVar(&o.policies, "policy", nil, "`FILE` with a policy in CUE or Rego that the statement must satisfy")
+				fs.StringSliceVar(&o.policies, "policy", nil, "`FILE` with a policy in CUE or Rego that the statement must satisfy; not possible yet")
 			})
 		},
 		Run: o.run,
@@ -91,7 +91,7 @@ func (o *verifyImages) register(fs *pflag.FlagSet) {
 	o.registry.Register(fs)
 	cli.Topic(fs, "Evidence", func(fs *pflag.FlagSet) {
 		fs.BoolVar(&o.checkClaims, "check-claims", true, "compare the image with what an older signature says of it")
-		fs.BoolVar(&o.localImage, "local-image", false, "verify an image saved to a local directory")
+		fs.BoolVar(&o.localImage, "local-image", false, "verify an image saved to a local directory; not possible yet")
 		cli.LowersSecurity(fs, "check-claims")
 	})
 	cli.Output(fs, &o.output, "", "text", "json")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 
@@ -24,7 +25,8 @@ func versionCommand() *cli.Command {
 			if json || output.String() == "json" {
 				return c.PrintJSON(info)
 			}
-			fmt.Fprintf(c.Out, "%s: sign and verify container images and other artifacts\n\n", c.Name)
+			out := bufio.NewWriter(c.Out)
+			fmt.Fprintf(out, "%s: sign and verify container images and other artifacts\n\n", c.Name)
 			for _, line := range [][2]string{
 				{"GitVersion", info.Version},
 				{"GitCommit", info.Commit},
@@ -34,9 +36,9 @@ func versionCommand() *cli.Command {
 				{"Compiler", info.Compiler},
 				{"Platform", info.Platform},
 			} {
-				fmt.Fprintf(c.Out, "%-14s %s\n", line[0]+":", line[1])
+				fmt.Fprintf(out, "%-14s %s\n", line[0]+":", line[1])
 			}
-			return nil
+			return out.Flush()
 		},
 	}
 }

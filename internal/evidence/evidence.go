@@ -56,7 +56,7 @@ func (f Files) Load() (*Found, error) {
 // beside looks for the names under which signatures are published.
 func (f Files) beside() (*Found, error) {
 	if info, err := os.Stat(f.Artifact); f.Artifact == "" || f.Artifact == "-" || err != nil || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("no signature was named, and the artifact is no file to look beside: give --bundle FILE: %w", fs.ErrNotExist)
+		return nil, missing("no signature was named, and the artifact is no file to look beside: give --bundle FILE")
 	}
 	suffixes := []string{".sigstore.json", ".sigstore", ".bundle", ".sig"}
 	for _, suffix := range suffixes {
@@ -76,9 +76,17 @@ func (f Files) beside() (*Found, error) {
 		}
 		return found, err
 	}
-	return nil, fmt.Errorf("no signature was named, and there is none beside the artifact: looked for %s followed by %s; give --bundle FILE: %w",
-		f.Artifact, strings.Join(suffixes, ", "), fs.ErrNotExist)
+	return nil, missing(fmt.Sprintf("no signature was named, and there is none beside the artifact: looked for %s followed by %s; give --bundle FILE",
+		f.Artifact, strings.Join(suffixes, ", ")))
 }
+
+// missing is an [fs.ErrNotExist] in words of its own.
+type missing string
+
+func (m missing) Error() string { return string(m) }
+
+// Is makes [errors.Is] find [fs.ErrNotExist].
+func (missing) Is(target error) bool { return target == fs.ErrNotExist }
 
 func (f Files) withCertificateBeside() Files {
 	for _, suffix := range []string{".pem", ".crt"} {

@@ -25,17 +25,17 @@ const (
 	DefaultClientID   = "sigstore"
 )
 
-// Titles of flag groups in help texts.
+// Titles of flag groups in help texts. What has no effect yet says so: the flags are refused when they are given.
 const (
 	topicKey       = "Key"
 	topicRegistry  = "Registry"
-	topicToken     = "Identity token"
+	topicToken     = "Identity token (not possible yet)"
 	topicCA        = "Certificate authority"
-	topicTSA       = "Timestamp authority"
+	topicTSA       = "Timestamp authority (not possible yet)"
 	topicServices  = "Services and trust"
 	topicIdentity  = "Expected identity"
 	topicTrust     = "Trust"
-	topicHardware  = "Hardware token"
+	topicHardware  = "Hardware token (not possible yet)"
 	useSigningConf = "name the service in a signing config instead (--signing-config, see \"signing-config create --help\")"
 	useTrustedRoot = "put it into a trusted root instead (--trusted-root, see \"trusted-root create --help\")"
 	useBundle      = "give a bundle instead (--bundle), which holds it"

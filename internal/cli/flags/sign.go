@@ -91,7 +91,7 @@ type Sign struct {
 // Register adds the 29 flags.
 func (s *Sign) Register(fs *pflag.FlagSet) {
 	cli.Topic(fs, topicKey, func(fs *pflag.FlagSet) {
-		KeyVar(fs, &s.Key, "sign with a key: a file, env://NAME, a URL or a key store's `REFERENCE`; without it, an identity token gets a certificate")
+		KeyVar(fs, &s.Key, "sign with a key: a file, env://NAME, a URL or a key store's `REFERENCE`; signing without one, with an identity, is not possible yet")
 		fs.StringVar(&s.Certificate, "certificate", "", "certificate of the key to put into the bundle, a PEM or DER `FILE`")
 		fs.StringVar(&s.CertificateChain, "certificate-chain", "", "PEM `FILE` of the certificates above it, from its issuer to the root")
 	})
@@ -102,7 +102,7 @@ func (s *Sign) Register(fs *pflag.FlagSet) {
 	s.OIDC.Register(fs)
 	s.TSAClient.Register(fs)
 	cli.Topic(fs, topicServices, func(fs *pflag.FlagSet) {
-		fs.BoolVar(&s.UseSigningConfig, "use-signing-config", true, "use the services that the trusted root's publisher recommends")
+		fs.BoolVar(&s.UseSigningConfig, "use-signing-config", true, "use the services that the trusted root's publisher recommends; not possible yet")
 		fs.StringVar(&s.SigningConfig, "signing-config", "", "use the services that `FILE` names")
 		fs.StringVar(&s.TrustedRoot, "trusted-root", "", "check what was signed with the trusted root in `FILE`")
 		fs.StringVar(&s.RekorURL, "rekor-url", DefaultRekorURL, "`URL` of the transparency log")
