@@ -19,8 +19,8 @@ const (
 	annotationLegacy    = "predicateType"
 )
 
-// workers is how many candidates are fetched at once: enough to hide latency, too few to be taken for an attack.
-const workers = 4
+// defaultWorkers is how many candidates are fetched at once: enough to hide latency, too few to be taken for an attack.
+const defaultWorkers = 4
 
 // finder is the state of one Find.
 type finder struct {
@@ -129,7 +129,7 @@ func mayBeEvidence(artifactType string) bool {
 // layers, follow in the same order.
 func (f *finder) fetch(ctx context.Context, place string, list []candidate) []*Item {
 	results := make([][]*Item, len(list))
-	each(len(list), func(i int) { results[i] = f.one(ctx, place, &list[i]) })
+	each(f.client.options.Workers, len(list), func(i int) { results[i] = f.one(ctx, place, &list[i]) })
 	var items []*Item
 	for _, some := range results {
 		items = append(items, some...)
@@ -137,8 +137,8 @@ func (f *finder) fetch(ctx context.Context, place string, list []candidate) []*I
 	return items
 }
 
-// each calls do for every index below n, a few at a time.
-func each(n int, do func(i int)) {
+// each calls do for every index below n, as many at a time as there are workers.
+func each(workers, n int, do func(i int)) {
 	next := make(chan int)
 	var group sync.WaitGroup
 	for range min(workers, n) {

@@ -275,3 +275,21 @@ func TestTreeOfTagBesideAPI(t *testing.T) {
 		t.Errorf("a list longer than it is read: %+v, %v", places[3], err)
 	}
 }
+
+// TestWorkers checks that no more is done at once than was asked for, and that all of it is done.
+func TestWorkers(t *testing.T) {
+	for _, workers := range []int{1, 3, 50} {
+		var running, most, done atomic.Int32
+		each(workers, 20, func(int) {
+			n := running.Add(1)
+			for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
+			}
+			time.Sleep(time.Millisecond)
+			running.Add(-1)
+			done.Add(1)
+		})
+		if done.Load() != 20 || int(most.Load()) > workers {
+			t.Errorf("%d workers: %d done, %d at once", workers, done.Load(), most.Load())
+		}
+	}
+}

@@ -95,7 +95,7 @@ func (c *Client) parseLayers(body *fetched) (*manifest, error) {
 func (f *finder) layersOf(ctx context.Context, place string, m *manifest) []*Item {
 	layers := m.Layers[:min(len(m.Layers), f.client.limits.Layers)]
 	items := make([]*Item, len(layers))
-	each(len(layers), func(i int) {
+	each(f.client.options.Workers, len(layers), func(i int) {
 		item := &Item{Place: place, Legacy: true}
 		items[i] = item
 		d, err := parseDescriptor(layers[i])

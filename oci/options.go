@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ type Options struct {
 	TagPrefix          string            // prefix of the older tags
 	DockerMediaTypes   bool              // COSIGN_DOCKER_MEDIA_TYPES: Docker's media types in new .sig and .att manifests
 	Limits             Limits
+	Workers            int // how many candidates are fetched at once; 0: 4
 
 	Settle   time.Duration                              // see AttachBundle; 0: 250 ms
 	Attempts int                                        // how often a shared tag is written and read back; 0: 40
@@ -84,14 +86,20 @@ func New(o Options) (*Client, error) {
 	}
 	if o.Repository != "" {
 		repo, err := name.NewRepository(o.Repository, c.nameOpts...)
+		if err == nil && strings.Contains(o.Repository, "://") { // which would be taken for the registry "https:"
+			err = errors.New("leave out the scheme")
+		}
 		if err != nil {
-			return nil, fmt.Errorf("repository for signatures %q: %w", o.Repository, err)
+			return nil, fmt.Errorf("%q is %w: %v", o.Repository, ErrRepository, err)
 		}
 		c.repository = &repo
 	}
 	c.setDefaults()
 	return c, nil
 }
+
+// ErrRepository says that Options.Repository is not the name of a repository.
+var ErrRepository = errors.New("not the name of a repository for signatures")
 
 func (c *Client) setDefaults() {
 	o := &c.options
@@ -100,6 +108,9 @@ func (c *Client) setDefaults() {
 	}
 	if o.Attempts <= 0 {
 		o.Attempts = 40
+	}
+	if o.Workers <= 0 {
+		o.Workers = defaultWorkers
 	}
 	if o.Sleep == nil {
 		o.Sleep = sleep

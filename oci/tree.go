@@ -97,7 +97,7 @@ func (c *Client) referrerNodes(ctx context.Context, s *session, img *Image, l *l
 	if len(nodes) < len(l.entries) {
 		place.Err = tooMuch(l.place, fmt.Sprintf("the list has more than %d entries", len(nodes)))
 	}
-	each(len(nodes), func(i int) {
+	each(c.options.Workers, len(nodes), func(i int) {
 		node := &nodes[i]
 		node.Place = l.place
 		d, err := parseDescriptor(l.entries[i])

@@ -12,6 +12,11 @@ import (
 
 // registryClient makes the client for the registry flags and the variables that go with them.
 func registryClient(c *cli.Call, r *flags.Registry) (*oci.Client, error) {
+	return registryClientOf(c, r, 0)
+}
+
+// registryClientOf is registryClient with a number of things to fetch at the same time; 0 leaves it to package oci.
+func registryClientOf(c *cli.Call, r *flags.Registry, workers int) (*oci.Client, error) {
 	if r.CloudKeychains {
 		return nil, cli.Usagef("--k8s-keychain is not supported: the credential helpers of clouds are not built in").
 			WithHint("configure the cloud's docker-credential helper in the Docker configuration (credHelpers); it is used without a flag")
@@ -27,9 +32,15 @@ func registryClient(c *cli.Call, r *flags.Registry) (*oci.Client, error) {
 		AllowHTTP: r.AllowHTTP, AllowInsecure: r.AllowInsecure, Username: r.Username, Password: r.Password, Token: r.Token,
 		CACerts: r.CACert, ClientCert: r.ClientCert, ClientKey: r.ClientKey, ServerName: r.ServerName,
 		TagPrefix: r.AttachmentTagPrefix, Repository: env("COSIGN_REPOSITORY"),
+		Workers:   workers,
 		UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now, Log: c.Debugf,
 	}
-	o.DockerMediaTypes, _ = strconv.ParseBool(env("COSIGN_DOCKER_MEDIA_TYPES"))
+	if text := env("COSIGN_DOCKER_MEDIA_TYPES"); text != "" {
+		var err error
+		if o.DockerMediaTypes, err = strconv.ParseBool(text); err != nil {
+			return nil, cli.Usagef("COSIGN_DOCKER_MEDIA_TYPES is %q; it may be 1 or 0", text)
+		}
+	}
 	if size := env("COSIGN_MAX_ATTACHMENT_SIZE"); size != "" {
 		n, err := oci.ParseSize(size)
 		if err != nil {
@@ -38,6 +49,9 @@ func registryClient(c *cli.Call, r *flags.Registry) (*oci.Client, error) {
 		o.Limits.Attachment = n
 	}
 	client, err := oci.New(o)
+	if errors.Is(err, oci.ErrRepository) {
+		return nil, cli.Usagef("COSIGN_REPOSITORY: %w", err)
+	}
 	return client, inputError(err)
 }
 

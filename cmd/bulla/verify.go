@@ -129,7 +129,7 @@ func (o *verifyImages) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return inputError(err)
 	}
-	client, err := registryClient(c, &o.registry)
+	client, err := registryClientOf(c, &o.registry, o.MaxWorkers)
 	if err != nil {
 		return err
 	}
