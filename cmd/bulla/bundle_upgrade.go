@@ -93,7 +93,7 @@ func tellDropped(c *cli.Call, b *bundle.Bundle) {
 // refuseRekorURL refuses --rekor-url where it has no effect; in cosign's place it warns.
 func refuseRekorURL(c *cli.Call, why string) error {
 	switch {
-	case !c.Changed("rekor-url"):
+	case !c.Typed("rekor-url"):
 		return nil
 	case c.Cosign:
 		c.Warnf("--rekor-url is not used: %s", why)

@@ -73,7 +73,7 @@ func parseTime(what, text string) (time.Time, error) {
 func ignoredFlags(c *cli.Call, without string, names ...string) error {
 	for _, name := range names {
 		switch {
-		case !c.Changed(name):
+		case !c.Typed(name):
 		case c.Cosign:
 			c.Warnf("--%s is not used without --%s", name, without)
 		default:

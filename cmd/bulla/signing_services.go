@@ -10,12 +10,14 @@ import (
 // ignoredFlag is a flag that has no effect in some circumstances: why, and what to do instead.
 type ignoredFlag struct{ name, why, instead string }
 
-// refuseIgnored refuses flags that were given and would have no effect. In cosign's place, which says nothing about
-// them, it is a warning.
+// refuseIgnored refuses flags that were typed and would have no effect. In cosign's place, which says nothing about
+// them, it is a warning. A variable may have been exported for another command: it is mentioned with --verbose.
 func refuseIgnored(c *cli.Call, list ...ignoredFlag) error {
 	for _, f := range list {
 		switch {
 		case !c.Changed(f.name):
+		case !c.Typed(f.name):
+			c.Debugf("--%s from the environment has no effect: %s", f.name, f.why)
 		case c.Cosign:
 			c.Warnf("--%s has no effect: %s", f.name, f.why)
 		default:

@@ -87,15 +87,16 @@ func (o *tree) run(ctx context.Context, c *cli.Call) error {
 
 // check refuses flags that have no effect here. In cosign's place --experimental-oci11=false hides the referrers.
 func (o *tree) check(c *cli.Call) error {
-	switch {
-	case c.Changed("registry-referrers-mode") && !c.Cosign:
-		return cli.Usagef("--registry-referrers-mode is not used: referrers and older tags are both looked at, always")
-	case !o.oci11 && !c.Cosign:
-		return cli.Usagef("--experimental-oci11=false is not supported: referrers are always shown")
-	case o.mode.Mode.String() == "oci-1-1":
+	if c.Cosign {
+		o.oci11 = o.oci11 || o.mode.Mode.String() == "oci-1-1"
+		return nil
+	}
+	ignored := []ignoredFlag{{name: "registry-referrers-mode", why: "referrers and older tags are both looked at, always"}}
+	if !o.oci11 {
+		ignored = append(ignored, ignoredFlag{name: "experimental-oci11", why: "referrers are always shown"})
 		o.oci11 = true
 	}
-	return nil
+	return refuseIgnored(c, ignored...)
 }
 
 func olderTags(nodes []oci.Node, places []oci.Place) ([]oci.Node, []oci.Place) {

@@ -115,7 +115,11 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 	if v.Key != "" && v.ignoresLog() && !v.wantsTimestamp() && v.TrustedRoot == "" {
 		return req, nil
 	}
-	root, err := v.trust(c).Load()
+	from := v.trust(c)
+	if names := from.Variables(); len(names) > 0 {
+		c.Warnf("what is trusted comes from the environment: %s", strings.Join(names, ", "))
+	}
+	root, err := from.Load()
 	if err != nil {
 		return nil, inputError(err)
 	}

@@ -25,10 +25,10 @@ func (v *verification) check(c *cli.Call) error {
 		return cli.Usagef("--max-workers must be greater than 0")
 	case c.Changed("log") && v.log.String() == "require" && (v.IgnoreTlog || v.PrivateInfrastructure):
 		return cli.Usagef("--log=require and --insecure-ignore-tlog contradict each other")
-	case c.Changed("rekor-url") && !c.Cosign:
+	case c.Typed("rekor-url") && !c.Cosign:
 		return cli.Usagef("--rekor-url is not used: log entries are verified offline, with the keys of the trusted root").
 			WithHint("leave the flag out; a private log's key goes into a trusted root (--trusted-root)")
-	case c.Changed("slot") && !c.Cosign:
+	case c.Typed("slot") && !c.Cosign:
 		return cli.Usagef("--slot says which key of a PIV token is meant, and --sk was not given")
 	}
 	return nil
@@ -51,15 +51,26 @@ func (v *verification) checkSigner(c *cli.Call) error {
 	case v.Key == "":
 		return nil
 	}
-	for _, flag := range [][2]string{
-		{"certificate", v.Certificate}, {"certificate-chain", v.CertificateChain}, {"ca-roots", v.CARoots},
-		{"ca-intermediates", v.CAIntermediates}, {"sct", v.SCT},
+	for _, flag := range []struct {
+		name  string
+		value *string
+	}{
+		{"certificate", &v.Certificate},
+		{"certificate-chain", &v.CertificateChain},
+		{"ca-roots", &v.CARoots},
+		{"ca-intermediates", &v.CAIntermediates},
+		{"sct", &v.SCT},
 	} {
-		if flag[1] != "" {
-			return cli.Usagef("--%s is about a certificate, and --key verifies without one: give one of them", flag[0])
+		switch {
+		case *flag.value == "":
+		case c.Typed(flag.name):
+			return cli.Usagef("--%s is about a certificate, and --key verifies without one: give one of them", flag.name)
+		default:
+			c.Debugf("--%s from the environment has no effect: it is about a certificate, and --key verifies without one", flag.name)
+			*flag.value = ""
 		}
 	}
-	if v.IgnoreSCT && !c.Cosign {
+	if v.IgnoreSCT && !c.Cosign && c.Typed("insecure-ignore-sct") {
 		return cli.Usagef("--insecure-ignore-sct waives a demand on certificates, and --key verifies without one: leave it out")
 	}
 	return nil

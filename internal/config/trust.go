@@ -114,6 +114,16 @@ func (t Trust) parts() ([]part, error) {
 	if t.TimestampChain != "" {
 		add("--timestamp-certificate-chain", t.TimestampChain, replaceTSA)
 	}
+	for _, v := range t.variables() {
+		file, _ := t.LookupEnv(v.name)
+		add(v.name, file, v.replace)
+	}
+	return out, nil
+}
+
+// variables are those that replace a part.
+func (t Trust) variables() []variable {
+	var out []variable
 	for _, v := range []variable{
 		{"SIGSTORE_ROOT_FILE", t.CertificateChain != "" || t.CARoots != "", replaceCAs},
 		{"SIGSTORE_TSA_CERTIFICATE_FILE", t.TimestampChain != "", replaceTSA},
@@ -124,10 +134,19 @@ func (t Trust) parts() ([]part, error) {
 			continue
 		}
 		if file, ok := t.LookupEnv(v.name); ok && file != "" {
-			add(v.name, file, v.replace)
+			out = append(out, v)
 		}
 	}
-	return out, nil
+	return out
+}
+
+// Variables returns the names of the environment variables that replace a part of the root.
+func (t Trust) Variables() []string {
+	var names []string
+	for _, v := range t.variables() {
+		names = append(names, v.name)
+	}
+	return names
 }
 
 func (t Trust) replaceRoots(r *trust.Root, roots []byte) error {

@@ -127,6 +127,14 @@ func TestTrust(t *testing.T) {
 			}
 			given.LookupEnv = func(name string) (string, bool) { v, ok := tt.env[name]; return f.path(v), ok }
 			root, err := given.Load()
+			for _, name := range given.Variables() { // what is said to have an effect has one, and the other way round
+				if err == nil && !strings.Contains(root.Source.Name, name) {
+					t.Errorf("%s has no effect: %s", name, root.Source.Name)
+				}
+			}
+			if err == nil && strings.Count(root.Source.Name, "SIGSTORE_") != len(given.Variables()) {
+				t.Errorf("%v are not all of %s", given.Variables(), root.Source.Name)
+			}
 			if tt.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.err) {
 					t.Fatalf("error %v, want one with %q", err, tt.err)
