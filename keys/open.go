@@ -37,64 +37,89 @@ type Environment struct {
 
 // Open returns the signer that ref names; see the package comment for the forms. It may ask for a password.
 func Open(ctx context.Context, ref string, env Environment) (Signer, error) {
-	r, err := ParseReference(ref)
-	if err != nil {
-		return nil, err
+	l, err := load(ctx, ref, env)
+	if err != nil || l.signer != nil {
+		return l.signer, err
 	}
-	if r.Kind == PlugIn {
-		return openPlugIn(ctx, r, env)
-	}
-	data, err := env.read(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	if r.Kind == URL {
-		ref = shown(ref)
-	}
-	block, err := firstBlock(data)
-	if err != nil {
-		return nil, fmt.Errorf("reading the private key from %s: %w", ref, err)
-	}
-	if block.Type != pemSigstore && block.Type != pemCosign {
-		return nil, fmt.Errorf("reading the private key from %s: %w", ref, notEncrypted(block))
-	}
-	password, err := env.ReadPassword(ctx, false)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", ref, err)
-	}
-	key, err := decryptBlock(block, password)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", ref, err)
-	}
-	return FromSigner(key)
+	return l.private(ctx, env)
 }
 
 // OpenPublic returns the public key that ref names: a PEM "PUBLIC KEY", or what a plug-in says of its key. A certificate
 // or a private key in its place is an error that says what to do.
 func OpenPublic(ctx context.Context, ref string, env Environment) (crypto.PublicKey, error) {
-	r, err := ParseReference(ref)
+	l, err := load(ctx, ref, env)
 	if err != nil {
 		return nil, err
+	}
+	if l.signer != nil {
+		return l.signer.Public(), nil
+	}
+	pub, err := parsePublic(l.data)
+	if err != nil {
+		return nil, fmt.Errorf("reading the public key from %s: %w", l.name, err)
+	}
+	return pub, nil
+}
+
+// PublicHalf returns the public key of what ref names, a private key or a public one, and reads it once. It may ask for a
+// password. What is wrong with the private key is the error if it is neither.
+func PublicHalf(ctx context.Context, ref string, env Environment) (crypto.PublicKey, error) {
+	l, err := load(ctx, ref, env)
+	if err != nil {
+		return nil, err
+	}
+	if l.signer == nil {
+		if pub, err := parsePublic(l.data); err == nil {
+			return pub, nil
+		}
+		if l.signer, err = l.private(ctx, env); err != nil {
+			return nil, err
+		}
+	}
+	return l.signer.Public(), nil
+}
+
+// loaded is what lies behind a reference: the signer of a plug-in, or PEM.
+type loaded struct {
+	signer Signer
+	name   string // the reference as it may be shown
+	data   []byte
+}
+
+func load(ctx context.Context, ref string, env Environment) (loaded, error) {
+	r, err := ParseReference(ref)
+	if err != nil {
+		return loaded{}, err
 	}
 	if r.Kind == PlugIn {
 		signer, err := openPlugIn(ctx, r, env)
-		if err != nil {
-			return nil, err
-		}
-		return signer.Public(), nil
+		return loaded{signer: signer}, err
 	}
 	data, err := env.read(ctx, r)
-	if err != nil {
-		return nil, err
-	}
 	if r.Kind == URL {
 		ref = shown(ref)
 	}
-	pub, err := parsePublic(data)
+	return loaded{name: ref, data: data}, err
+}
+
+// private decrypts the private key.
+func (l loaded) private(ctx context.Context, env Environment) (Signer, error) {
+	block, err := firstBlock(l.data)
 	if err != nil {
-		return nil, fmt.Errorf("reading the public key from %s: %w", ref, err)
+		return nil, fmt.Errorf("reading the private key from %s: %w", l.name, err)
 	}
-	return pub, nil
+	if block.Type != pemSigstore && block.Type != pemCosign {
+		return nil, fmt.Errorf("reading the private key from %s: %w", l.name, notEncrypted(block))
+	}
+	password, err := env.ReadPassword(ctx, false)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", l.name, err)
+	}
+	key, err := decryptBlock(block, password)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", l.name, err)
+	}
+	return FromSigner(key)
 }
 
 // ReadPassword returns the password of a private key: BULLA_PASSWORD, else COSIGN_PASSWORD (set to nothing counts), else

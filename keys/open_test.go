@@ -2,6 +2,8 @@ package keys
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/pem"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -192,6 +194,51 @@ func TestFetchRefuses(t *testing.T) {
 	for _, ref := range []string{plain.URL[:7] + "me:s3cret@" + plain.URL[7:] + "/ok?s3cret#s3cret", "https://me:s3cret@h:port/?s3cret"} {
 		if _, err := OpenPublic(t.Context(), ref, env); err == nil || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("a URL with credentials: %v", err)
+		}
+	}
+}
+
+// PublicHalf reads what the reference names once, whatever it is.
+func TestPublicHalf(t *testing.T) {
+	key, err := Generate(rand.Reader, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := EncryptPEM(rand.Reader, key, []byte("pw"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := algorithm.MarshalPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{
+		"/a.key": private, "/a.pub": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), "/text": []byte("clay"),
+		"/a.crt": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+	}
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		if files[r.URL.Path] == nil {
+			http.NotFound(w, r)
+		}
+		w.Write(files[r.URL.Path])
+	}))
+	defer server.Close()
+	env := environment(map[string]string{"COSIGN_PASSWORD": "pw"})
+	env.HTTP = server.Client()
+	for path, want := range map[string]string{
+		"/a.key": "", "/a.pub": "", "/text": "reading the private key from", "/a.crt": "reading the private key from", "/none": "HTTP 404",
+	} {
+		requests = 0
+		pub, err := PublicHalf(t.Context(), server.URL+path, env)
+		switch {
+		case requests != 1:
+			t.Errorf("%s: %d requests", path, requests)
+		case want == "" && (err != nil || Hint(pub) != Hint(key.Public())):
+			t.Errorf("%s: %v", path, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: got %v, want %q", path, err, want)
 		}
 	}
 }

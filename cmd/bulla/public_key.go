@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto"
 
 	"github.com/spf13/pflag"
 
@@ -42,7 +41,7 @@ func (o *publicKey) run(ctx context.Context, c *cli.Call) error {
 		return cli.Usagef("--sk: PIV tokens are not built in").
 			WithHint("use a plug-in program for the token: --key NAME://KEY with sigstore-kms-NAME on PATH")
 	}
-	pub, err := publicHalf(ctx, o.key, c.KeyEnvironment())
+	pub, err := keys.PublicHalf(ctx, o.key, c.KeyEnvironment())
 	if err != nil {
 		return inputError(err)
 	}
@@ -55,17 +54,4 @@ func (o *publicKey) run(ctx context.Context, c *cli.Call) error {
 	}
 	_, err = c.Out.Write(data)
 	return err
-}
-
-// publicHalf opens a private key, or takes a public one as it is. What is wrong with the private key is the better
-// explanation if it is neither.
-func publicHalf(ctx context.Context, ref string, env keys.Environment) (crypto.PublicKey, error) {
-	if pub, err := keys.OpenPublic(ctx, ref, env); err == nil {
-		return pub, nil
-	}
-	signer, err := keys.Open(ctx, ref, env)
-	if err != nil {
-		return nil, err
-	}
-	return signer.Public(), nil
 }
