@@ -201,7 +201,11 @@ func (o *verifyImages) one(ctx context.Context, c *cli.Call, s *search, ref stri
 		return err
 	}
 	s.img = img
-	done := c.Progress("looking for signatures of %s", ref)
+	what := "signatures"
+	if o.attestations {
+		what = "attestations"
+	}
+	done := c.Progress("looking for %s of %s", what, ref)
 	r, err := s.run(ctx, o.detached)
 	done()
 	if err != nil {
@@ -210,10 +214,11 @@ func (o *verifyImages) one(ctx context.Context, c *cli.Call, s *search, ref stri
 	return o.print(c, s, r)
 }
 
-// notFound words that an image does not exist as cosign does, which gives it a status of its own for signatures only.
+// notFound words in cosign's place that an image does not exist as cosign does, which gives it a status of its own for
+// signatures only.
 func (o *verifyImages) notFound(c *cli.Call, err error, ref string) error {
 	missing := errors.Is(err, oci.ErrImageNotFound)
-	if missing && !strings.Contains(ref, "@") {
+	if missing && c.Cosign && !strings.Contains(ref, "@") {
 		err = fmt.Errorf("image tag not found: %w", err)
 	}
 	if missing && o.attestations && c.Cosign {
