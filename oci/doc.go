@@ -13,6 +13,9 @@
 // else, such as a throttled listing, an HTML page, or a redirect that ends in an error; it comes back as an [UnknownError]
 // and is never taken for "not signed".
 //
+// An answer that pauses for a minute is given up, as unknown. How long everything may take together is for the caller's
+// context to say: without a deadline, a registry that delivers slowly is waited for.
+//
 // Nothing that is read is believed for itself: sizes are bounded by [Limits], bytes are hashed and compared with the digest
 // they were asked for, and a referrer whose own subject is another image is refused. What the evidence is worth is for
 // package verify to say.

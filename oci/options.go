@@ -80,7 +80,7 @@ func New(o Options) (*Client, error) {
 	if agent == "" {
 		agent = "bulla"
 	}
-	c.base = &agentTransport{inner: base, agent: agent}
+	c.base = &agentTransport{inner: base, agent: agent, idle: idleTimeout}
 	if o.AllowHTTP {
 		c.nameOpts = append(c.nameOpts, name.Insecure)
 	}

@@ -51,18 +51,21 @@ func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
 var metadataV6 = netip.AddrFrom16([16]byte{0xfd, 0x00, 0x0e, 0xc2, 14: 0x02, 15: 0x54})
 
 // agentTransport names us, and gives every try of a request its whole body: the token transport sends a request again
-// after a challenge, when the body has been consumed.
+// after a challenge, when the body has been consumed. It gives up answers that do not go on.
 type agentTransport struct {
 	inner http.RoundTripper
 	agent string
+	idle  time.Duration
 }
 
 func (t *agentTransport) RoundTrip(in *http.Request) (*http.Response, error) {
-	out := in.Clone(in.Context())
+	ctx, cancel := context.WithCancel(in.Context())
+	out := in.Clone(ctx)
 	out.Header.Set("User-Agent", t.agent)
 	if in.GetBody != nil {
 		body, err := in.GetBody()
 		if err != nil {
+			cancel()
 			return nil, err
 		}
 		out.Body = body
@@ -70,7 +73,13 @@ func (t *agentTransport) RoundTrip(in *http.Request) (*http.Response, error) {
 			_ = in.Body.Close() // RoundTrip must close it; an in-memory body cannot fail
 		}
 	}
-	return t.inner.RoundTrip(out)
+	resp, err := t.inner.RoundTrip(out)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	resp.Body = newIdleBody(resp.Body, t.idle, cancel)
+	return resp, nil
 }
 
 // session is one authenticated way to one repository. The handshake happens once, at the first request.
