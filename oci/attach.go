@@ -124,7 +124,7 @@ func (c *Client) attached(ctx context.Context, s *session, img *Image, bundle st
 		return "", err
 	}
 	f := &finder{client: c}
-	candidates, _ := f.candidates(l)
+	candidates, _ := f.candidates(l, &Place{})
 	for i, cand := range candidates {
 		if cand.err != nil || i >= c.limits.Candidates {
 			continue

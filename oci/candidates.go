@@ -58,7 +58,7 @@ func (f *finder) collect(ctx context.Context, found *Evidence, l *listing, err e
 		found.Places = append(found.Places, place)
 		return
 	}
-	candidates, skipped := f.candidates(l)
+	candidates, skipped := f.candidates(l, &place)
 	if l.cut == nil && len(candidates) > f.client.limits.Candidates {
 		l.cut = fmt.Errorf("the list has more than %d candidates", f.client.limits.Candidates)
 	}
@@ -67,6 +67,11 @@ func (f *finder) collect(ctx context.Context, found *Evidence, l *listing, err e
 	for i := range items {
 		if items[i] == nil {
 			skipped++
+			continue
+		}
+		if items[i].Err == errNotEvidence {
+			skipped++
+			place.Other = append(place.Other, items[i].Digest)
 			continue
 		}
 		found.Items = append(found.Items, *items[i])
@@ -96,7 +101,7 @@ type candidate struct {
 
 // candidates leaves out what states to be something else. The statement is believed only where it is a definite other
 // type: some registries report the config's media type instead, and older indexes have none.
-func (f *finder) candidates(l *listing) (list []candidate, skipped int) {
+func (f *finder) candidates(l *listing, place *Place) (list []candidate, skipped int) {
 	for i, raw := range l.entries {
 		d, err := parseDescriptor(raw)
 		if err == nil {
@@ -106,15 +111,22 @@ func (f *finder) candidates(l *listing) (list []candidate, skipped int) {
 			list = append(list, candidate{descriptor: descriptor{Digest: printable(d.Digest, 150)}, err: fmt.Errorf("%s: manifests[%d]: %w", l.place, i, err)})
 			continue
 		}
-		predicate := d.Annotations[annotationPredicate]
-		other := f.options.PredicateType != "" && predicate != "" && predicate != f.options.PredicateType
-		if isManifest(d.MediaType) && mayBeEvidence(d.ArtifactType) && !other {
+		possible, other := isManifest(d.MediaType) && mayBeEvidence(d.ArtifactType), f.other(d.Annotations[annotationPredicate])
+		if possible && !other {
 			list = append(list, candidate{descriptor: d})
 			continue
 		}
 		skipped++
+		if possible {
+			place.Other = append(place.Other, d.Digest)
+		}
 	}
 	return list, skipped
+}
+
+// other says whether a stated predicate type is definitely another than the one that was asked for.
+func (f *finder) other(predicate string) bool {
+	return f.options.PredicateType != "" && predicate != "" && predicate != f.options.PredicateType
 }
 
 func mayBeEvidence(artifactType string) bool {
@@ -182,6 +194,10 @@ func (f *finder) one(ctx context.Context, place string, cand *candidate) []*Item
 	layer, err := bundleLayer(m)
 	if err == errNotEvidence {
 		return []*Item{nil}
+	}
+	if f.other(item.PredicateType) {
+		item.Err = errNotEvidence // what the list did not say, as lists under the referrers tag need not
+		return []*Item{item}
 	}
 	if err == nil {
 		err = f.bundle(ctx, item, layer)

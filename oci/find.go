@@ -34,10 +34,11 @@ type Place struct {
 	Name    string // one of PlaceReferrers, PlaceFallback, PlaceSignatures, PlaceAttestations, PlaceSBOMs
 	Ref     string // the reference that was asked for
 	Outcome Outcome
-	Err     error  // why it is Unknown, or why only a part was read
-	Count   int    // items found here
-	Skipped int    // entries that state to be something else than what was asked for
-	Note    string // what was there and not taken for evidence; may be empty
+	Err     error    // why it is Unknown, or why only a part was read
+	Count   int      // items found here
+	Skipped int      // entries that state to be something else than what was asked for
+	Other   []string // of those, the digests of bundles that state another predicate type than the one asked for
+	Note    string   // what was there and not taken for evidence; may be empty
 }
 
 // Item is one piece of evidence, or something that claims to be.
@@ -64,8 +65,8 @@ type FindOptions struct {
 	Bundles      bool // the image's referrers (and cosign's experimental signature artifacts among them)
 	Signatures   bool // the older tag .sig
 	Attestations bool // the older tag .att
-	// PredicateType, when set, skips referrers whose own annotation states another one. A referrer without that annotation is
-	// always fetched.
+	// PredicateType, when set, skips referrers that state another one in their annotations, whether the list repeats those or
+	// only the manifest has them. A referrer that states none is always returned.
 	PredicateType string
 }
 

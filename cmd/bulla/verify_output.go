@@ -38,12 +38,36 @@ func (o *verifyImages) print(c *cli.Call, s *search, r *verify.Report) error {
 			return err
 		}
 	}
-	err := o.wording(r, c)
+	return o.attachedInstead(c, s, r, o.wording(r, c))
+}
+
+// attachedInstead says, where nothing was found to verify, what is there instead. cosign prints no hints, so there it is a
+// line of its own.
+func (o *verifyImages) attachedInstead(c *cli.Call, s *search, r *verify.Report, err error) error {
 	var coded *cli.Error
-	if n := s.skipped(); r.Code == reason.NoEvidence && n > 0 && errors.As(err, &coded) {
-		return coded.WithHint("%d things attached to the image say that they are something else; bulla tree lists them", n)
+	if r.Code != reason.NoEvidence || !errors.As(err, &coded) {
+		return err
 	}
-	return err
+	look := "verify-attestation looks at those (--type names the kind)"
+	if o.attestations {
+		look = "--type says which kind is demanded"
+	}
+	text := ""
+	switch n := s.others(); {
+	case n == 1:
+		text = "1 attestation of another kind is attached; " + look
+	case n > 1:
+		text = fmt.Sprintf("%d attestations of other kinds are attached; %s", n, look)
+	case s.skipped() > 0:
+		text = fmt.Sprintf("%d things attached to the image say that they are something else; bulla tree lists them", s.skipped())
+	default:
+		return err
+	}
+	if c.Cosign {
+		c.Infof("%s", text)
+		return err
+	}
+	return coded.WithHint("%s", text)
 }
 
 // printJSON writes the report, of attestations together with the verified envelopes.

@@ -89,6 +89,17 @@ func (s *search) skipped() int {
 	return n
 }
 
+// others counts the attestations of other kinds than the one demanded. Two lists may name the same.
+func (s *search) others() int {
+	seen := map[string]bool{}
+	for i := range s.places {
+		for _, digest := range s.places[i].Other {
+			seen[digest] = true
+		}
+	}
+	return len(seen)
+}
+
 // unseen words where evidence may be that was not seen. Who has a verified signature does not need it, and should know.
 func (s *search) unseen() []string {
 	var out []string
