@@ -62,7 +62,8 @@ func (o *attestImages) check(c *cli.Call) error {
 			err = refuseIgnored(c, ignoredFlag{"replace", "nothing is uploaded", "leave the flag out"})
 		}
 	case o.noUpload && o.Bundle == "":
-		err = cli.Usagef("must enable upload to the OCI registry or specify a local --bundle path with --new-bundle-format")
+		err = cli.Usagef("must enable upload to the OCI registry or specify a local --bundle path with --new-bundle-format").
+			WithHint("--bundle FILE says where the signature is to be kept")
 	default:
 		err = refuseIgnored(c, ignoredFlag{"replace", "bundles are attached one by one and none replaces another", "remove the older one from the registry"})
 		if err == nil {

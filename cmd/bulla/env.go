@@ -19,40 +19,43 @@ type variable struct {
 	secret                     bool
 }
 
+// later follows what a variable means to cosign and will mean here.
+const later = "; not used yet"
+
 // knownVariables returns the variables in alphabetical order.
 func knownVariables() []variable {
 	return []variable{
-		{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "authorises a GitHub Actions job to ask for an identity token", "a token", true},
-		{"ACTIONS_ID_TOKEN_REQUEST_URL", "where a GitHub Actions job asks for an identity token", "a URL", false},
-		{"BUILDKITE_AGENT_ACCESS_TOKEN", "authorises a Buildkite job to ask for an identity token", "a token", true},
-		{"BUILDKITE_AGENT_ENDPOINT", "the API of the Buildkite agent", "a URL (https://agent.buildkite.com/v3 if not set)", false},
-		{"BUILDKITE_AGENT_LOG_LEVEL", "how much the Buildkite agent says", "debug, notice, info, error, warn or fatal", false},
-		{"BUILDKITE_JOB_ID", "the Buildkite job that an identity token is for", "an identifier", false},
+		{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "authorises a GitHub Actions job to ask for an identity token" + later, "a token", true},
+		{"ACTIONS_ID_TOKEN_REQUEST_URL", "where a GitHub Actions job asks for an identity token" + later, "a URL", false},
+		{"BUILDKITE_AGENT_ACCESS_TOKEN", "authorises a Buildkite job to ask for an identity token" + later, "a token", true},
+		{"BUILDKITE_AGENT_ENDPOINT", "the API of the Buildkite agent" + later, "a URL (https://agent.buildkite.com/v3 if not set)", false},
+		{"BUILDKITE_AGENT_LOG_LEVEL", "how much the Buildkite agent says" + later, "debug, notice, info, error, warn or fatal", false},
+		{"BUILDKITE_JOB_ID", "the Buildkite job that an identity token is for" + later, "an identifier", false},
 		{"BULLA_PASSWORD", "the password of the private key; comes before COSIGN_PASSWORD", "a password, which may be empty", true},
 		{"BULLA_PLUGIN_DIR", "where key store programs (sigstore-kms-NAME) are looked for first", "a directory", false},
 		{"COSIGN_DOCKER_MEDIA_TYPES", "use Docker's media types, for registries that do not know those of OCI", "1 or 0", false},
-		{"COSIGN_EXPERIMENTAL", "allow --registry-referrers-mode=oci-1-1, in cosign", "1 or 0", false},
+		{"COSIGN_EXPERIMENTAL", "allow --registry-referrers-mode=oci-1-1, in cosign; has no effect here", "1 or 0", false},
 		{"COSIGN_MAX_ATTACHMENT_SIZE", "the largest attachment that is downloaded", "a size, as in 5120, 20K, 45MiB, 1GB (128MiB if not set)", false},
 		{"COSIGN_PASSWORD", "the password of the private key", "a password, which may be empty", true},
-		{"COSIGN_PKCS11_IGNORE_CERTIFICATE", "do not read certificates from PKCS#11 tokens", "1 or 0", false},
-		{"COSIGN_PKCS11_MODULE_PATH", "the library of the PKCS#11 token", "a path", false},
-		{"COSIGN_PKCS11_PIN", "the PIN of the PKCS#11 token", "a PIN", true},
+		{"COSIGN_PKCS11_IGNORE_CERTIFICATE", "do not read certificates from PKCS#11 tokens" + later, "1 or 0", false},
+		{"COSIGN_PKCS11_MODULE_PATH", "the library of the PKCS#11 token" + later, "a path", false},
+		{"COSIGN_PKCS11_PIN", "the PIN of the PKCS#11 token" + later, "a PIN", true},
 		{"COSIGN_REPOSITORY", "where signatures are stored and looked for, instead of beside the image", "a repository", false},
-		{"GITHUB_HOST", "the GitHub Enterprise server", "a URL", false},
-		{"GITHUB_TOKEN", "authenticates to GitHub", "a token", true},
-		{"GITLAB_HOST", "the GitLab server", "a URL", false},
-		{"GITLAB_TOKEN", "authenticates to GitLab", "a token", true},
-		{"GOOGLE_SERVICE_ACCOUNT_NAME", "the Google service account whose identity token is asked for", "an e-mail address", false},
+		{"GITHUB_HOST", "the GitHub Enterprise server" + later, "a URL", false},
+		{"GITHUB_TOKEN", "authenticates to GitHub" + later, "a token", true},
+		{"GITLAB_HOST", "the GitLab server" + later, "a URL", false},
+		{"GITLAB_TOKEN", "authenticates to GitLab" + later, "a token", true},
+		{"GOOGLE_SERVICE_ACCOUNT_NAME", "the Google service account whose identity token is asked for" + later, "an e-mail address", false},
 		{"SIGSTORE_CT_LOG_PUBLIC_KEY_FILE", "the key that signed certificate timestamps are checked with", "the path of a public key", false},
-		{"SIGSTORE_ID_TOKEN", "the identity token to get a certificate with", "a token", true},
+		{"SIGSTORE_ID_TOKEN", "the identity token to get a certificate with" + later, "a token", true},
 		{"SIGSTORE_REKOR_PUBLIC_KEY", "the key that log entries are checked with", "the path of a public key", false},
 		{"SIGSTORE_ROOT_FILE", "the certificates that signing certificates are checked with", "the path of PEM certificates", false},
 		{"SIGSTORE_TSA_CERTIFICATE_FILE", "the certificates that timestamps are checked with", "the path of PEM certificates, leaf first", false},
 		{"SOURCE_DATE_EPOCH", "the time that is written into files, for builds that can be repeated", "seconds since 1970", false},
-		{"SPIFFE_ENDPOINT_SOCKET", "the socket of the SPIFFE workload API", "a path", false},
-		{"TUF_MIRROR", "where the trusted root is fetched from", "a URL", false},
-		{"TUF_ROOT", "where the trusted root is kept", "a directory (~/.sigstore/root if not set)", false},
-		{"TUF_ROOT_JSON", "the root of the TUF repository at TUF_MIRROR", "the path of a root.json", false},
+		{"SPIFFE_ENDPOINT_SOCKET", "the socket of the SPIFFE workload API" + later, "a path", false},
+		{"TUF_MIRROR", "where the trusted root is fetched from" + later, "a URL", false},
+		{"TUF_ROOT", "where the trusted root is kept" + later, "a directory (~/.sigstore/root if not set)", false},
+		{"TUF_ROOT_JSON", "the root of the TUF repository at TUF_MIRROR" + later, "the path of a root.json", false},
 	}
 }
 

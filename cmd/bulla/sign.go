@@ -102,7 +102,8 @@ func (o *signImages) check(c *cli.Call) error {
 
 func (o *signImages) checkBundle(c *cli.Call) error {
 	if !o.upload && o.Bundle == "" {
-		return cli.Usagef("must enable upload to the OCI registry or specify a local --bundle path with --new-bundle-format")
+		return cli.Usagef("must enable upload to the OCI registry or specify a local --bundle path with --new-bundle-format").
+			WithHint("--bundle FILE says where the signature is to be kept")
 	}
 	if err := o.refuseTagPrefix(c); err != nil {
 		return err

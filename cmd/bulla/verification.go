@@ -119,12 +119,23 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 	if names := from.Variables(); len(names) > 0 {
 		c.Warnf("what is trusted comes from the environment: %s", strings.Join(names, ", "))
 	}
+	v.warnOfMirror(c)
 	root, err := from.Load()
 	if err != nil {
 		return nil, inputError(err)
 	}
 	req.Root = root
 	return req, nil
+}
+
+// warnOfMirror says that the root of a TUF repository of one's own is not the one that is trusted here.
+func (v *verification) warnOfMirror(c *cli.Call) {
+	for _, name := range []string{"TUF_MIRROR", "TUF_ROOT_JSON"} {
+		if value, _ := c.LookupEnv(name); value != "" && v.TrustedRoot == "" {
+			c.Warnf("%s has no effect: trusted roots are not fetched yet, so the public one that is built in is trusted; name yours with --trusted-root", name)
+			return
+		}
+	}
 }
 
 func (v *verification) trust(c *cli.Call) config.Trust {
