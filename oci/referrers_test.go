@@ -141,6 +141,8 @@ func TestCandidates(t *testing.T) {
 		{name: "with the right type", data: vector, items: 1, entry: add(`"artifactType":"` + typeBundle + `"`)},
 		{name: "of a definite other type", data: vector, items: 0, entry: add(`"artifactType":"application/spdx+json"`)},
 		{name: "of another predicate", data: vector, items: 0, entry: add(`"annotations":{"dev.sigstore.bundle.predicateType":"other"}`)},
+		{name: "of another predicate, which only the manifest says", data: vector, items: 0, edit: change(`"artifactType":`, `"annotations":{"dev.sigstore.bundle.predicateType":"other"},"artifactType":`)},
+		{name: "of the right predicate, which only the manifest says", data: vector, items: 1, edit: change(`"artifactType":`, `"annotations":{"dev.sigstore.bundle.predicateType":"https://sigstore.dev/cosign/sign/v1"},"artifactType":`)},
 		{name: "an index", data: vector, items: 0, entry: change(typeOCIManifest, typeOCIIndex)},
 		{name: "something else without a type", data: vector, items: 0, edit: change(typeBundle, "application/spdx+json")},
 		{name: "an older ggcr config type", data: vector, items: 1, edit: change(`,"artifactType":"`+typeBundle+`"`, "")},
@@ -178,6 +180,9 @@ func TestCandidates(t *testing.T) {
 			if test.items == 0 {
 				if found.Places[0].Skipped != 1 || found.Places[0].Outcome != Absent {
 					t.Errorf("got %s", summary(found))
+				}
+				if other := found.Places[0].Other; (len(other) == 1) != strings.HasPrefix(test.name, "of another predicate") {
+					t.Errorf("of another kind: %q", other)
 				}
 				return
 			}
