@@ -130,7 +130,7 @@ func TestPatternTime(t *testing.T) {
 	if ok, _ := p.Match(strings.Repeat("a", maxValueSize)); ok {
 		t.Error("accepted")
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("took %v", took)
 	}
 }

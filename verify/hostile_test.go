@@ -44,7 +44,7 @@ func within(t *testing.T, name string, ceiling uint64, f func()) {
 	runtime.ReadMemStats(&after)
 	used := after.TotalAlloc - before.TotalAlloc
 	t.Logf("%s: %v, %d KiB", name, took.Round(time.Millisecond), used>>10)
-	if took > hostileTime {
+	if took > hostileTime*slowdown {
 		t.Errorf("%s: took %v", name, took)
 	}
 	if used > ceiling {
