@@ -162,6 +162,8 @@ func (o *verifyImages) demandedAnnotations(c *cli.Call) (map[string]string, erro
 		return parseAnnotations(o.annotations)
 	case o.attestations && c.Cosign:
 		c.Warnf("--check-claims=false changes nothing here: an attestation is always compared with the image")
+	case o.attestations && !c.Typed("check-claims"):
+		c.Debugf("--check-claims=false from the environment changes nothing here: an attestation is always compared with the image")
 	case o.attestations:
 		return nil, cli.Usagef("--check-claims=false has no effect: an attestation is always compared with the image")
 	case len(o.annotations) > 0 && c.Cosign:
