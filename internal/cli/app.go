@@ -136,7 +136,14 @@ func (a *App) flagError(cc *cobra.Command, err error) error {
 	if cc.HasSubCommands() && cc.Flags().NArg() > 0 {
 		return a.unknownCommand(cc, cc.Flags().Arg(0))
 	}
-	return (&Error{Code: ExitUsage, Err: err}).WithHint("\"%s --help\" lists the flags", cc.CommandPath())
+	out := &Error{Code: ExitUsage, Err: err}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		if near := nearestFlag(cc.Flags(), unknown.GetSpecifiedName()); near != "" {
+			return out.WithHint("did you mean --%s? \"%s --help\" lists the flags", near, cc.CommandPath())
+		}
+	}
+	return out.WithHint("\"%s --help\" lists the flags", cc.CommandPath())
 }
 
 // run is what happens around every command.
