@@ -47,7 +47,7 @@ func TestSigningScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"image": s.image, "index": s.index, "manifest": s.manifest, "count": s.count, "exits": s.exits,
-			"certificates": s.certificates,
+			"certificates": s.certificates, "keypair": keyPairFiles,
 		},
 	})
 }
