@@ -88,6 +88,9 @@ func (s *signing) checkLog(c *cli.Call) error {
 	if s.UseSigningConfig {
 		which = "the transparency log of Sigstore's public instance"
 	}
+	if c.Cosign { // which prints no hints
+		return cli.Usagef("this signature would need %s; this build cannot talk to one yet: give --signing-config with no log services (%s signing-config create), or --log=none", which, c.Name)
+	}
 	return cli.Usagef("this signature would need %s; this build cannot talk to one yet", which).
 		WithHint("give --signing-config with no log services (%s signing-config create), or --log=none; verifiers then need --log=none too", c.Name)
 }
