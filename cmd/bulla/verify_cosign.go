@@ -87,8 +87,11 @@ func tellSigner(c *cli.Call, s *verify.Signer) {
 	}
 	c.Infof("Certificate subject: %s\nCertificate issuer URL: %s", report.Clean(strings.Join(s.Subjects, ",")), report.Clean(s.Issuer))
 	for _, claim := range [][2]string{
-		{"Trigger", "githubWorkflowTrigger"}, {"SHA", "githubWorkflowSha"}, {"Name", "githubWorkflowName"},
-		{"Repository", "githubWorkflowRepository"}, {"Ref", "githubWorkflowRef"},
+		{"Trigger", "githubWorkflowTrigger"},
+		{"SHA", "githubWorkflowSha"},
+		{"Name", "githubWorkflowName"},
+		{"Repository", "githubWorkflowRepository"},
+		{"Ref", "githubWorkflowRef"},
 	} {
 		if value := s.Extensions[claim[1]]; value != "" {
 			c.Infof("GitHub Workflow %s: %s", claim[0], report.Clean(value))
