@@ -40,6 +40,8 @@ build:
 
 # scrypt is there to be slow; watched by the race detector it is ten times slower and takes most of the suite's time. It
 # shares nothing with anybody, so it is left out.
+# A watched program waits a second before it ends, for reports from its last breath; the scripts start hundreds.
+export GORACE ?= atexit_sleep_ms=10
 RACEFLAGS := -race -gcflags=golang.org/x/crypto/scrypt=-race=false
 
 # The modules below test/ run other programs, whose code the test cache does not watch and the race detector does not see.
