@@ -177,6 +177,16 @@ func (c *CandidateReport) Failure() *Check {
 	return nil
 }
 
+// outcome returns how a check ended; a check that was not made was not reached.
+func (c *CandidateReport) outcome(name CheckName) Outcome {
+	for i := range c.Checks {
+		if c.Checks[i].Name == name {
+			return c.Checks[i].Outcome
+		}
+	}
+	return NotReached
+}
+
 // passed counts the checks that hold, to find the nearest miss.
 func (c *CandidateReport) passed() int {
 	n := 0

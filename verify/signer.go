@@ -12,6 +12,10 @@ func (e *evaluation) identity() {
 	const spec = "client specification, certificate identity policy"
 	if e.key != nil {
 		// The key was chosen from the policy's own; its signature is what proves it.
+		if e.out.outcome(CheckSignature) != Passed {
+			e.out.Checks = append(e.out.Checks, Check{Name: CheckIdentity, Outcome: NotReached, Reason: "only its signature proves a key"})
+			return
+		}
 		e.pass(CheckIdentity, spec, Fact{"key", e.key.Name})
 		return
 	}

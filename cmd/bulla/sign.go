@@ -121,6 +121,7 @@ func (o *signImages) checkBundle(c *cli.Call) error {
 }
 
 func (o *signImages) run(ctx context.Context, c *cli.Call) error {
+	c.JSONLines = o.recursive
 	if err := o.check(c); err != nil {
 		return err
 	}

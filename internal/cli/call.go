@@ -20,6 +20,8 @@ type Call struct {
 	Name    string // the program as the user calls it: bulla or cosign
 	Cosign  bool   // the program stands in cosign's place
 	Verbose bool
+	// JSONLines says that one argument may have several results; see [Call.PrintJSON].
+	JSONLines bool
 
 	flags *pflag.FlagSet
 	bound []bound
@@ -61,11 +63,14 @@ func (c *Call) Debugf(format string, args ...any) {
 	}
 }
 
-// PrintJSON writes v to Out as indented JSON, with < and > as they are.
+// PrintJSON writes v to Out as JSON, with < and > as they are: indented, but where there may be several
+// results, for several arguments or by JSONLines, each on one line, so that the output is JSON Lines.
 func (c *Call) PrintJSON(v any) error {
 	enc := json.NewEncoder(c.Out)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
+	if len(c.Args) <= 1 && !c.JSONLines {
+		enc.SetIndent("", "  ")
+	}
 	return enc.Encode(v)
 }
 
