@@ -20,7 +20,7 @@ const (
 	// MinRSABits and MaxRSABits bound RSA keys. Below, signatures can be forged with means that exist (NIST SP 800-57
 	// calls 2048 bits the least); above, checking one signature costs an attacker nothing and the verifier much.
 	MinRSABits = 2048
-	MaxRSABits = 4096
+	MaxRSABits = 4096 // see MinRSABits
 	// minRSAExponent is the least public exponent of FIPS 186-5, A.1.1 (more than 2^16): smaller ones have a long
 	// record of forged paddings, and no key store that Sigstore supports makes them.
 	minRSAExponent = 1<<16 + 1
