@@ -19,6 +19,7 @@ type generateKeyPair struct {
 	prefix    string
 	algorithm string
 	yes       bool
+	output    cli.Choice
 }
 
 func generateKeyPairCommand() *cli.Command {
@@ -44,6 +45,8 @@ bulla generate-key-pair --kms awskms:///alias/release`,
 			fs.StringVar(&o.prefix, "output-key-prefix", "cosign", "`PREFIX` of the names of the files")
 			fs.StringVar(&o.kms, "kms", "", "make the key in a key store, under this `REFERENCE`")
 			fs.BoolVarP(&o.yes, "yes", "y", false, "overwrite files that exist")
+			cli.Output(fs, &o.output, "text", "text", "json")
+			cli.Own(fs, "output")
 		},
 		Run: o.run,
 	}
@@ -54,9 +57,9 @@ func (o *generateKeyPair) run(ctx context.Context, c *cli.Call) error {
 		return cli.Usagef("keys are not written to %s: Kubernetes secrets and the CI variables of GitHub and GitLab are not supported", c.Args[0]).
 			WithHint("make the files, then store them with the tool of that service (kubectl, gh, glab)")
 	}
-	files := keyFilesFor(o.prefix)
+	files := keyFilesFor(o.prefix, o.output.String())
 	if o.kms != "" {
-		return o.inStore(ctx, c, files.public)
+		return o.inStore(ctx, c, files)
 	}
 	if o.algorithm == "" {
 		o.algorithm = keys.DefaultAlgorithm
@@ -72,7 +75,8 @@ func (o *generateKeyPair) run(ctx context.Context, c *cli.Call) error {
 	return writeKeyPair(ctx, c, key, files, replace)
 }
 
-func (o *generateKeyPair) inStore(ctx context.Context, c *cli.Call, path string) error {
+func (o *generateKeyPair) inStore(ctx context.Context, c *cli.Call, files keyFiles) error {
+	path := files.public
 	replace, err := confirmOverwrite(c, o.yes, path)
 	if err != nil {
 		return err
@@ -93,5 +97,6 @@ func (o *generateKeyPair) inStore(ctx context.Context, c *cli.Call, path string)
 		return fmt.Errorf("%w; \"%s public-key --key %s\" prints the public key", err, c.Name, o.kms)
 	}
 	c.Infof("Public key written to %s", path)
-	return nil
+	files.private = ""
+	return files.print(c, pub)
 }

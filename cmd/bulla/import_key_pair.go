@@ -19,6 +19,7 @@ type importKeyPair struct {
 	key    string
 	prefix string
 	yes    bool
+	output cli.Choice
 }
 
 func importKeyPairCommand() *cli.Command {
@@ -34,6 +35,9 @@ bulla import-key-pair --key plain.pem`,
 			fs.StringVarP(&o.key, "key", "k", "", "private key to import, a PEM `FILE`")
 			fs.StringVarP(&o.prefix, "output-key-prefix", "o", "import-cosign", "`PREFIX` of the names of the files")
 			fs.BoolVarP(&o.yes, "yes", "y", false, "overwrite files that exist")
+			// cosign has given -o to the prefix.
+			cli.ChoiceVar(fs, &o.output, "output", "how the result is printed", "text", "json")
+			cli.Own(fs, "output")
 			cli.RequireOne(fs, "key")
 		},
 		Run: o.run,
@@ -45,7 +49,7 @@ func (o *importKeyPair) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	files := keyFilesFor(o.prefix)
+	files := keyFilesFor(o.prefix, o.output.String())
 	replace, err := confirmOverwrite(c, o.yes, files.private, files.public)
 	if err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -19,10 +21,11 @@ import (
 // keyFiles names the two files of a key pair.
 type keyFiles struct {
 	private, public string
+	output          string // json, or text
 }
 
-func keyFilesFor(prefix string) keyFiles {
-	return keyFiles{prefix + ".key", prefix + ".pub"}
+func keyFilesFor(prefix, output string) keyFiles {
+	return keyFiles{prefix + ".key", prefix + ".pub", output}
 }
 
 // confirmOverwrite asks before files that exist are replaced, and reports whether any does. Losing a private key cannot
@@ -72,7 +75,41 @@ func writeKeyPair(ctx context.Context, c *cli.Call, key crypto.Signer, files key
 		return fmt.Errorf("%w; \"%s public-key --key %s\" prints the public key", err, c.Name, files.private)
 	}
 	c.Infof("Public key written to %s", files.public)
-	return nil
+	return files.print(c, key.Public())
+}
+
+// keyOutcome is what the commands that make or read keys print with --output json.
+type keyOutcome struct {
+	PrivateKey string `json:"privateKey,omitempty"` // file
+	PublicKey  string `json:"publicKey"`            // file, or where there is none the key itself in PEM
+	Algorithm  string `json:"algorithm"`            // what the key signs with unless told otherwise
+	KeySHA256  string `json:"keySha256"`            // hexadecimal SHA-256 of the public key's PKIX form
+}
+
+// print says which files were written, if that was asked for in JSON.
+func (f keyFiles) print(c *cli.Call, pub crypto.PublicKey) error {
+	if f.output != "json" {
+		return nil
+	}
+	out, err := describeKey(pub)
+	if err != nil {
+		return err
+	}
+	out.PrivateKey, out.PublicKey = f.private, f.public
+	return c.PrintJSON(out)
+}
+
+func describeKey(pub crypto.PublicKey) (*keyOutcome, error) {
+	der, err := algorithm.MarshalPublicKey(pub)
+	if err != nil {
+		return nil, err
+	}
+	alg, err := algorithm.Default(pub)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(der)
+	return &keyOutcome{Algorithm: alg.Name(), KeySHA256: hex.EncodeToString(sum[:])}, nil
 }
 
 // replaceFile writes what is made to be given away to the file that an output flag names. What is there is replaced,

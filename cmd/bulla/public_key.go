@@ -14,6 +14,7 @@ type publicKey struct {
 	key     string
 	token   flags.SecurityKey
 	outfile string
+	output  cli.Choice
 }
 
 func publicKeyCommand() *cli.Command {
@@ -29,6 +30,8 @@ bulla public-key --key awskms:///alias/release --outfile release.pub`,
 			flags.KeyVar(fs, &o.key, "key to print the public half of: a file, env://NAME, a URL or a key store's `REFERENCE`")
 			o.token.Register(fs)
 			fs.StringVar(&o.outfile, "outfile", "", "write to `FILE` instead of standard output")
+			cli.Output(fs, &o.output, "text", "text", "json")
+			cli.Own(fs, "output")
 			cli.Exclusive(fs, "key", "sk")
 			cli.RequireOne(fs, "key", "sk")
 		},
@@ -48,6 +51,21 @@ func (o *publicKey) run(ctx context.Context, c *cli.Call) error {
 	data, err := publicPEM(pub)
 	if err != nil {
 		return err
+	}
+	if o.output.String() == "json" {
+		out, err := describeKey(pub)
+		if err != nil {
+			return err
+		}
+		out.PublicKey = string(data)
+		if o.outfile == "" {
+			return c.PrintJSON(out)
+		}
+		out.PublicKey = o.outfile
+		if err := replaceFile(o.outfile, data); err != nil {
+			return err
+		}
+		return c.PrintJSON(out)
 	}
 	if o.outfile != "" {
 		return replaceFile(o.outfile, data)

@@ -14,6 +14,7 @@ import (
 type triangulate struct {
 	registry flags.Registry
 	kind     cli.Choice
+	output   cli.Choice
 }
 
 func triangulateCommand() *cli.Command {
@@ -27,6 +28,8 @@ bulla triangulate --type digest registry.example.com/app:v1`,
 		Flags: func(fs *pflag.FlagSet) {
 			cli.ChoiceVar(fs, &o.kind, "type", "what the place is of; digest prints the image by its digest", "signature", "attestation", "sbom", "digest")
 			o.registry.Register(fs)
+			cli.Output(fs, &o.output, "text", "text", "json")
+			cli.Own(fs, "output")
 		},
 		Run: o.run,
 	}
@@ -44,6 +47,9 @@ func (o *triangulate) run(ctx context.Context, c *cli.Call) error {
 	place, err := client.Triangulate(ctx, img, o.kind.String())
 	if err != nil {
 		return registryError(err)
+	}
+	if o.output.String() == "json" {
+		return c.PrintJSON(map[string]string{"image": img.Name(), "type": o.kind.String(), "reference": place})
 	}
 	_, err = fmt.Fprintln(c.Out, place)
 	return err

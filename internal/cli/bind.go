@@ -30,7 +30,7 @@ func bindEnv(fs *pflag.FlagSet, lookup func(string) (string, bool)) ([]bound, er
 		}
 		for _, variable := range variables(f.Name) {
 			value, ok := lookup(variable)
-			if !ok || value == "" {
+			if !ok || value == "" || len(f.Annotations[annotationOwn]) > 0 && strings.HasPrefix(variable, "COSIGN_") {
 				continue
 			}
 			before := f.Value.String()

@@ -15,6 +15,7 @@ const (
 	annotationTrust     = "bulla_changes_trust"
 	annotationExclusive = "bulla_exclusive"
 	annotationRequired  = "bulla_one_required"
+	annotationOwn       = "bulla_own"
 )
 
 // Topic registers flags that belong together; help lists them under the topic's title. Topics nest: an inner one wins.
@@ -60,6 +61,14 @@ func LowersSecurity(fs *pflag.FlagSet, names ...string) {
 func ChangesTrust(fs *pflag.FlagSet, names ...string) {
 	for _, name := range names {
 		annotate(must(fs, name), annotationTrust, "true")
+	}
+}
+
+// Own marks flags that cosign's command of the same name does not have: a variable meant for another of its commands
+// must not reach them, so only BULLA_<FLAG> stands in for them.
+func Own(fs *pflag.FlagSet, names ...string) {
+	for _, name := range names {
+		annotate(must(fs, name), annotationOwn, "true")
 	}
 }
 
