@@ -34,6 +34,7 @@ func (h *History) TrustedRoot() (*trust.Root, error) {
 		if err != nil {
 			return nil, fmt.Errorf("log %s: %w", in.Name, err)
 		}
+		l.CheckpointID = l.ID // some clients look at the one, some at the other
 		parts.Logs = append(parts.Logs, l)
 	}
 	for _, in := range h.Instances[CTLog] {

@@ -1,0 +1,139 @@
+package config
+
+import "time"
+
+// Duration is a time.Duration, written "90s", "10m", "24h".
+type Duration time.Duration
+
+// File is the contents of bulla-server.yaml. What each key means stands in [Template]. Paths are absolute after [Load].
+type File struct {
+	State        string     `yaml:"state"`
+	PasswordFile string     `yaml:"password-file"`
+	PlugInDir    string     `yaml:"plug-in-dir"`
+	Services     []Service  `yaml:"services"`
+	Elsewhere    Elsewhere  `yaml:"elsewhere"`
+	Listen       []Listener `yaml:"listen"`
+	Hosts        []string   `yaml:"hosts"`
+	Proxies      []string   `yaml:"proxies"`
+	Metrics      string     `yaml:"metrics"`
+	Pprof        bool       `yaml:"pprof"`
+	Traces       string     `yaml:"traces"`
+	Drain        Duration   `yaml:"drain"`
+	Logging      Logging    `yaml:"logging"`
+	Limits       Limits     `yaml:"limits"`
+	Rotation     Rotation   `yaml:"rotation"`
+	CA           CA         `yaml:"ca"`
+	CTLog        CTLog      `yaml:"ctlog"`
+	Log          Log        `yaml:"log"`
+	TSA          TSA        `yaml:"tsa"`
+	TUF          TUF        `yaml:"tuf"`
+	Issuer       Issuer     `yaml:"issuer"`
+	Monitor      Monitor    `yaml:"monitor"`
+}
+
+// Service is a service that a process can run.
+type Service string
+
+// The services.
+const (
+	ServiceCA      Service = "ca"
+	ServiceCTLog   Service = "ctlog"
+	ServiceLog     Service = "log"
+	ServiceTSA     Service = "tsa"
+	ServiceTUF     Service = "tuf"
+	ServiceIssuer  Service = "issuer"
+	ServiceWeb     Service = "web"
+	ServiceMonitor Service = "monitor"
+)
+
+// Services returns all services.
+func Services() []Service {
+	return []Service{ServiceCA, ServiceCTLog, ServiceLog, ServiceTSA, ServiceTUF, ServiceIssuer, ServiceWeb, ServiceMonitor}
+}
+
+// Runs says whether the process runs a service.
+func (f *File) Runs(s Service) bool {
+	for _, x := range f.Services {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// Elsewhere has the addresses of services of the same deployment that other processes run, where they are needed here and
+// are not where the state says.
+type Elsewhere struct {
+	CTLog  string `yaml:"ctlog"`
+	Issuer string `yaml:"issuer"`
+	Log    string `yaml:"log"`
+}
+
+// Listener is an address to answer at.
+type Listener struct {
+	Address     string `yaml:"address"`
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
+	H2C         bool   `yaml:"h2c"`
+}
+
+// Logging says what is logged, and how.
+type Logging struct {
+	Level  string `yaml:"level"`  // debug, info, warn, error
+	Format string `yaml:"format"` // text, json
+}
+
+// Limits bound what clients can do; 0 is the default of package httpserver.
+type Limits struct {
+	Connections        int      `yaml:"connections"`
+	AddressConnections int      `yaml:"address-connections"`
+	AddressRate        float64  `yaml:"address-rate"`
+	AddressBurst       int      `yaml:"address-burst"`
+	InFlight           int      `yaml:"in-flight"`
+	RequestTime        Duration `yaml:"request-time"`
+}
+
+// Rotation says how long the steps of a rotation wait for each other.
+type Rotation struct {
+	Propagation Duration `yaml:"propagation"`
+	Close       Duration `yaml:"close"`
+}
+
+// CA configures the certificate authority.
+type CA struct {
+	Issuers  string   `yaml:"issuers"`
+	Lifetime Duration `yaml:"lifetime"`
+}
+
+// CTLog configures the CT log.
+type CTLog struct {
+	Lock string `yaml:"lock"`
+}
+
+// Log configures the transparency log.
+type Log struct {
+	Lock               string   `yaml:"lock"`
+	CheckpointInterval Duration `yaml:"checkpoint-interval"`
+	Witnesses          string   `yaml:"witnesses"`
+}
+
+// TSA configures the timestamp authority.
+type TSA struct {
+	Policy string `yaml:"policy"`
+}
+
+// TUF configures the TUF repository.
+type TUF struct {
+	Expiry Duration `yaml:"expiry"`
+}
+
+// Issuer configures the OIDC issuer.
+type Issuer struct {
+	DevelopmentLogin         bool `yaml:"development-login"`
+	DevelopmentLoginAnywhere bool `yaml:"development-login-anywhere"`
+}
+
+// Monitor configures the monitor.
+type Monitor struct {
+	Interval Duration `yaml:"interval"`
+}
