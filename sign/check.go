@@ -1,8 +1,6 @@
 package sign
 
 import (
-	"time"
-
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/trust"
@@ -38,8 +36,10 @@ func (o *Options) check(made *bundle.Bundle, artifact algorithm.Message) error {
 		return nil
 	}
 	policy := verify.Policy{
-		IgnoreLog: len(o.Loggers) == 0, Logs: len(o.Loggers), IgnoreSCT: true,
-		Timestamps: min(len(o.Timestampers), len(o.Root.TSAs)), CurrentTime: true, AllowCertificateChain: true,
+		IgnoreLog: len(o.Loggers) == 0, Logs: len(o.Loggers), IgnoreSCT: !o.ShortLived || len(o.Root.CTLogs) == 0,
+		// Where a timestamp was asked for, as many authorities of the root must vouch for it as there can be.
+		Timestamps:  min(len(o.Timestampers), len(o.Root.TSAs)),
+		CurrentTime: !o.ShortLived, AllowCertificateChain: true,
 	}
 	if len(b.Material.Certificates) > 0 {
 		policy.AnyIdentityUnsafe = true
@@ -52,13 +52,9 @@ func (o *Options) check(made *bundle.Bundle, artifact algorithm.Message) error {
 func (o *Options) verify(b *bundle.Bundle, artifact algorithm.Message, p verify.Policy, root *trust.Root) error {
 	p.Claims = verify.Claims{Message: true, SimpleSigning: true, AnyPredicate: true}
 	p.NoArtifactUnsafe, p.NoImageUnsafe = artifact == nil, artifact == nil
-	now := o.Now
-	if now.IsZero() {
-		now = time.Now()
-	}
 	return verify.Verify(&verify.Request{
 		Candidates: []verify.Candidate{{Name: "the new signature", Bundle: b}},
 		Artifact:   verify.Artifact{Message: artifact, Image: b.Version == bundle.Cosign},
-		Root:       root, Policy: p, Now: now,
+		Root:       root, Policy: p, Now: o.now(),
 	}).Err()
 }

@@ -38,7 +38,21 @@ type Timestamper interface {
 
 // Logger enters a signature into a transparency log and returns the entry, with what the log signed.
 type Logger interface {
-	Log(ctx context.Context, b *bundle.Bundle, content algorithm.Message) (*tlog.Entry, error)
+	Log(ctx context.Context, s *Signature) (*tlog.Entry, error)
+}
+
+// Signature is a signature that was just made, with all that a log wants to know of it.
+type Signature struct {
+	// Bytes are the signature as the algorithm returns it.
+	Bytes     []byte
+	Algorithm algorithm.Algorithm
+	// Message is what was signed: the artifact, a simple-signing document, or the PAE of Envelope.
+	Message algorithm.Message
+	// Envelope is the DSSE envelope that the signature is in, nil for a signature over a message.
+	Envelope *bundle.Envelope
+	// Public is the key that verifies the signature, Certificate the DER of the certificate for it; nil without one.
+	Public      crypto.PublicKey
+	Certificate []byte
 }
 
 // Options say with what a signature is made.
@@ -49,12 +63,28 @@ type Options struct {
 	// Certificates are the DER certificate of the signer's key, leaf first, where there is one. A root at the end is left
 	// out of the bundle: verifiers bring their own.
 	Certificates [][]byte
+	// ShortLived says that the certificate lives for minutes and comes from an authority that verifiers know: only the
+	// signer's own certificate goes into a Sigstore bundle, where the trusted root names certificate transparency logs one of
+	// them must vouch for it, and something trusted must say when the signature was made. [Session.Use] sets it.
+	ShortLived   bool
 	Timestampers []Timestamper
 	Loggers      []Logger
 	// Root is the trusted root that verifiers will use. With one, the finished bundle must verify under it.
 	Root *trust.Root
-	// Now is the present time.
-	Now time.Time
+	// Now is the present time. Clock, where it is set, is asked instead whenever the time matters: services may take minutes.
+	Now   time.Time
+	Clock func() time.Time
+}
+
+// now is the present time.
+func (o *Options) now() time.Time {
+	switch {
+	case o.Clock != nil:
+		return o.Clock()
+	case o.Now.IsZero():
+		return time.Now()
+	}
+	return o.Now
 }
 
 // Needs lists the digests of an artifact that [Blob] will ask for, so that a stream can be hashed in one pass beforehand.
@@ -92,7 +122,7 @@ func Blob(ctx context.Context, artifact algorithm.Message, opts Options) (*bundl
 		return nil, err
 	}
 	b := &bundle.Bundle{Material: material, Message: &bundle.MessageSignature{Hash: messageDigestHash(alg), Digest: digest, Signature: sig}}
-	return opts.finish(ctx, b, artifact)
+	return opts.finish(ctx, b, artifact, &Signature{Bytes: sig, Algorithm: alg, Message: artifact})
 }
 
 // Statement signs an in-toto statement, byte for byte as given, in a DSSE envelope. The artifact is what the statement
@@ -106,12 +136,14 @@ func Statement(ctx context.Context, payload []byte, artifact algorithm.Message, 
 		return nil, fmt.Errorf("the statement: %w", err)
 	}
 	env := &bundle.Envelope{Payload: payload, PayloadType: bundle.StatementPayloadType}
-	sig, err := opts.Signer.Sign(ctx, alg, algorithm.Bytes(bundle.PAE(env.PayloadType, payload)))
+	pae := algorithm.Bytes(env.PAE())
+	sig, err := opts.Signer.Sign(ctx, alg, pae)
 	if err != nil {
 		return nil, err
 	}
 	env.Signatures = []bundle.EnvelopeSignature{{Sig: sig}}
-	return opts.finish(ctx, &bundle.Bundle{Material: material, Envelope: env}, artifact)
+	b := &bundle.Bundle{Material: material, Envelope: env}
+	return opts.finish(ctx, b, artifact, &Signature{Bytes: sig, Algorithm: alg, Message: pae, Envelope: env})
 }
 
 // SimpleSigning signs an image's digest in cosign's older form. The result is converted by [bundle.Bundle.Layer].
@@ -123,12 +155,13 @@ func SimpleSigning(ctx context.Context, payload []byte, image algorithm.Message,
 	if _, err := bundle.ParseSimpleSigning(payload); err != nil {
 		return nil, fmt.Errorf("the simple-signing document: %w", err)
 	}
-	sig, err := opts.Signer.Sign(ctx, alg, algorithm.Bytes(payload))
+	message := algorithm.Bytes(payload)
+	sig, err := opts.Signer.Sign(ctx, alg, message)
 	if err != nil {
 		return nil, err
 	}
 	b := &bundle.Bundle{Version: bundle.Cosign, Material: material, Message: &bundle.MessageSignature{Signature: sig, Payload: payload}}
-	return opts.finish(ctx, b, image)
+	return opts.finish(ctx, b, image, &Signature{Bytes: sig, Algorithm: alg, Message: message})
 }
 
 // ChosenAlgorithm is how the options sign: by Algorithm, or else as the readers of the time expect of the key.
@@ -161,26 +194,28 @@ func messageDigestHash(a algorithm.Algorithm) crypto.Hash {
 	return a.Hash()
 }
 
-// finish adds the timestamps and the log entries, and verifies the whole.
-func (o *Options) finish(ctx context.Context, b *bundle.Bundle, artifact algorithm.Message) (*bundle.Bundle, error) {
+// finish adds the timestamps and the log entries, and verifies the whole. Timestamps come first, since a log that states
+// no time proves nothing of when an entry was made.
+func (o *Options) finish(ctx context.Context, b *bundle.Bundle, artifact algorithm.Message, made *Signature) (*bundle.Bundle, error) {
 	if b.Version != bundle.Cosign {
 		b.Version, b.MediaType = bundle.V03, bundle.MediaType
+		if o.ShortLived {
+			b.Material.Certificates, b.Material.Chain = b.Material.Certificates[:1], false
+		}
 	}
-	var sig []byte
-	if b.Message != nil {
-		sig = b.Message.Signature
-	} else {
-		sig = b.Envelope.Signatures[0].Sig
+	made.Public = o.Signer.Public()
+	if len(b.Material.Certificates) > 0 {
+		made.Certificate = b.Material.Certificates[0]
 	}
 	for _, t := range o.Timestampers {
-		token, err := t.Timestamp(ctx, sig)
+		token, err := t.Timestamp(ctx, made.Bytes)
 		if err != nil {
 			return nil, fmt.Errorf("timestamp: %w", err)
 		}
 		b.Material.Timestamps = append(b.Material.Timestamps, token)
 	}
 	for _, l := range o.Loggers {
-		entry, err := l.Log(ctx, b, artifact)
+		entry, err := l.Log(ctx, made)
 		if err != nil {
 			return nil, fmt.Errorf("transparency log: %w", err)
 		}

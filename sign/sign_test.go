@@ -330,7 +330,7 @@ func (s stamper) Timestamp(_ context.Context, signature []byte) ([]byte, error) 
 // logger is a log that answers what it is told to.
 type logger struct{ entry *tlog.Entry }
 
-func (l logger) Log(context.Context, *bundle.Bundle, algorithm.Message) (*tlog.Entry, error) {
+func (l logger) Log(context.Context, *sign.Signature) (*tlog.Entry, error) {
 	return l.entry, nil
 }
 
@@ -338,13 +338,11 @@ func (l logger) Log(context.Context, *bundle.Bundle, algorithm.Message) (*tlog.E
 type honest struct {
 	t   *testing.T
 	log *mint.Log
-	pub crypto.PublicKey
-	alg algorithm.Algorithm
 }
 
-func (h honest) Log(_ context.Context, b *bundle.Bundle, _ algorithm.Message) (*tlog.Entry, error) {
+func (h honest) Log(_ context.Context, s *sign.Signature) (*tlog.Entry, error) {
 	e := h.log.Add(h.t, mint.HashedRekordV2, mint.Body(h.t, mint.HashedRekordV2, mint.Signed{
-		Message: artifact, Signature: b.Message.Signature, Public: h.pub, Details: h.alg.Details(),
+		Message: artifact, Signature: s.Bytes, Public: s.Public, Certificate: s.Certificate, Details: s.Algorithm.Details(),
 	}), now)
 	return &e, nil
 }
@@ -353,17 +351,13 @@ func TestLogged(t *testing.T) {
 	w := world.New(t)
 	for _, details := range []algorithm.Details{algorithm.ECDSAP256SHA256, algorithm.ECDSAP384SHA384, algorithm.Ed25519} {
 		o := sign.Options{Signer: signer(t, details), Root: w.Root(t), Now: now, Loggers: []sign.Logger{logger{}}}
-		alg, err := o.ChosenAlgorithm()
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.Loggers = []sign.Logger{honest{t, w.V2, o.Signer.Public(), alg}}
+		o.Loggers = []sign.Logger{honest{t, w.V2}}
 		b, err := sign.Blob(context.Background(), algorithm.Bytes(artifact), o)
 		if err != nil || len(b.Material.Entries) != 1 {
 			t.Errorf("%s: %v", details, err)
 		}
 		// A log that the root does not know.
-		o.Loggers = []sign.Logger{honest{t, world.New(t).V2, o.Signer.Public(), alg}}
+		o.Loggers = []sign.Logger{honest{t, world.New(t).V2}}
 		if _, err := sign.Blob(context.Background(), algorithm.Bytes(artifact), o); err == nil {
 			t.Errorf("%s: an entry of a foreign log was accepted", details)
 		}
