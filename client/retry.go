@@ -1,0 +1,107 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// do calls the service until it answers, it is pointless to go on, or patience ends.
+func (s *service) do(ctx context.Context, r *request) (*answer, error) {
+	start := time.Now()
+	for attempt := 1; ; attempt++ {
+		a, wait, again, err := s.once(ctx, r)
+		if err == nil {
+			return a, nil
+		}
+		fail := &Error{Service: s.kind, URL: withoutSecrets(r.url), Asked: r.asked, Attempts: attempt, Took: time.Since(start), Err: err}
+		if a != nil {
+			fail.Status = a.status
+		}
+		if ctx.Err() != nil {
+			fail.Err = &cause{ctx.Err(), err}
+			return nil, fail
+		}
+		left := s.Patience - time.Since(start)
+		if !again || left <= 0 {
+			return nil, fail
+		}
+		pause := s.pause(attempt)
+		if wait > 0 {
+			pause = wait
+		}
+		if deadline, ok := ctx.Deadline(); ok {
+			left = min(left, time.Until(deadline))
+		}
+		if pause > left {
+			if wait > 0 {
+				fail.Err = &cause{ErrUnavailable, fmt.Errorf("%w; it asks to come back in %s, which is too late", err, wait.Round(time.Second))}
+				return nil, fail
+			}
+			pause = left // one last attempt at the end of patience
+		}
+		if s.Notify != nil {
+			s.Notify(Retry{Service: s.kind, URL: fail.URL, Err: fail, Pause: pause})
+		}
+		if err := sleep(ctx, pause); err != nil {
+			fail.Err = &cause{err, fail.Err}
+			return nil, fail
+		}
+	}
+}
+
+// pause returns how long to wait after so many attempts: a random part, at least half, of a time that doubles. The
+// randomness keeps clients that failed together from coming back together.
+func (s *service) pause(attempts int) time.Duration {
+	most := s.Pause << min(attempts-1, 16)
+	if most <= 0 || most > maxPause {
+		most = maxPause
+	}
+	return most/2 + rand.N(most/2+1)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// maxRetryAfter bounds what Retry-After may say, against overflow: nobody waits for a day.
+const maxRetryAfter = 24 * time.Hour
+
+// retryAfter reads the header (RFC 9110 10.2.3): seconds or a date. 0: it says nothing that can be used.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	text := strings.TrimSpace(h.Get("Retry-After"))
+	if text == "" {
+		return 0
+	}
+	seconds, err := strconv.ParseUint(text, 10, 64)
+	switch {
+	case err == nil || errors.Is(err, strconv.ErrRange):
+		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return max(0, min(at.Sub(now), maxRetryAfter))
+}
+
+// fail makes an [Error] of what is wrong with an answer that came.
+func (s *service) fail(r *request, a *answer, err error) error {
+	e := &Error{Service: s.kind, URL: withoutSecrets(r.url), Asked: r.asked, Attempts: 1, Err: err}
+	if a != nil && !created(a.status) {
+		e.Status = a.status
+	}
+	return e
+}

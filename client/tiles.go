@@ -1,0 +1,85 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/bulla-sign/bulla/tlog"
+)
+
+// coverTimeout is how long to wait for a checkpoint that covers an entry which the log has acknowledged: logs publish one
+// every ten seconds by default.
+const coverTimeout = 30 * time.Second
+
+// prove gives the entry an inclusion proof, computed from the log's tiles (C2SP tlog-tiles). Only the checkpoint decides
+// what the tiles prove.
+func (l *LogV2) prove(ctx context.Context, e *tlog.Entry) error {
+	ctx, cancel := context.WithTimeout(ctx, coverTimeout)
+	defer cancel()
+	for {
+		a, err := l.read(ctx, "/checkpoint", tlog.MaxCheckpointSize)
+		if err != nil {
+			return err
+		}
+		cp, err := tlog.ParseCheckpoint(string(a.body))
+		if err != nil {
+			return l.s.fail(l.reading("/checkpoint", 0), a, wrong("the checkpoint: %w", err))
+		}
+		if cp.Size > e.LogIndex {
+			hashes, err := tlog.ProofFromTiles(e.LogIndex, cp.Size, func(t tlog.Tile) ([]byte, error) {
+				a, err := l.read(ctx, "/"+t.Path(), int64(tlog.TileWidth*tlog.HashSize))
+				if err != nil {
+					return nil, err
+				}
+				return a.body, nil
+			})
+			if err != nil {
+				return fmt.Errorf("inclusion proof of entry %d: %w", e.LogIndex, err)
+			}
+			e.Proof = &tlog.InclusionProof{LogIndex: e.LogIndex, TreeSize: cp.Size, RootHash: cp.Root[:], Hashes: hashes, Checkpoint: string(a.body)}
+			return nil
+		}
+		if err := sleep(ctx, max(l.s.Pause, 10*time.Millisecond)); err != nil {
+			return l.s.fail(l.reading("/checkpoint", 0), a, &cause{ErrUnavailable, fmt.Errorf("its checkpoint covers %d entries, and not yet the entry at index %d", cp.Size, e.LogIndex)})
+		}
+	}
+}
+
+// reading is a request to read a file of the log.
+func (l *LogV2) reading(path string, limit int64) *request {
+	return &request{asked: "its " + path[1:], method: http.MethodGet, url: l.s.base + "/api/v2" + path, accept: "*/*", limit: limit}
+}
+
+func (l *LogV2) read(ctx context.Context, path string, limit int64) (*answer, error) {
+	r := l.reading(path, limit)
+	r.good = func(status int) bool { return status == http.StatusOK }
+	return l.s.do(ctx, r)
+}
+
+// logID says of which log an entry is that a log holds already: the one in the root whose key signed the checkpoint.
+func (l *LogV2) logID(e *tlog.Entry) ([]byte, error) {
+	if l.s.Root == nil {
+		return nil, wrong("without a trusted root nobody can say which log this is")
+	}
+	cp, err := tlog.ParseCheckpoint(e.Proof.Checkpoint)
+	if err != nil {
+		return nil, wrong("the checkpoint: %w", err)
+	}
+	for _, sig := range cp.Signatures {
+		for _, log := range l.s.Root.LogHint(sig.KeyHint) {
+			if len(log.ID) >= 4 && log.Usable() == nil && signedCheckpoint(cp, log.Name(), log) == nil {
+				return log.ID, nil
+			}
+		}
+	}
+	return nil, wrong("no log of the trusted root signed the checkpoint of %q (key %08x)", printable(cp.Origin), firstHint(cp))
+}
+
+func firstHint(cp *tlog.Checkpoint) uint32 {
+	if len(cp.Signatures) == 0 {
+		return 0
+	}
+	return cp.Signatures[0].KeyHint
+}
