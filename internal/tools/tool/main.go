@@ -2,8 +2,10 @@
 //
 //	go run ./internal/tools/tool cosign
 //	go run ./internal/tools/tool -run staticcheck ./...
+//	go run ./internal/tools/tool -node test/interop/js
 //
-// With -run the tool is run with the arguments that follow its name, and its exit status is handed on.
+// With -run the tool is run with the arguments that follow its name, and its exit status is handed on. With
+// -node the Node packages that the folder's lockfile pins are installed, and the folder that holds them is printed.
 package main
 
 import (
@@ -18,12 +20,21 @@ import (
 
 func main() {
 	args := os.Args[1:]
+	if len(args) == 2 && args[0] == "-node" {
+		dir, err := toolcache.NodePackages(args[1], os.Stderr)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "tool:", err)
+			os.Exit(1)
+		}
+		fmt.Println(dir)
+		return
+	}
 	run := len(args) > 0 && args[0] == "-run"
 	if run {
 		args = args[1:]
 	}
 	if len(args) == 0 || (!run && len(args) > 1) {
-		fmt.Fprintf(os.Stderr, "usage: tool NAME | tool -run NAME ARGS…\ntools: %s\n", strings.Join(toolcache.Names(), " "))
+		fmt.Fprintf(os.Stderr, "usage: tool NAME | tool -run NAME ARGS… | tool -node DIR\ntools: %s\n", strings.Join(toolcache.Names(), " "))
 		os.Exit(2)
 	}
 	exe, err := toolcache.Path(args[0], os.Stderr)

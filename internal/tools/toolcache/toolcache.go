@@ -25,6 +25,7 @@ type Tool struct {
 	Package string // import path of its main package
 	Version string // module version, exact
 	Why     string // what the project needs it for
+	Built   string // what go install calls the program, where that is not Name
 	CGO     bool   // whether it is built with cgo; none of them needs it today
 }
 
@@ -42,6 +43,18 @@ func tools() []Tool {
 		{
 			Name: "crane", Package: "github.com/google/go-containerregistry/cmd/crane", Version: "v0.22.1",
 			Why: "looks at registries from outside",
+		},
+		{
+			Name: "fulcio", Package: "github.com/sigstore/fulcio", Version: "v1.8.8",
+			Why: "the real certificate authority: our client signs with it, ours is measured beside it",
+		},
+		{
+			Name: "rekor-tiles", Package: "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix", Version: "v2.3.0", Built: "posix",
+			Why: "the real transparency log, version 2, on files",
+		},
+		{
+			Name: "timestamp-server", Package: "github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server", Version: "v2.1.3",
+			Why: "the real timestamp authority",
 		},
 		{
 			Name: "staticcheck", Package: "honnef.co/go/tools/cmd/staticcheck", Version: "v0.8.2",
@@ -156,8 +169,8 @@ func (t Tool) build(home string, log io.Writer) error {
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("go install %s@%s: %w\n%s", t.Package, t.Version, err, tail(out.String()))
 	}
-	if !isFile(filepath.Join(tmp, t.file())) {
-		return fmt.Errorf("go install %s@%s left no program called %s", t.Package, t.Version, t.file())
+	if err := t.rename(tmp); err != nil {
+		return err
 	}
 	if err := os.RemoveAll(home); err != nil {
 		return err
@@ -165,11 +178,25 @@ func (t Tool) build(home string, log io.Writer) error {
 	return os.Rename(tmp, home)
 }
 
-func (t Tool) file() string {
-	if runtime.GOOS == "windows" {
-		return t.Name + ".exe"
+// rename gives the program that go install left in dir the tool's own name.
+func (t Tool) rename(dir string) error {
+	built := t.file()
+	if t.Built != "" {
+		built = program(t.Built)
 	}
-	return t.Name
+	if !isFile(filepath.Join(dir, built)) {
+		return fmt.Errorf("go install %s@%s left no program called %s", t.Package, t.Version, built)
+	}
+	return os.Rename(filepath.Join(dir, built), filepath.Join(dir, t.file()))
+}
+
+func (t Tool) file() string { return program(t.Name) }
+
+func program(name string) string {
+	if runtime.GOOS == "windows" {
+		return name + ".exe"
+	}
+	return name
 }
 
 // goVersion asks the go command rather than this program's runtime: that command is what builds the tool.

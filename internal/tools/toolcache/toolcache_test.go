@@ -66,6 +66,59 @@ func TestBuiltOnceByMany(t *testing.T) {
 	}
 }
 
+// What go install names after the last folder of a package is found by the tool's own name.
+func TestBuiltUnderAnotherName(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("no shell here")
+	}
+	fakeGo(t, "echo '#!/bin/sh' > \"$GOBIN/posix\"; exit 0\n")
+	dir := t.TempDir()
+	tool := Tool{Name: "thing", Package: "example.com/thing/posix", Version: "v1.0.0", Built: "posix"}
+	exe, err := tool.path(dir, &bytes.Buffer{})
+	if want := filepath.Join(dir, "thing-v1.0.0-go0.0", "thing"); err != nil || exe != want || !isFile(want) {
+		t.Errorf("path %s, error %v, want %s", exe, err, want)
+	}
+}
+
+// Node packages are installed once for a lockfile's content; a failure leaves nothing behind.
+func TestNodePackages(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("no shell here")
+	}
+	bin, from := t.TempDir(), t.TempDir()
+	t.Setenv("BULLA_TOOLS", t.TempDir())
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	write := func(dir, name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(from, "package.json", "{}")
+	write(from, "package-lock.json", "{}")
+	write(bin, "npm", "#!/bin/sh\necho 'no registry' >&2; exit 1\n")
+	if _, err := NodePackages(from, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "no registry") {
+		t.Errorf("a failed installation: %v", err)
+	}
+	write(bin, "npm", "#!/bin/sh\nmkdir node_modules; echo call >> "+filepath.Join(bin, "calls")+"\n")
+	var homes []string
+	for _, lock := range []string{"{}", "{}", `{"lockfileVersion": 3}`} {
+		write(from, "package-lock.json", lock)
+		home, err := NodePackages(from, &bytes.Buffer{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(home, "node_modules")); err != nil {
+			t.Error(err)
+		}
+		homes = append(homes, home)
+	}
+	calls, _ := os.ReadFile(filepath.Join(bin, "calls")) // missing: none
+	if homes[0] != homes[1] || homes[1] == homes[2] || bytes.Count(calls, []byte("\n")) != 2 {
+		t.Errorf("folders %v after %q", homes, calls)
+	}
+}
+
 func TestFailedBuildLeavesNothing(t *testing.T) {
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Skip("no shell here")
