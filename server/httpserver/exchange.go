@@ -16,7 +16,7 @@ type exchange struct {
 	start               time.Time
 	status              int // 0: nothing has been written
 	written             int64
-	readSlow            bool // the body's deadline has passed
+	trace               string // ID of the trace that the request belongs to; empty: none
 
 	mu   sync.Mutex // the body may be read by another goroutine than the handler's, and for longer
 	over bool

@@ -18,19 +18,18 @@ import (
 
 // handler stands before the services' handler.
 type handler struct {
-	next     http.Handler
-	limits   Limits
-	hosts    []string
-	proxies  proxies
-	limiter  *Limiter      // nil: none
-	slots    chan struct{} // nil: none
-	log      *slog.Logger
-	now      func() time.Time
-	metrics  *metrics
-	healthz  http.HandlerFunc
-	readyz   http.HandlerFunc
-	running  atomic.Int64
-	traceIDs func(context.Context) string // of the log lines; nil: none
+	next    http.Handler
+	limits  Limits
+	hosts   []string
+	proxies proxies
+	limiter *Limiter      // nil: none
+	slots   chan struct{} // nil: none
+	log     *slog.Logger
+	now     func() time.Time
+	metrics *metrics
+	healthz http.HandlerFunc
+	readyz  http.HandlerFunc
+	running atomic.Int64
 }
 
 type idKey struct{}
@@ -173,10 +172,8 @@ func (h *handler) end(e *exchange, r *http.Request, panicked any, refused bool) 
 			slog.String("client", ClientAddress(ctx).String()),
 			slog.String("proto", protoLabel(r)),
 		}
-		if h.traceIDs != nil {
-			if id := h.traceIDs(ctx); id != "" {
-				attrs = append(attrs, slog.String("trace", id))
-			}
+		if e.trace != "" {
+			attrs = append(attrs, slog.String("trace", e.trace))
 		}
 		if abort {
 			attrs = append(attrs, slog.Bool("aborted", true))

@@ -79,7 +79,7 @@ func New(cfg Config, next http.Handler) (*Server, error) {
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	if s.tracer != nil {
-		s.handler.next, s.handler.traceIDs = s.tracer.wrap(next), s.tracer.id
+		s.handler.next = s.tracer.wrap(next)
 	}
 	s.base, s.cancel = context.WithCancel(context.Background())
 	return s, nil

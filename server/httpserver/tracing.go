@@ -23,7 +23,6 @@ type Tracing struct {
 // tracer is what tracing does to a server.
 type tracer struct {
 	wrap     func(http.Handler) http.Handler
-	id       func(context.Context) string
 	shutdown func(context.Context) error
 }
 
