@@ -2,6 +2,8 @@ package config
 
 import (
 	"bytes"
+	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +13,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -140,6 +144,9 @@ func (f *File) Check() error {
 	if !slices.Contains([]string{"text", "json"}, f.Logging.Format) {
 		return fmt.Errorf("logging: format is %q, and can be text or json", f.Logging.Format)
 	}
+	if _, err := ParseOID(f.TSA.Policy); err != nil {
+		return fmt.Errorf("tsa: policy: %w", err)
+	}
 	return f.checkLogin()
 }
 
@@ -197,4 +204,24 @@ func (f *File) resolve(dir string) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
+}
+
+// ParseOID reads an object identifier, "1.3.6.1.4.1.57264.2". Nothing gives nil.
+func ParseOID(s string) (asn1.ObjectIdentifier, error) {
+	if s == "" {
+		return nil, nil
+	}
+	oid, err := x509.ParseOID(s)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no object identifier such as 1.3.6.1.4.1.57264.2", s)
+	}
+	var out asn1.ObjectIdentifier
+	for _, part := range strings.Split(oid.String(), ".") {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return nil, fmt.Errorf("a number in the object identifier %q is too large", s)
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }

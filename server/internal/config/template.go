@@ -1,0 +1,57 @@
+package config
+
+import (
+	"bytes"
+	_ "embed" // the template
+	"fmt"
+	"strings"
+	"text/template"
+)
+
+//go:embed template.yaml
+var templateText string
+
+// Values are what differs between one new configuration file and another.
+type Values struct {
+	URL              string
+	State            string // relative to the file
+	PasswordFile     string // relative to the file; empty: none
+	Services         []Service
+	Listen           []string
+	Certificate      string
+	CertificateKey   string
+	Hosts            []string
+	Metrics          string
+	Propagation      string
+	DevelopmentLogin bool
+}
+
+// Template returns a configuration file in which every key is explained. It is checked before it is returned.
+func Template(v Values) ([]byte, error) {
+	t, err := template.New("bulla-server.yaml").Parse(templateText)
+	if err != nil {
+		return nil, err
+	}
+	if v.State == "" {
+		v.State = "."
+	}
+	if v.Propagation == "" {
+		v.Propagation = "24h"
+	}
+	var services []string
+	for _, s := range v.Services {
+		services = append(services, string(s))
+	}
+	var out bytes.Buffer
+	err = t.Execute(&out, struct {
+		Values
+		Services, Hosts string
+	}{v, strings.Join(services, ", "), strings.Join(v.Hosts, ", ")})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := Decode(out.Bytes()); err != nil {
+		return nil, fmt.Errorf("the configuration that follows from these values: %w", err)
+	}
+	return out.Bytes(), nil
+}

@@ -1,0 +1,136 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/bulla-sign/bulla/server/internal/config"
+	"github.com/bulla-sign/bulla/server/internal/control"
+	"github.com/bulla-sign/bulla/server/internal/founding"
+	"github.com/bulla-sign/bulla/server/internal/rotation"
+	"github.com/bulla-sign/bulla/server/internal/state"
+)
+
+// Paths of the commands that a running process takes over its socket (package control).
+const (
+	PathFollow = "/follow" // nothing -> Followed
+	PathStatus = "/status" // nothing -> Status
+	PathRotate = "/rotate" // Rotate -> rotation.Progress
+)
+
+// Nothing is the request of a command without arguments.
+type Nothing struct{}
+
+// Followed says which revision of the state a process has followed.
+type Followed struct {
+	Revision uint64 `json:"revision"`
+}
+
+// Rotate asks for a rotation to be begun, or carried on.
+type Rotate struct {
+	Kind state.Kind `json:"kind"`
+	// Hurry does not wait for clients to fetch the new trust.
+	Hurry bool `json:"hurry,omitempty"`
+	// Keys are references of keys to use, by role, and URL the address of the new instance where it has another one.
+	Keys map[founding.Role]string `json:"keys,omitempty"`
+	URL  string                   `json:"url,omitempty"`
+}
+
+// upkeepInterval is how often a process looks whether a rotation can go on.
+const upkeepInterval = 5 * time.Second
+
+type admin struct{ server atomic.Pointer[control.Server] }
+
+func (in *Instance) listenAdmin() error {
+	mux := http.NewServeMux()
+	control.Handle(mux, PathFollow, func(ctx context.Context, _ Nothing) (Followed, error) {
+		err := in.Follow(ctx)
+		return Followed{in.History().Revision}, err
+	})
+	control.Handle(mux, PathStatus, func(ctx context.Context, _ Nothing) (Status, error) { return in.Status(ctx) })
+	control.Handle(mux, PathRotate, in.rotate)
+	server, err := control.Listen(in.Dir.Path(), mux)
+	if err == nil {
+		in.admin.server.Store(server)
+	}
+	return err
+}
+
+// rotate begins a rotation, or goes on with the one under way, as far as it can.
+func (in *Instance) rotate(ctx context.Context, r Rotate) (*rotation.Progress, error) {
+	if !in.File.Runs(config.ServiceTUF) {
+		return nil, errors.New("this process does not publish the trusted root; the one that runs tuf rotates")
+	}
+	m := in.machine()
+	m.Founder.Keys = r.Keys
+	if r.URL != "" {
+		m.Founder.URLs = map[state.Kind]string{r.Kind: r.URL}
+	}
+	if err := m.Begin(ctx, r.Kind); err != nil {
+		return nil, err
+	}
+	return m.Advance(ctx, r.Kind, r.Hurry)
+}
+
+func (in *Instance) machine() *rotation.Machine {
+	return &rotation.Machine{
+		Dir: in.Dir, Now: in.Now, Apply: in.apply,
+		Founder:     &founding.Founder{Ring: in.Ring, Now: in.Now},
+		Propagation: time.Duration(in.File.Rotation.Propagation),
+		CloseAfter:  time.Duration(in.File.Rotation.Close),
+	}
+}
+
+// apply makes all processes of the deployment, and what clients fetch, what the history says.
+func (in *Instance) apply(ctx context.Context, h *state.History) error {
+	if err := in.Follow(ctx); err != nil {
+		return err
+	}
+	peers, err := control.Peers(in.Dir.Path())
+	if err != nil {
+		return err
+	}
+	for _, p := range peers {
+		if p.Self(in.admin.server.Load()) {
+			continue
+		}
+		var got Followed
+		if err := p.Call(ctx, PathFollow, Nothing{}, &got); err != nil {
+			return fmt.Errorf("another process of this deployment: %w", err)
+		}
+		if got.Revision < h.Revision {
+			return fmt.Errorf("another process of this deployment follows revision %d of the state, not %d: it has another state directory", got.Revision, h.Revision)
+		}
+	}
+	return in.publish(ctx)
+}
+
+// keepUp carries rotations on until ctx ends.
+func (in *Instance) keepUp(ctx context.Context) {
+	tick := time.NewTicker(upkeepInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if !in.File.Runs(config.ServiceTUF) {
+			continue
+		}
+		h, err := in.Dir.Load()
+		if err != nil {
+			in.Log.ErrorContext(ctx, "the state cannot be read", "error", err)
+			continue
+		}
+		for kind := range h.Rotations {
+			if _, err := in.machine().Advance(ctx, kind, false); err != nil && ctx.Err() == nil {
+				in.Log.ErrorContext(ctx, "a rotation does not go on", "kind", kind, "error", err)
+			}
+		}
+	}
+}

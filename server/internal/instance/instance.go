@@ -1,0 +1,200 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bulla-sign/bulla/server/httpserver"
+	"github.com/bulla-sign/bulla/server/internal/config"
+	"github.com/bulla-sign/bulla/server/internal/keyring"
+	"github.com/bulla-sign/bulla/server/internal/state"
+)
+
+// Config is what a process is made of.
+type Config struct {
+	File *config.File
+	Dir  *state.Dir
+	Ring *keyring.Keyring
+	Log  *slog.Logger
+	Now  func() time.Time
+	// Ready is called once, when everything answers.
+	Ready func(addresses []net.Addr)
+}
+
+// Instance is a running process.
+type Instance struct {
+	Config
+	registry *prometheus.Registry
+	expiry   *httpserver.Expiry
+	health   *httpserver.Health
+	router   router
+	admin    admin
+
+	follow  sync.Mutex // held while services are changed
+	mu      sync.Mutex
+	history *state.History
+	mounts  map[string]*mounted
+	started time.Time
+}
+
+// mounted is a mount with what it was made from.
+type mounted struct {
+	*mount
+	metrics *metrics
+	before  func(ctx context.Context) error // between the last request and Close
+}
+
+// retireTime is how long a replaced service may go on answering the requests that it has: longer than any of them takes.
+const retireTime = 90 * time.Second
+
+// New opens all services. Nothing answers yet.
+func New(ctx context.Context, cfg Config) (*Instance, error) {
+	in := &Instance{Config: cfg, registry: httpserver.NewRegistry(), health: httpserver.NewHealth(), mounts: make(map[string]*mounted), started: cfg.Now()}
+	var err error
+	if in.expiry, err = httpserver.NewExpiry(in.registry, cfg.Now); err != nil {
+		return nil, err
+	}
+	if err := in.Follow(ctx); err != nil {
+		return nil, errors.Join(err, in.close(ctx))
+	}
+	return in, nil
+}
+
+// Follow reads the state and makes the services what it says: it opens those that are new, sends requests to them, waits
+// for the requests in those that were replaced, and closes them. It is safe to call at any time.
+func (in *Instance) Follow(ctx context.Context) error {
+	in.follow.Lock()
+	defer in.follow.Unlock()
+	h, err := in.Dir.Load()
+	if err != nil {
+		return err
+	}
+	if err := in.change(ctx, h); err != nil {
+		return err
+	}
+	return in.settle(ctx)
+}
+
+// settle tells services that stay what has changed.
+func (in *Instance) settle(ctx context.Context) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, m := range in.mounts {
+		if r, ok := m.service.(interface{ Reload(context.Context) error }); ok {
+			if err := r.Reload(ctx); err != nil {
+				return fmt.Errorf("%s: %w", m.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// change replaces the services that are not what the history says.
+func (in *Instance) change(ctx context.Context, h *state.History) error {
+	wanted := in.wanted(h)
+	next, opened := make(map[string]*mounted), []*mounted(nil)
+	for _, w := range wanted {
+		if m := in.mounts[w.key]; m != nil {
+			next[w.key] = m
+			continue
+		}
+		m, err := in.open(ctx, w)
+		if err != nil {
+			for _, m := range opened {
+				err = errors.Join(err, m.Close(ctx))
+			}
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		next[w.key], opened = m, append(opened, m)
+	}
+	var mounts []*mount
+	for _, w := range wanted {
+		mounts = append(mounts, next[w.key].mount)
+	}
+	if err := in.router.set(mounts); err != nil {
+		return err
+	}
+	old := in.swap(next, h)
+	for _, m := range opened {
+		in.Log.InfoContext(ctx, "opened", "service", m.name)
+	}
+	return in.retire(ctx, old, opened)
+}
+
+// swap makes next the present mounts and returns those that are not among them.
+func (in *Instance) swap(next map[string]*mounted, h *state.History) (old []*mounted) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for key, m := range in.mounts {
+		if next[key] == nil {
+			old = append(old, m)
+		}
+	}
+	in.mounts, in.history = next, h
+	return old
+}
+
+// retire ends replaced services, and shows the metrics of the new ones once those of the old are gone.
+func (in *Instance) retire(ctx context.Context, old, opened []*mounted) error {
+	var errs []error
+	for _, m := range old {
+		m.metrics.hide()
+	}
+	for _, m := range opened {
+		errs = append(errs, m.metrics.show())
+		in.health.Register(m.name, m.check)
+	}
+	if len(old) == 0 {
+		return errors.Join(errs...)
+	}
+	ctx, cancel := context.WithTimeout(ctx, retireTime)
+	defer cancel()
+	for _, m := range old {
+		if err := m.retire(ctx); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if err := m.end(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("closing %s: %w", m.name, err))
+		}
+		in.Log.InfoContext(ctx, "closed", "service", m.name)
+	}
+	return errors.Join(errs...)
+}
+
+// check is the readiness of a mount. One that was replaced is nobody's concern.
+func (m *mounted) check(ctx context.Context) error {
+	if !m.enter() {
+		return nil
+	}
+	defer m.leave()
+	return m.Ready(ctx)
+}
+
+// close ends all services, after requests have ended.
+func (in *Instance) close(ctx context.Context) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var errs []error
+	for _, m := range in.mounts {
+		if err := m.Close(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("closing %s: %w", m.name, err))
+		}
+	}
+	in.mounts = nil
+	return errors.Join(errs...)
+}
+
+// History returns the state that the services follow.
+func (in *Instance) History() *state.History {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.history
+}
