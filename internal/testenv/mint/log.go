@@ -231,3 +231,9 @@ func auditPath(leaves [][]byte, index int) [][]byte {
 	}
 	return append(auditPath(leaves[k:], index-k), treeHash(leaves[:k]))
 }
+
+// Leaves returns the leaf hashes, from the first on.
+func (l *Log) Leaves() [][]byte { return l.leaves }
+
+// UUID returns the name that a log of Rekor's first generation gives to an entry: the tree's number and the leaf hash.
+func (l *Log) UUID(body []byte) string { return fmt.Sprintf("%016x%x", l.treeID, leafHash(body)) }
