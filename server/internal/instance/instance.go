@@ -24,6 +24,8 @@ type Config struct {
 	Ring *keyring.Keyring
 	Log  *slog.Logger
 	Now  func() time.Time
+	// Development says that the process is for this machine alone, where what is convenient is no cause for a warning.
+	Development bool
 	// Ready is called once, when everything answers.
 	Ready func(addresses []net.Addr)
 }

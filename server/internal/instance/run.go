@@ -80,6 +80,9 @@ func (in *Instance) server() (httpserver.Config, error) {
 
 // warnings says what an operator should know about the configuration.
 func (in *Instance) warnings() (out []string) {
+	if in.Development {
+		return nil
+	}
 	if in.File.Runs(config.ServiceIssuer) && in.File.Issuer.DevelopmentLogin {
 		out = append(out, "the development login is on: whoever reaches this server gets a token for any e-mail address")
 	}
