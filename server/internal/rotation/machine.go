@@ -107,14 +107,17 @@ func (m *Machine) Begin(ctx context.Context, kind state.Kind) error {
 // Advance does the steps of a kind's rotation that can be done now, and says where it is then. With hurry it does not wait
 // for clients: what is signed after the switch may then not verify for somebody who fetched the trusted root before.
 func (m *Machine) Advance(ctx context.Context, kind state.Kind, hurry bool) (*Progress, error) {
-	for {
+	for applied := false; ; applied = true {
 		h, err := m.Dir.Load()
 		if err != nil {
 			return nil, err
 		}
 		p := Of(h, kind)
+		if p == nil && !applied { // whoever noted the last step may have died before it applied it
+			err = m.Apply(ctx, h)
+		}
 		if p == nil {
-			return &Progress{Kind: kind, Step: Done}, nil
+			return &Progress{Kind: kind, Step: Done}, err
 		}
 		if p.NotBefore != nil && m.Now().Before(*p.NotBefore) && !hurry {
 			return p, nil
