@@ -44,7 +44,7 @@ func newApp(sys *cli.System) *cli.App {
 		System: sys,
 		Name:   "bulla",
 		Short:  "Sign container images and other artifacts, and verify who signed them",
-		Groups: []string{"Sign", "Verify", "Keys", "Registry", "Trust", "More"},
+		Groups: []string{"Sign", "Verify", "Keys", "Registry", "Trust", "Services", "More"},
 		Absent: absent,
 		Commands: []*cli.Command{
 			signCommand(),
@@ -67,6 +67,7 @@ func newApp(sys *cli.System) *cli.App {
 			trustedRootCommand(),
 			signingConfigCommand(),
 			envCommand(),
+			upCommand(),
 			versionCommand(),
 		},
 	}

@@ -52,7 +52,7 @@ bulla-server init --dir /var/lib/bulla --hostname sigstore.example.com --key ca-
 }
 
 func (o *initialise) register(fs *pflag.FlagSet) {
-	fs.StringVar(&o.dir, "dir", "", "the `DIR`ectory to make; required")
+	fs.StringVar(&o.dir, "dir", "", "make the deployment in `DIR`; required")
 	fs.StringVar(&o.hostname, "hostname", "", "the public host `NAME`: the services are then at https://NAME")
 	fs.StringVar(&o.url, "url", "", "the public `ADDRESS`, in place of --hostname (http://localhost:8080 if neither is given)")
 	cli.Exclusive(fs, "hostname", "url")

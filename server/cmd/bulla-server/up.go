@@ -30,6 +30,7 @@ const defaultPort = 7070
 type up struct {
 	dir       string
 	port      int
+	given     bool // the port was
 	ephemeral bool
 	output    cli.Choice
 }
@@ -48,8 +49,8 @@ The state stays in DIR for the next time. With --ephemeral it is a temporary one
 		Example: `bulla-server up
 bulla-server up --ephemeral --output json`,
 		Flags: func(fs *pflag.FlagSet) {
-			fs.StringVar(&o.dir, "dir", "", "where the state is, a `DIR`ectory (bulla/up in the user's data directory if not given)")
-			fs.IntVar(&o.port, "port", -1, fmt.Sprintf("the `PORT` to answer at; 0 is any free one (%d if not given, with --ephemeral 0)", defaultPort))
+			fs.StringVar(&o.dir, "dir", "", "keep the state in `DIR` (bulla/up in the user's data directory if not given)")
+			fs.IntVar(&o.port, "port", defaultPort, "the `PORT` to answer at; 0 is any free one, which is also what --ephemeral takes")
 			fs.BoolVar(&o.ephemeral, "ephemeral", false, "keep nothing")
 			cli.Exclusive(fs, "dir", "ephemeral")
 			cli.Output(fs, &o.output, "text", "text", "json")
@@ -73,9 +74,10 @@ type upResult struct {
 }
 
 func (o *up) run(ctx context.Context, c *cli.Call) (err error) {
-	if o.port < -1 || o.port > 65535 {
+	if o.port < 0 || o.port > 65535 {
 		return cli.Usagef("--port %d is no port", o.port)
 	}
+	o.given = c.Changed("port")
 	ring := keyring.Memory()
 	if o.ephemeral {
 		if o.dir, err = os.MkdirTemp("", "bulla-up-"); err != nil {
@@ -163,7 +165,7 @@ func (o *up) existing(dir *state.Dir) (instance.Anchors, error) {
 		return instance.Anchors{}, cli.Errorf(cli.ExitUsage, "the state in %s is that of %s", o.dir, h.URL).
 			WithHint("up is for this machine alone: \"bulla-server serve --config %s\"", dir.Path(configName))
 	}
-	if o.port > 0 && u.Port() != strconv.Itoa(o.port) {
+	if o.given && o.port > 0 && u.Port() != strconv.Itoa(o.port) {
 		return instance.Anchors{}, cli.Errorf(cli.ExitUsage, "the state in %s is for port %s: clients that trust it go there", o.dir, u.Port()).
 			WithHint("leave --port out, or give another --dir")
 	}
@@ -172,11 +174,7 @@ func (o *up) existing(dir *state.Dir) (instance.Anchors, error) {
 
 // choosePort finds a free port where that is asked for. Both loopback addresses must have it free.
 func (o *up) choosePort() error {
-	if o.port > 0 {
-		return nil
-	}
-	if o.port < 0 && !o.ephemeral {
-		o.port = defaultPort
+	if o.port > 0 && (o.given || !o.ephemeral) {
 		return nil
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

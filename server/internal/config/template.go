@@ -4,6 +4,7 @@ import (
 	"bytes"
 	_ "embed" // the template
 	"fmt"
+	"strconv"
 	"strings"
 	"text/template"
 )
@@ -42,11 +43,15 @@ func Template(v Values) ([]byte, error) {
 	for _, s := range v.Services {
 		services = append(services, string(s))
 	}
+	var hosts []string
+	for _, h := range v.Hosts {
+		hosts = append(hosts, strconv.Quote(h)) // ::1 means something else in YAML
+	}
 	var out bytes.Buffer
 	err = t.Execute(&out, struct {
 		Values
 		Services, Hosts string
-	}{v, strings.Join(services, ", "), strings.Join(v.Hosts, ", ")})
+	}{v, strings.Join(services, ", "), strings.Join(hosts, ", ")})
 	if err != nil {
 		return nil, err
 	}
