@@ -1,0 +1,235 @@
+package tuf
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/bulla-sign/bulla/internal/durable"
+)
+
+// cache keeps the state of one mirror on the disk, as sigstore-go does:
+//
+//	HOME/remote.json               which mirror was initialized
+//	HOME/MIRROR.json               when it was last heard
+//	HOME/MIRROR/root.json          and timestamp.json, snapshot.json, targets.json
+//	HOME/MIRROR/targets/NAME
+//
+// and HOME/MIRROR.lock, which is held for as long as files are read or replaced. Each file is replaced as a whole.
+// Whatever is in them is verified when it is read, so that a crash between two of them costs a refresh, no more.
+type cache struct {
+	home, dir, note, lockFile string
+}
+
+// CacheName returns the directory that a mirror's files lie in, by the rule of sigstore-go: the address without its scheme,
+// in lower case, with - for / and :.
+func CacheName(mirror string) (string, error) {
+	if _, err := parseMirror(mirror); err != nil {
+		return "", err
+	}
+	_, name, _ := strings.Cut(mirror, "://")
+	name = strings.ToLower(strings.NewReplacer("/", "-", ":", "-").Replace(name))
+	if name != filepath.Base(name) || strings.Trim(name, ".") == "" || strings.ContainsAny(name, "\\\x00") {
+		return "", fmt.Errorf("mirror %q: no directory can have its name", mirror)
+	}
+	return name, nil
+}
+
+func openCache(home, mirror string) (*cache, error) {
+	name, err := CacheName(mirror)
+	if err != nil {
+		return nil, err
+	}
+	at := filepath.Join(home, name)
+	return &cache{home: home, dir: at, note: at + ".json", lockFile: at + ".lock"}, nil
+}
+
+// part is one file of a state.
+type part struct {
+	name  string // below the mirror's directory
+	limit int64
+	data  *[]byte
+}
+
+func (s *state) parts() []part {
+	// The timestamp comes last, since it leads to the others.
+	return []part{
+		{"root.json", maxRoot, &s.root},
+		{"targets.json", maxTargets, &s.targets},
+		{"snapshot.json", maxSnapshot, &s.snapshot},
+		{"timestamp.json", maxTimestamp, &s.timestamp},
+	}
+}
+
+// read returns what is there. Whatever cannot be read is missing.
+func (c *cache) read() state {
+	unlock, err := lock(context.Background(), c.lockFile, false)
+	if err == nil {
+		defer unlock()
+	}
+	return c.readUnlocked()
+}
+
+func (c *cache) readUnlocked() state {
+	var s state
+	for _, p := range s.parts() {
+		*p.data = readFile(filepath.Join(c.dir, p.name), p.limit)
+	}
+	s.files = make(map[string][]byte)
+	for _, name := range wanted {
+		if data := readFile(filepath.Join(c.dir, "targets", name), maxTarget); data != nil {
+			s.files[name] = data
+		}
+	}
+	return s
+}
+
+func readFile(name string, limit int64) []byte {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil || int64(len(data)) > limit {
+		return nil
+	}
+	return data
+}
+
+// save keeps a state that was verified at the given time, unless another process has kept a newer one.
+func (c *cache) save(ctx context.Context, s state, now time.Time) error {
+	unlock, err := c.lockToWrite(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	there := c.readUnlocked()
+	if !overtaken(there, s, now) {
+		if err := c.write(s, there); err != nil {
+			return err
+		}
+	}
+	return c.writeNote(now)
+}
+
+// overtaken says that the state on the disk descends from the same root and is newer.
+func overtaken(disk, s state, now time.Time) bool {
+	wd, ws := &workflow{old: disk}, &workflow{old: s}
+	if disk.root == nil || wd.run(context.Background(), now) != nil || ws.run(context.Background(), now) != nil {
+		return false
+	}
+	same := wd.trusted.Root.Signed.Version > ws.trusted.Root.Signed.Version || bytes.Equal(disk.root, s.root)
+	return same && wd.trusted.Timestamp.Signed.Version > ws.trusted.Timestamp.Signed.Version
+}
+
+// saveRoot keeps a newer root alone.
+func (c *cache) saveRoot(ctx context.Context, root []byte) error {
+	unlock, err := c.lockToWrite(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return durable.WriteFile(filepath.Join(c.dir, "root.json"), root, 0o600)
+}
+
+func (c *cache) lockToWrite(ctx context.Context) (func(), error) {
+	// Others have no business here: who may write here decides what is trusted.
+	if err := os.MkdirAll(filepath.Join(c.dir, "targets"), 0o700); err != nil {
+		return nil, err
+	}
+	return lock(ctx, c.lockFile, true)
+}
+
+// write replaces what differs.
+func (c *cache) write(s, there state) error {
+	for name, data := range s.files {
+		if !bytes.Equal(data, there.files[name]) {
+			if err := durable.WriteFile(filepath.Join(c.dir, "targets", name), data, 0o600); err != nil {
+				return err
+			}
+		}
+	}
+	old := there.parts()
+	for i, p := range s.parts() {
+		if !bytes.Equal(*p.data, *old[i].data) {
+			if err := durable.WriteFile(filepath.Join(c.dir, p.name), *p.data, 0o600); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// refreshNote is MIRROR.json, with sigstore-go's field.
+type refreshNote struct {
+	LastTimestamp time.Time `json:"lastTimestamp"`
+}
+
+// checked returns when the mirror was last heard, zero if that is not known.
+func (c *cache) checked() time.Time {
+	var n refreshNote
+	if json.Unmarshal(readFile(c.note, maxTimestamp), &n) != nil {
+		return time.Time{}
+	}
+	return n.LastTimestamp
+}
+
+// writeNote notes when the mirror was heard. It is for people, who want to know whether that was today, so that a note that
+// is a few minutes old is left as it is; one from the future is not.
+func (c *cache) writeNote(now time.Time) error {
+	if last := c.checked(); !last.After(now) && now.Sub(last) < noteEvery {
+		return nil
+	}
+	data, err := json.Marshal(refreshNote{now.UTC()})
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(c.note, data, 0o600)
+}
+
+// errLocked says that others held the lock for too long.
+var errLocked = errors.New("another process is using the cache for too long")
+
+// lock takes the cache's lock, for writing or for reading, and returns the function that gives it back.
+func lock(ctx context.Context, name string, write bool) (unlock func(), err error) {
+	flag := os.O_RDONLY
+	if write {
+		flag = os.O_RDWR | os.O_CREATE
+	}
+	f, err := os.OpenFile(name, flag, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	wait, cancel := context.WithTimeout(ctx, lockTime)
+	defer cancel()
+	for {
+		err := tryLock(f, write)
+		if err == nil {
+			return func() { f.Close() }, nil // which gives the lock back
+		}
+		if !errors.Is(err, errBusy) {
+			f.Close()
+			return nil, &fs.PathError{Op: "lock", Path: name, Err: err}
+		}
+		select {
+		case <-wait.Done():
+			f.Close()
+			return nil, &fs.PathError{Op: "lock", Path: name, Err: errors.Join(errLocked, ctx.Err())}
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+var errBusy = errors.New("busy")
