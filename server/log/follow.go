@@ -1,0 +1,153 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bulla-sign/bulla/server/internal/treelog"
+	"github.com/bulla-sign/bulla/tlog"
+)
+
+const (
+	// followPause lets entries gather, so that the index is synced a few times a second at most.
+	followPause = 200 * time.Millisecond
+	// followBatch bounds the memory of one step: 16 bundles.
+	followBatch = 16 * tlog.TileWidth
+	// maxCatchUp is what New indexes before the log is open: some seconds' work. A longer way is gone in the background.
+	maxCatchUp = 1 << 16
+)
+
+// follower brings the index up to the tree, and keeps it there.
+type follower struct {
+	tree  *treelog.Log
+	index *index
+	// seen is told how many entries are in the index.
+	seen func(next uint64)
+}
+
+// check throws away an index that is not of this tree: one that is ahead of it, or saw another entry.
+func (f *follower) check() error {
+	next, last, err := f.index.progress()
+	if err != nil || next == 0 {
+		return err
+	}
+	if head, _ := f.tree.Head(); next <= head.Size {
+		leaf, err := f.tree.LeafHash(next - 1)
+		if err == nil && string(leaf[:]) == string(last) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, treelog.ErrNotCovered) {
+			return nil // the tree cannot be read; that is not the index's fault
+		}
+	}
+	return f.index.reset()
+}
+
+// step indexes the next entries of the published tree and says whether there are more.
+func (f *follower) step() (more bool, err error) {
+	next, _, err := f.index.progress()
+	if err != nil {
+		return false, err
+	}
+	head, _ := f.tree.Head()
+	end := min(head.Size, next+followBatch)
+	var entries []indexed
+	for at := next; at < end; {
+		bundle := at / tlog.TileWidth
+		width := min(end-bundle*tlog.TileWidth, tlog.TileWidth)
+		data, err := f.tree.Bundle(bundle, int(width))
+		if err != nil {
+			return false, err
+		}
+		bodies, err := tlog.SplitEntries(data, int(width))
+		if err != nil {
+			return false, fmt.Errorf("bundle %d: %w", bundle, err)
+		}
+		for _, body := range bodies[at-bundle*tlog.TileWidth:] {
+			entries = append(entries, indexed{leaf: tlog.LeafHash(body), terms: describe(body).terms()})
+			at++
+		}
+	}
+	if err := f.index.add(next, entries); err != nil {
+		return false, err
+	}
+	f.seen(end)
+	return end < head.Size, nil
+}
+
+// catchUp indexes all that is published, if that is not more than limit entries.
+func (f *follower) catchUp(ctx context.Context, limit uint64) (done bool, err error) {
+	next, _, err := f.index.progress()
+	if err != nil {
+		return false, err
+	}
+	if head, _ := f.tree.Head(); head.Size > next && head.Size-next > limit {
+		return false, nil
+	}
+	for more := true; more; {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		if more, err = f.step(); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// run follows the tree until the context ends, or the tree grows no more.
+func (f *follower) run(ctx context.Context) error {
+	for {
+		more, err := f.step()
+		if err != nil {
+			return err
+		}
+		if more {
+			if ctx.Err() != nil {
+				return nil
+			}
+			continue
+		}
+		next, _, err := f.index.progress()
+		if err != nil {
+			return err
+		}
+		if _, err := f.tree.Await(ctx, next); err != nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(followPause):
+		}
+	}
+}
+
+// bundleReader reads entries one by one, and a bundle of several of them once.
+type bundleReader struct {
+	tree    *treelog.Log
+	bundle  uint64
+	entries [][]byte
+}
+
+func (b *bundleReader) entry(position uint64) ([]byte, error) {
+	bundle, offset := position/tlog.TileWidth, position%tlog.TileWidth
+	if bundle != b.bundle || offset >= uint64(len(b.entries)) {
+		head, _ := b.tree.Head()
+		if position >= head.Size {
+			return nil, fmt.Errorf("entry %d: %w", position, treelog.ErrNotCovered)
+		}
+		width := int(min(head.Size-bundle*tlog.TileWidth, tlog.TileWidth))
+		data, err := b.tree.Bundle(bundle, width)
+		if err != nil {
+			return nil, err
+		}
+		if b.entries, err = tlog.SplitEntries(data, width); err != nil {
+			return nil, fmt.Errorf("bundle %d: %w", bundle, err)
+		}
+		b.bundle = bundle
+	}
+	return b.entries[offset], nil
+}
