@@ -39,6 +39,8 @@ type Config struct {
 	Log *slog.Logger
 	// Registry is where the metrics are, those of the services too. Nil: a new one, see [NewRegistry].
 	Registry *prometheus.Registry
+	// Expiry is told when the certificates of the listeners end. Nil: nobody is.
+	Expiry *Expiry
 	// Health answers /healthz and /readyz. Nil: a new one, that is never ready because nothing is registered.
 	Health *Health
 	// Tracing sends traces, when its endpoint is set.

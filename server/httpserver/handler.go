@@ -113,21 +113,23 @@ func plainID(id string) bool {
 // admit says whether the services get to see the request; if not, it has been answered. If so, a slot is taken.
 func (h *handler) admit(e *exchange, r *http.Request, addr netip.Addr) bool {
 	if len(h.hosts) > 0 && !slices.Contains(h.hosts, hostName(r.Host)) {
-		h.metrics.refused.WithLabelValues(refusedHost).Inc()
-		Status(e, http.StatusMisdirectedRequest, grpcInvalidArgument, "this server does not answer to the name in the Host header")
-		return false
+		return h.refuse(e, r, refusal{
+			refusedHost, http.StatusMisdirectedRequest, grpcInvalidArgument,
+			"this server does not answer to the name in the Host header",
+		})
 	}
 	if ok, wait := h.limiter.Allow(site(addr).String()); !ok {
-		h.metrics.refused.WithLabelValues(refusedAddressRate).Inc()
 		RetryAfter(e, wait)
-		Status(e, http.StatusTooManyRequests, grpcResourceExhausted, "too many requests from this address")
-		return false
+		return h.refuse(e, r, refusal{
+			refusedAddressRate, http.StatusTooManyRequests, grpcResourceExhausted,
+			"too many requests from this address",
+		})
 	}
 	if r.ContentLength > h.limits.BodyBytes {
-		h.metrics.refused.WithLabelValues(refusedBody).Inc()
-		Status(e, http.StatusRequestEntityTooLarge, grpcInvalidArgument,
-			fmt.Sprintf("the request's body has %d bytes, the limit is %d", r.ContentLength, h.limits.BodyBytes))
-		return false
+		return h.refuse(e, r, refusal{
+			refusedBody, http.StatusRequestEntityTooLarge, grpcInvalidArgument,
+			fmt.Sprintf("the request's body has %d bytes, the limit is %d", r.ContentLength, h.limits.BodyBytes),
+		})
 	}
 	if h.slots == nil {
 		return true
@@ -136,11 +138,30 @@ func (h *handler) admit(e *exchange, r *http.Request, addr netip.Addr) bool {
 	case h.slots <- struct{}{}:
 		return true
 	default:
-		h.metrics.refused.WithLabelValues(refusedInFlight).Inc()
 		RetryAfter(e, time.Second)
-		Status(e, http.StatusServiceUnavailable, grpcUnavailable, "too many requests are being answered")
-		return false
+		return h.refuse(e, r, refusal{
+			refusedInFlight, http.StatusServiceUnavailable, grpcUnavailable,
+			"too many requests are being answered",
+		})
 	}
+}
+
+// refusal is why and how a request is refused.
+type refusal struct {
+	reason  string // label of the metric
+	status  int
+	code    uint32 // gRPC's
+	message string
+}
+
+// refuse answers and returns false.
+func (h *handler) refuse(e *exchange, r *http.Request, why refusal) bool {
+	h.metrics.refused.WithLabelValues(why.reason).Inc()
+	if r.ContentLength != 0 && r.ProtoMajor == 1 {
+		e.Header().Set("Connection", "close") // rather than wait for a body that nobody wants
+	}
+	Status(e, why.status, why.code, why.message)
+	return false
 }
 
 // end logs and counts a request that is over, and answers in the place of a handler that panicked.

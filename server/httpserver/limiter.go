@@ -78,9 +78,10 @@ func (l *Limiter) Allow(key string) (ok bool, retryAfter time.Duration) {
 	now := l.now().Sub(l.start)
 	full, known := l.young[hash]
 	if !known {
-		full = l.old[hash]
+		full = l.old[hash] // or zero: that is past, unless the clock was set back
 	}
-	full = max(full, now) + l.every
+	// No bucket can be emptier than empty: what says so is from before the clock was set back.
+	full = min(max(full, now), now+l.depth) + l.every
 	if wait := full - l.depth - now; wait > 0 {
 		return false, wait
 	}

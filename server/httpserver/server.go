@@ -134,6 +134,11 @@ func (s *Server) bind(l Listener) (*binding, error) {
 			return nil, fmt.Errorf("listen at %q: %w", l.Address, err)
 		}
 		hs.TLSConfig = cert.config()
+		if s.cfg.Expiry != nil {
+			if err := s.cfg.Expiry.Register("tls "+l.Address, cert.ends); err != nil {
+				return nil, err
+			}
+		}
 	}
 	nl, err := net.Listen("tcp", l.Address)
 	if err != nil {

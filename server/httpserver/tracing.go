@@ -2,14 +2,14 @@ package httpserver
 
 import (
 	"context"
-	"errors"
 	"net/http"
 )
 
 // Tracing says where spans go. Programs built without the tag "otel" refuse a configuration in which it is set.
 //
-// The tag is there because the SDK and the exporter are the costliest thing that a server here could link: see
-// docs/design/services.md for the figures. Most operators have no collector; they should not carry it.
+// The tag is there because of what the SDK and the exporter cost every program that links them: a server that does nothing
+// grew from 7.3 to 15.2 MB, from 9 to 28 linked modules (gRPC is one), and initialised 0.2 MB more before main. Most
+// operators have no collector, and should not carry that.
 type Tracing struct {
 	// Endpoint is the URL of an OTLP collector, over HTTP with protocol buffers: "http://127.0.0.1:4318/v1/traces". Empty: no
 	// traces. It is the operator's word: nothing that a client sends changes it.
@@ -25,5 +25,3 @@ type tracer struct {
 	wrap     func(http.Handler) http.Handler
 	shutdown func(context.Context) error
 }
-
-var errNoTracing = errors.New(`tracing: an endpoint is configured, and this program was built without tracing; build it with "-tags otel"`)

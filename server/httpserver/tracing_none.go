@@ -2,10 +2,12 @@
 
 package httpserver
 
+import "errors"
+
 // startTracing refuses to act as if it traced.
 func startTracing(t Tracing) (*tracer, error) {
 	if t.Endpoint != "" {
-		return nil, errNoTracing
+		return nil, errors.New(`tracing: an endpoint is configured, and this program was built without tracing; build it with "-tags otel"`)
 	}
 	return nil, nil
 }
