@@ -1,0 +1,202 @@
+//go:build linux
+
+package crash
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var ci = os.Getenv("CI") != ""
+
+// TestSyncFails fails every fsync of a running server: from then on nothing may be promised, and the server says that it
+// is not ready. What was promised before is there afterwards.
+func TestSyncFails(t *testing.T) {
+	strace := needStrace(t)
+	for _, errno := range []string{"EIO", "EROFS"} {
+		t.Run(errno, func(t *testing.T) {
+			dir := state(t)
+			s, err := start(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.kill()
+			ledger := newLedger()
+			ledger.work(t.Context(), t, 1, 2, 2)
+			entries, certificates, _ := ledger.counts()
+			if entries != 2 || certificates != 2 {
+				t.Fatalf("%d entries and %d certificates before any fault", entries, certificates)
+			}
+			detach := attach(t, s, strace, "-e", "trace="+calls["sync"], "-e", fmt.Sprintf("inject=%s:error=%s", calls["sync"], errno))
+			ledger.work(t.Context(), t, 2, 3, 3)
+			if e, c, refused := ledger.counts(); e != entries || c != certificates || refused != 9 {
+				t.Errorf("with every sync failing, %d entries and %d certificates were promised, %d refused", e-entries, c-certificates, refused)
+			}
+			if code, err := get(t.Context(), "/readyz"); err != nil || code != http.StatusServiceUnavailable {
+				t.Errorf("ready after a failed sync: %d %v", code, err)
+			}
+			if code, err := get(t.Context(), "/checkpoint"); err != nil || code != http.StatusOK {
+				t.Errorf("reads must go on: %d %v", code, err)
+			}
+			detach()
+			// A disk that has failed once has lost what it did not sync, whatever it says later.
+			ledger.work(t.Context(), t, 1, 1, 1)
+			if e, c, _ := ledger.counts(); e != entries || c != certificates {
+				t.Error("something is promised after a failed sync, without a restart")
+			}
+			s.kill()
+			comeBack(t, ledger, dir, []string{errno, "from every fsync"})
+		})
+	}
+}
+
+// TestOneSyncFails fails the n-th sync of each thread only. Something may be promised afterwards, if it rests on none of
+// those; everything that was promised is there.
+func TestOneSyncFails(t *testing.T) {
+	strace := needStrace(t)
+	var tried int
+	for n := range points(t) {
+		wrap := inject(strace, "sync", "error=EIO", n)
+		dir := state(t)
+		ledger := newLedger()
+		s, err := launch(dir, wrap...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.await() == nil {
+			ledger.work(t.Context(), t, 2, 6, 2)
+		} else if !s.gone() {
+			t.Logf("point %d: alive, and not ready", n)
+		}
+		_, _, refused := ledger.counts()
+		reached := refused > 0 || s.gone()
+		s.kill()
+		comeBack(t, ledger, dir, wrap)
+		tried++
+		if !reached && n > 4 {
+			break
+		}
+	}
+	t.Logf("%d points", tried)
+}
+
+// attach has strace work on a running server until detach is called.
+func attach(t *testing.T, s *server, strace string, args ...string) (detach func()) {
+	t.Helper()
+	words := filepath.Join(t.TempDir(), "strace.txt")
+	f, err := os.Create(words)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	cmd := exec.Command(strace, append([]string{"-f", "-o", "/dev/null", "-p", strconv.Itoa(s.cmd.Process.Pid)}, args...)...)
+	cmd.Stderr = f
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(startLimit); ; time.Sleep(5 * time.Millisecond) {
+		said, _ := os.ReadFile(words) // not there yet is empty
+		if strings.Contains(string(said), "attached") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("strace does not attach: %s", said)
+		}
+	}
+	return func() {
+		_ = cmd.Process.Signal(os.Interrupt) // already gone is as good
+		_ = cmd.Wait()                       // it ends with the signal
+	}
+}
+
+// TestDiskFull fills the disk under a running server: what cannot be stored is refused, reads go on, and once there is
+// room again the server works again.
+func TestDiskFull(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "small")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16m,mode=0700"); err != nil {
+		if ci {
+			t.Fatal("mounting a small disk: ", err)
+		}
+		t.Skip("skipped: no small disk can be mounted: ", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	home := filepath.Join(dir, "state")
+	if err := os.CopyFS(home, os.DirFS(house.template)); err != nil {
+		t.Fatal(err)
+	}
+	private(t, home)
+	s, err := start(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.kill()
+	ledger := newLedger()
+	ledger.work(t.Context(), t, 1, 3, 3)
+	fill := filepath.Join(dir, "fill")
+	fillDisk(t, fill)
+	for range 20 { // what little room is left goes first
+		ledger.work(t.Context(), t, 1, 1, 1)
+	}
+	entries, certificates, refused := ledger.counts()
+	if refused == 0 {
+		t.Errorf("nothing was refused on a full disk: %d entries, %d certificates", entries, certificates)
+	}
+	if code, err := get(t.Context(), "/checkpoint"); err != nil || code != http.StatusOK {
+		t.Errorf("reads must go on: %d %v", code, err)
+	}
+	if err := os.Remove(fill); err != nil {
+		t.Fatal(err)
+	}
+	if !eventually(func() bool {
+		ledger.work(t.Context(), t, 1, 1, 1)
+		e, c, _ := ledger.counts()
+		return e > entries && c > certificates
+	}) {
+		t.Errorf("with room on the disk again the server does not work again\n%s", s.words())
+	}
+	if err := ledger.audit(t.Context()); err != nil {
+		t.Error(err)
+	}
+	s.kill()
+	comeBack(t, ledger, home, []string{"a full disk"})
+}
+
+func eventually(done func() bool) bool {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		if done() {
+			return true
+		}
+	}
+	return false
+}
+
+// fillDisk writes a file until nothing more fits.
+func fillDisk(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	block := make([]byte, 4096)
+	for {
+		if _, err := f.Write(block); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,161 @@
+//go:build linux
+
+package crash
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// calls are the system calls that change what is on the disk, by what they do.
+var calls = map[string]string{
+	"sync":   "fsync,fdatasync",
+	"rename": "rename,renameat,renameat2",
+	"write":  "write,pwrite64",
+}
+
+// needStrace skips where there is no strace, and fails in CI.
+func needStrace(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("strace")
+	if err != nil {
+		if ci {
+			t.Fatal("strace is needed and is not here")
+		}
+		t.Skip("skipped: strace is not here")
+	}
+	return path
+}
+
+// inject is the command that runs the server with a fault at the n-th call of a kind in each of its threads (strace
+// counts them by thread).
+func inject(strace, kind, fault string, n int) []string {
+	return []string{
+		strace, "-f", "-qqq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=" + calls[kind], "-e", "signal=none",
+		"-e", fmt.Sprintf("inject=%s:%s:when=%d", calls[kind], fault, n),
+	}
+}
+
+// points are those numbers n that a suite tries; it ends at the first that nothing reaches any more.
+func points(t *testing.T) func(yield func(int) bool) {
+	return func(yield func(int) bool) {
+		for n := 1; ; n += max(1, step(n)) {
+			if t.Failed() || !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+// step leaves out more the further one gets, unless all points are to be tried.
+func step(n int) int {
+	if soak {
+		return 1
+	}
+	return n * 2 / 3
+}
+
+// TestKilledAtEveryCall kills the server at its n-th sync, rename and write, at start-up and under load, starts it again
+// and asks for everything that was acknowledged.
+func TestKilledAtEveryCall(t *testing.T) {
+	strace := needStrace(t)
+	for kind := range calls {
+		t.Run(kind, func(t *testing.T) {
+			var tried, promised int
+			for n := range points(t) {
+				reached, count := killAt(t, inject(strace, kind, "signal=KILL", n))
+				tried, promised = tried+1, promised+count
+				if !reached {
+					break
+				}
+			}
+			t.Logf("%d points; %d promises, all kept", tried, promised)
+			if promised == 0 {
+				t.Error("nothing was ever promised, so nothing was tested")
+			}
+		})
+	}
+}
+
+// killAt runs one case. reached says that the server died of it.
+func killAt(t *testing.T, wrap []string) (reached bool, promises int) {
+	t.Helper()
+	ctx := t.Context()
+	dir := state(t)
+	ledger := newLedger()
+	s, err := launch(dir, wrap...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.await(); err == nil {
+		ledger.work(ctx, t, 2, 12, 4)
+	} else if !s.gone() {
+		t.Fatal(err)
+	}
+	reached = s.gone()
+	s.kill()
+	comeBack(t, ledger, dir, wrap)
+	entries, certificates, _ := ledger.counts()
+	return reached, entries + certificates
+}
+
+// comeBack starts the server on what a crash left, asks for everything, and sees that it still works.
+func comeBack(t *testing.T, l *ledger, dir string, how []string) {
+	t.Helper()
+	ctx := context.Background()
+	s, err := start(dir)
+	if err != nil {
+		t.Fatalf("after %s: %v", strings.Join(how, " "), err)
+	}
+	defer s.kill()
+	if err := l.audit(ctx); err != nil {
+		t.Fatalf("after %s: %v\n%s", strings.Join(how, " "), err, s.words())
+	}
+	before, certificates, _ := l.counts()
+	if err := l.log(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.certify(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if after, more, _ := l.counts(); after != before+1 || more != certificates+1 {
+		t.Fatalf("after %s the server answers, and takes nothing: %s", strings.Join(how, " "), s.words())
+	}
+	if err := l.audit(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestKilledUnderLoad kills the server again and again, at any moment, on one state.
+func TestKilledUnderLoad(t *testing.T) {
+	rounds := 5
+	if soak {
+		rounds = 200
+	}
+	dir := state(t)
+	ledger := newLedger()
+	for round := range rounds {
+		s, err := start(dir)
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		if err := ledger.audit(t.Context()); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		killer := time.AfterFunc(time.Duration(rand.N(700))*time.Millisecond, s.kill)
+		ledger.work(t.Context(), t, 8, 1000, 1000)
+		killer.Stop()
+		s.kill()
+	}
+	comeBack(t, ledger, dir, []string{"kill -9"})
+	entries, certificates, _ := ledger.counts()
+	t.Logf("killed %d times; %d entries and %d certificates, all there", rounds, entries, certificates)
+	if entries == 0 || certificates == 0 {
+		t.Error("nothing was acknowledged")
+	}
+}
