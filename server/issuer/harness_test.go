@@ -207,7 +207,7 @@ func (s shown) forms(t *testing.T) (out []pageForm) {
 	return out
 }
 
-// links are the targets of the page's buttons.
+// buttons are the targets of the page's buttons.
 func (s shown) buttons(t *testing.T) (out []string) {
 	t.Helper()
 	doc, err := html.Parse(strings.NewReader(s.body))
@@ -215,7 +215,7 @@ func (s shown) buttons(t *testing.T) (out []string) {
 		t.Fatal(err)
 	}
 	for n := range doc.Descendants() {
-		if n.Data == "a" && attr(n, "class") == "button" {
+		if n.Data == "a" && strings.HasPrefix(attr(n, "class"), "button") {
 			to, err := s.url.Parse(attr(n, "href"))
 			if err != nil {
 				t.Fatal(err)

@@ -110,9 +110,17 @@ func (s *Issuer) showDevice(w http.ResponseWriter, r *http.Request, status int, 
 	s.show(w, r, status, "device", "Connect a device", d)
 }
 
-// fail shows what went wrong.
+// fail shows what went wrong; text may be an error's.
 func (s *Issuer) fail(w http.ResponseWriter, r *http.Request, status int, title, text string) {
-	s.show(w, r, status, "fail", title, failPage{title, text})
+	s.show(w, r, status, "fail", title, failPage{title, sentence(text)})
+}
+
+// sentence makes one of an error's text.
+func sentence(text string) string {
+	if text == "" || strings.HasSuffix(text, ".") {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 func (s *Issuer) show(w http.ResponseWriter, r *http.Request, status int, name, title string, data any) {
