@@ -91,6 +91,8 @@ type Limits struct {
 	AddressBurst       int      `yaml:"address-burst"`
 	InFlight           int      `yaml:"in-flight"`
 	RequestTime        Duration `yaml:"request-time"`
+	IdentityRate       float64  `yaml:"identity-rate"`
+	IdentityBurst      int      `yaml:"identity-burst"`
 }
 
 // Rotation says how long the steps of a rotation wait for each other.
@@ -101,18 +103,20 @@ type Rotation struct {
 
 // CA configures the certificate authority.
 type CA struct {
-	Issuers  string   `yaml:"issuers"`
-	Lifetime Duration `yaml:"lifetime"`
+	Issuers string `yaml:"issuers"`
 }
 
 // CTLog configures the CT log.
 type CTLog struct {
-	Lock string `yaml:"lock"`
+	Lock               string   `yaml:"lock"`
+	AdoptLock          bool     `yaml:"adopt-lock"`
+	CheckpointInterval Duration `yaml:"checkpoint-interval"`
 }
 
 // Log configures the transparency log.
 type Log struct {
 	Lock               string   `yaml:"lock"`
+	AdoptLock          bool     `yaml:"adopt-lock"`
 	CheckpointInterval Duration `yaml:"checkpoint-interval"`
 	Witnesses          string   `yaml:"witnesses"`
 }

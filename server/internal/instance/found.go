@@ -2,6 +2,11 @@ package instance
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/bulla-sign/bulla/server/internal/keyring"
@@ -16,11 +21,29 @@ type Anchors struct {
 	SigningConfig string `json:"signingConfig"`
 }
 
-// Found writes the first history and makes the TUF repository.
-func Found(ctx context.Context, dir *state.Dir, ring *keyring.Keyring, h *state.History, now func() time.Time) (Anchors, error) {
-	_, err := state.Create(dir.Path(), h)
-	return Anchors{}, err
+// Found writes the first history and what clients fetch.
+func Found(_ context.Context, dir *state.Dir, _ *keyring.Keyring, h *state.History, _ func() time.Time) (Anchors, error) {
+	if err := writePublic(dir, h); err != nil {
+		return Anchors{}, err
+	}
+	if _, err := state.Create(dir.Path(), h); err != nil {
+		return Anchors{}, err
+	}
+	return ReadAnchors(dir)
 }
 
 // ReadAnchors finds the files of a deployment.
-func ReadAnchors(dir *state.Dir) (Anchors, error) { return Anchors{}, nil }
+func ReadAnchors(dir *state.Dir) (Anchors, error) {
+	a := Anchors{TrustedRoot: dir.Path(publicDir, trustedRootName), SigningConfig: dir.Path(publicDir, signingConfigName)}
+	root := dir.Path(publicDir, rootName)
+	data, err := os.ReadFile(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return a, nil
+	}
+	if err != nil {
+		return a, err
+	}
+	sum := sha256.Sum256(data)
+	a.Root, a.RootSHA256 = root, hex.EncodeToString(sum[:])
+	return a, nil
+}

@@ -43,6 +43,7 @@ type Instance struct {
 	mu      sync.Mutex
 	history *state.History
 	mounts  map[string]*mounted
+	fresh   map[string]*mounted // opened, and not among the mounts yet
 	started time.Time
 }
 
@@ -50,7 +51,6 @@ type Instance struct {
 type mounted struct {
 	*mount
 	metrics *metrics
-	before  func(ctx context.Context) error // between the last request and Close
 }
 
 // retireTime is how long a replaced service may go on answering the requests that it has: longer than any of them takes.
@@ -78,30 +78,36 @@ func (in *Instance) Follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := in.change(ctx, h); err != nil {
+	wanted := in.wanted(h)
+	if err := in.change(ctx, h, wanted); err != nil {
 		return err
 	}
-	return in.settle(ctx)
-}
-
-// settle tells services that stay what has changed.
-func (in *Instance) settle(ctx context.Context) error {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	for _, m := range in.mounts {
-		if r, ok := m.service.(interface{ Reload(context.Context) error }); ok {
-			if err := r.Reload(ctx); err != nil {
-				return fmt.Errorf("%s: %w", m.name, err)
-			}
+	for _, w := range wanted {
+		if w.settle == nil {
+			continue
+		}
+		if err := w.settle(ctx, in.mounted(w.key).service); err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
 		}
 	}
 	return nil
 }
 
+// mounted returns the present mount with a key, nil if there is none. While services are changed, those that have just
+// been opened count already: others are made with them.
+func (in *Instance) mounted(key string) *mounted {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if m := in.fresh[key]; m != nil {
+		return m
+	}
+	return in.mounts[key]
+}
+
 // change replaces the services that are not what the history says.
-func (in *Instance) change(ctx context.Context, h *state.History) error {
-	wanted := in.wanted(h)
+func (in *Instance) change(ctx context.Context, h *state.History, wanted []want) error {
 	next, opened := make(map[string]*mounted), []*mounted(nil)
+	defer in.freshen("", nil)
 	for _, w := range wanted {
 		if m := in.mounts[w.key]; m != nil {
 			next[w.key] = m
@@ -115,6 +121,7 @@ func (in *Instance) change(ctx context.Context, h *state.History) error {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
 		next[w.key], opened = m, append(opened, m)
+		in.freshen(w.key, m)
 	}
 	var mounts []*mount
 	for _, w := range wanted {
@@ -128,6 +135,20 @@ func (in *Instance) change(ctx context.Context, h *state.History) error {
 		in.Log.InfoContext(ctx, "opened", "service", m.name)
 	}
 	return in.retire(ctx, old, opened)
+}
+
+// freshen notes a service that was opened but is not mounted yet; nil forgets all.
+func (in *Instance) freshen(key string, m *mounted) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if m == nil {
+		in.fresh = nil
+		return
+	}
+	if in.fresh == nil {
+		in.fresh = make(map[string]*mounted)
+	}
+	in.fresh[key] = m
 }
 
 // swap makes next the present mounts and returns those that are not among them.
@@ -163,12 +184,27 @@ func (in *Instance) retire(ctx context.Context, old, opened []*mounted) error {
 			errs = append(errs, err)
 			continue
 		}
-		if err := m.end(ctx); err != nil {
+		if in.handedOver(m) {
+			continue // another mount goes on with it
+		}
+		if err := m.Close(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("closing %s: %w", m.name, err))
 		}
 		in.Log.InfoContext(ctx, "closed", "service", m.name)
 	}
 	return errors.Join(errs...)
+}
+
+// handedOver says whether a mount's service goes on in another one: a log that is below a path now.
+func (in *Instance) handedOver(old *mounted) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, m := range in.mounts {
+		if s, ok := m.service.(*shard); ok && service(s.Log) == old.service {
+			return true
+		}
+	}
+	return false
 }
 
 // check is the readiness of a mount. One that was replaced is nobody's concern.

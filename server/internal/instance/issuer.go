@@ -15,7 +15,7 @@ func (in *Instance) issuer(h *state.History) want {
 	active := h.Active(state.Issuer)
 	return want{
 		key: "issuer", name: "issuer", // one for ever: a new key does not end the logins that are under way
-		open: func(ctx context.Context, reg prometheus.Registerer) (ended, error) {
+		open: func(ctx context.Context, reg prometheus.Registerer) (service, error) {
 			s, err := issuer.New(ctx, issuer.Config{
 				URL:                           active.URL,
 				Name:                          h.Name,
@@ -26,8 +26,9 @@ func (in *Instance) issuer(h *state.History) want {
 				Log:                           in.Log.With("service", "issuer"),
 				Metrics:                       reg,
 			})
-			return ended{service: s}, err
+			return s, err
 		},
+		settle: func(ctx context.Context, s service) error { return s.(*issuer.Issuer).Reload(ctx) },
 	}
 }
 

@@ -1,6 +1,79 @@
 package instance
 
-import "context"
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
 
-// publish makes the TUF repository say what the history says, if this process has it.
-func (in *Instance) publish(ctx context.Context) error { return nil }
+	"github.com/bulla-sign/bulla/internal/durable"
+	"github.com/bulla-sign/bulla/server/internal/state"
+)
+
+// Names of the files that clients without TUF can be given.
+const (
+	publicDir         = "public"
+	rootName          = "root.json"
+	trustedRootName   = "trusted_root.json"
+	signingConfigName = "signing_config.json"
+	publicDirMode     = 0o755
+	publicFileMode    = 0o644
+)
+
+// publish makes what clients fetch say what the history says.
+func (in *Instance) publish(_ context.Context) error {
+	h, err := in.Dir.Load()
+	if err != nil {
+		return err
+	}
+	return writePublic(in.Dir, h)
+}
+
+// material is what clients are told.
+type material struct{ trustedRoot, signingConfig []byte }
+
+func materialOf(h *state.History) (m material, err error) {
+	root, err := h.TrustedRoot()
+	if err != nil {
+		return m, err
+	}
+	if m.trustedRoot, err = root.Encode(); err != nil {
+		return m, err
+	}
+	config, err := h.SigningConfig()
+	if err != nil {
+		return m, err
+	}
+	m.signingConfig, err = config.Encode()
+	return m, err
+}
+
+// writePublic writes the files for clients that do not use TUF.
+func writePublic(dir *state.Dir, h *state.History) error {
+	m, err := materialOf(h)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir.Path(publicDir), publicDirMode); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+	}{{trustedRootName, m.trustedRoot}, {signingConfigName, m.signingConfig}} {
+		if err := writeChanged(dir.Path(publicDir, f.name), f.data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeChanged writes a file if it is not there with the same contents.
+func writeChanged(path string, data []byte) error {
+	old, err := os.ReadFile(path)
+	if err == nil && bytes.Equal(old, data) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return durable.WriteFile(path, data, publicFileMode)
+}

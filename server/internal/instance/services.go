@@ -15,27 +15,35 @@ import (
 type want struct {
 	key  string // what it is made from: two that are equal need not be replaced by each other
 	name string // for people
-	open func(ctx context.Context, reg prometheus.Registerer) (ended, error)
-}
-
-// ended is a service with what has to happen between the last request and Close; nil for nothing.
-type ended struct {
-	service
-	before func(ctx context.Context) error
+	open func(ctx context.Context, reg prometheus.Registerer) (service, error)
+	// settle is called whenever the state was followed, after replaced services have ended; nil for nothing.
+	settle func(ctx context.Context, s service) error
 }
 
 // wanted lists the services in the order in which they are opened: what others ask comes before them.
 func (in *Instance) wanted(h *state.History) (out []want) {
-	add := func(s config.Service, w ...want) {
-		if in.File.Runs(s) {
-			out = append(out, w...)
+	runs := func(s config.Service, kinds ...state.Kind) bool {
+		for _, kind := range kinds {
+			if h.Active(kind) == nil {
+				return false
+			}
 		}
+		return in.File.Runs(s)
 	}
-	if issuer := h.Active(state.Issuer); issuer != nil {
-		add(config.ServiceIssuer, in.issuer(h))
+	if runs(config.ServiceIssuer, state.Issuer) {
+		out = append(out, in.issuer(h))
 	}
-	if tsa := h.Active(state.TSA); tsa != nil {
-		add(config.ServiceTSA, in.tsa(tsa))
+	if runs(config.ServiceCTLog, state.CTLog) {
+		out = append(out, in.ctlogs(h)...)
+	}
+	if runs(config.ServiceCA, state.CA, state.CTLog) {
+		out = append(out, in.ca(h))
+	}
+	if runs(config.ServiceLog, state.Log) {
+		out = append(out, in.logs(h)...)
+	}
+	if runs(config.ServiceTSA, state.TSA) {
+		out = append(out, in.tsa(h.Active(state.TSA)))
 	}
 	return out
 }
@@ -47,17 +55,7 @@ func (in *Instance) open(ctx context.Context, w want) (*mounted, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &mounted{mount: newMount(w.name, s.service), metrics: m, before: s.before}, nil
-}
-
-// end closes a mount that nobody is in any more.
-func (m *mounted) end(ctx context.Context) error {
-	if m.before != nil {
-		if err := m.before(ctx); err != nil {
-			return err
-		}
-	}
-	return m.Close(ctx)
+	return &mounted{mount: newMount(w.name, s), metrics: m}, nil
 }
 
 // signer opens an instance's key and makes sure that it is the one that the state says: a key that was exchanged for

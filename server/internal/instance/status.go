@@ -50,6 +50,11 @@ type LogStatus struct {
 	Size uint64 `json:"size"`
 }
 
+// sized is a log.
+type sized interface {
+	Head() (size uint64, root [32]byte, ok bool)
+}
+
 // Describe returns what the history alone says.
 func Describe(h *state.History) Status {
 	s := Status{Version: buildinfo.Read().Version, URL: h.URL, Revision: h.Revision}
@@ -88,8 +93,9 @@ func (in *Instance) Status(ctx context.Context) (Status, error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, m := range in.mounts {
-		if log, ok := m.service.(interface{ Size() uint64 }); ok {
-			s.Logs = append(s.Logs, LogStatus{m.name, log.Size()})
+		if log, ok := m.service.(sized); ok {
+			size, _, _ := log.Head()
+			s.Logs = append(s.Logs, LogStatus{m.name, size})
 		}
 	}
 	slices.SortFunc(s.Logs, func(a, b LogStatus) int { return strings.Compare(a.Name, b.Name) })

@@ -196,7 +196,7 @@ func switchTo(p *Progress) func(*state.History, *state.Rotation, time.Time) {
 // life of a certificate for an authority's key, and for the others the drift of clocks.
 func grace(kind state.Kind) time.Duration {
 	if kind == state.CA {
-		return 15 * time.Minute // certificates live ten minutes unless configured otherwise, an hour at most
+		return 15 * time.Minute // certificates live ten minutes
 	}
 	return time.Minute
 }
