@@ -53,9 +53,9 @@ func knownVariables() []variable {
 		{"SIGSTORE_TSA_CERTIFICATE_FILE", "the certificates that timestamps are checked with", "the path of PEM certificates, leaf first", false},
 		{"SOURCE_DATE_EPOCH", "the time that is written into files, for builds that can be repeated", "seconds since 1970", false},
 		{"SPIFFE_ENDPOINT_SOCKET", "the socket of the SPIFFE workload API" + later, "a path", false},
-		{"TUF_MIRROR", "where the trusted root is fetched from" + later, "a URL", false},
-		{"TUF_ROOT", "where the trusted root is kept" + later, "a directory (~/.sigstore/root if not set)", false},
-		{"TUF_ROOT_JSON", "the root of the TUF repository at TUF_MIRROR" + later, "the path of a root.json", false},
+		{"TUF_MIRROR", "where the trusted root is fetched from, in place of the initialized repository", "a URL", false},
+		{"TUF_ROOT", "where what bulla initialize trusts is kept, and shared with cosign", "a directory (~/.sigstore/root if not set)", false},
+		{"TUF_ROOT_JSON", "the root that trust in the TUF repository begins with", "the path of a root.json", false},
 	}
 }
 

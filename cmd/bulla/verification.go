@@ -18,6 +18,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/report"
 	"github.com/bulla-sign/bulla/keys"
 	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/tuf"
 	"github.com/bulla-sign/bulla/verify"
 	"github.com/bulla-sign/bulla/verify/reason"
 )
@@ -115,11 +116,14 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 	if v.Key != "" && v.ignoresLog() && !v.wantsTimestamp() && v.TrustedRoot == "" {
 		return req, nil
 	}
-	from := v.trust(c)
-	if names := from.Variables(); len(names) > 0 {
+	from := v.trust(ctx, c)
+	names := from.Variables()
+	if mirror, _ := c.LookupEnv("TUF_MIRROR"); mirror != "" && v.TrustedRoot == "" {
+		names = append(names, "TUF_MIRROR")
+	}
+	if len(names) > 0 {
 		c.Warnf("what is trusted comes from the environment: %s", strings.Join(names, ", "))
 	}
-	v.warnOfMirror(c)
 	root, err := from.Load()
 	if err != nil {
 		return nil, inputError(err)
@@ -128,18 +132,11 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 	return req, nil
 }
 
-// warnOfMirror says that the root of a TUF repository of one's own is not the one that is trusted here.
-func (v *verification) warnOfMirror(c *cli.Call) {
-	for _, name := range []string{"TUF_MIRROR", "TUF_ROOT_JSON"} {
-		if value, _ := c.LookupEnv(name); value != "" && v.TrustedRoot == "" {
-			c.Warnf("%s has no effect: trusted roots are not fetched yet, so the public one that is built in is trusted; name yours with --trusted-root", name)
-			return
-		}
-	}
-}
-
-func (v *verification) trust(c *cli.Call) config.Trust {
+// trust says where the trusted root comes from.
+func (v *verification) trust(ctx context.Context, c *cli.Call) config.Trust {
+	source := trustSource(c, v.Offline)
 	return config.Trust{
+		Default:     func() (*trust.Root, error) { return rootFrom(ctx, c, source) },
 		TrustedRoot: v.TrustedRoot, CARoots: v.CARoots, CAIntermediates: v.CAIntermediates,
 		TimestampChain: v.TimestampCertificateChain, CertificateChain: v.CertificateChain, LookupEnv: c.LookupEnv,
 	}
@@ -174,7 +171,7 @@ func inputError(err error) error {
 	switch {
 	case err == nil || errors.As(err, &coded) || errors.Is(err, context.Canceled):
 		return err
-	case errors.Is(err, blob.ErrNoAnswer), errors.Is(err, keys.ErrNoAnswer), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, blob.ErrNoAnswer), errors.Is(err, keys.ErrNoAnswer), errors.Is(err, tuf.ErrNoAnswer), errors.Is(err, context.DeadlineExceeded):
 		return &cli.Error{Code: cli.ExitUnknown, Err: err}
 	case errors.As(err, &path), errors.Is(err, fs.ErrNotExist):
 		return &cli.Error{Code: cli.ExitIO, Err: err}

@@ -22,18 +22,20 @@ const maxFile = 4 << 20
 
 // Trust names the files that say whom the user trusts. Empty fields were not given.
 type Trust struct {
-	// TrustedRoot replaces the embedded public-good root. The fields below replace parts of it, as they do of that one.
+	// TrustedRoot replaces the default root. The fields below replace parts of it, as they do of that one.
 	TrustedRoot string
 	// CARoots and CAIntermediates, or CertificateChain (parent to root), replace the root's certificate authorities.
 	CARoots, CAIntermediates, CertificateChain string
 	// TimestampChain replaces its timestamp authorities: leaf or intermediate first, root last.
 	TimestampChain string
+	// Default returns the root where none is named; nil: the embedded public-good root.
+	Default func() (*trust.Root, error)
 	// LookupEnv finds SIGSTORE_ROOT_FILE, SIGSTORE_REKOR_PUBLIC_KEY, SIGSTORE_CT_LOG_PUBLIC_KEY_FILE and
 	// SIGSTORE_TSA_CERTIFICATE_FILE, which replace the same parts where no flag does.
 	LookupEnv func(string) (string, bool)
 }
 
-// Load returns the trusted root that the user configured: a file, or else the embedded public-good root, with the parts
+// Load returns the trusted root that the user configured: a file, or else the default one, with the parts
 // replaced that older flags and variables name. A trusted root file is looked at as it is: no variable replaces its parts.
 func (t Trust) Load() (*trust.Root, error) {
 	parts, err := t.parts()
@@ -57,6 +59,9 @@ func (t Trust) Load() (*trust.Root, error) {
 func (t Trust) base() (*trust.Root, error) {
 	if t.TrustedRoot != "" {
 		return ReadRoot(t.TrustedRoot)
+	}
+	if t.Default != nil {
+		return t.Default()
 	}
 	return publicgood.Root()
 }

@@ -2,7 +2,7 @@
 //
 //	go run ./trust/publicgood/refresh -from DIR [-date YYYY-MM-DD]
 //
-// DIR holds trusted_root.json and root.json as a TUF client verified them (`cosign initialize` leaves them in
+// DIR holds trusted_root.json, signing_config.v0.2.json and root.json as a TUF client verified them (`cosign initialize` leaves them in
 // ~/.sigstore/root, a checkout of sigstore/root-signing has them in targets and metadata). This program checks that they
 // decode, that no log was lost and that the TUF root is not older than the embedded one; it does not check signatures.
 package main
@@ -23,7 +23,7 @@ import (
 )
 
 func main() {
-	from := flag.String("from", "", "directory with trusted_root.json and root.json (required)")
+	from := flag.String("from", "", "directory with trusted_root.json, signing_config.v0.2.json and root.json (required)")
 	to := flag.String("to", filepath.Join("trust", "publicgood"), "the package's directory")
 	date := flag.String("date", time.Now().UTC().Format(time.DateOnly), "day on which the files were current")
 	flag.Parse()
@@ -35,13 +35,20 @@ func main() {
 
 func refresh(from, to, date string) error {
 	if from == "" {
-		return errors.New("-from must name a directory with trusted_root.json and root.json")
+		return errors.New("-from must name a directory with trusted_root.json, signing_config.v0.2.json and root.json")
 	}
 	if _, err := time.Parse(time.DateOnly, date); err != nil {
 		return fmt.Errorf("-date %q is not a day of the form YYYY-MM-DD", date)
 	}
 	root, err := os.ReadFile(filepath.Join(from, "trusted_root.json"))
 	if err != nil {
+		return err
+	}
+	config, err := os.ReadFile(filepath.Join(from, "signing_config.v0.2.json"))
+	if err != nil {
+		return err
+	}
+	if _, err := trust.DecodeSigningConfig(config); err != nil {
 		return err
 	}
 	tuf, err := os.ReadFile(filepath.Join(from, "root.json"))
@@ -56,9 +63,10 @@ func refresh(from, to, date string) error {
 		return err
 	}
 	for name, data := range map[string][]byte{
-		"trusted_root.json": root,
-		"root.json":         tuf,
-		"snapshot.go":       snapshot(date, root, tuf, version),
+		"trusted_root.json":        root,
+		"signing_config.v0.2.json": config,
+		"root.json":                tuf,
+		"snapshot.go":              snapshot(date, root, tuf, version),
 	} {
 		if err := os.WriteFile(filepath.Join(to, name), data, 0o644); err != nil {
 			return err

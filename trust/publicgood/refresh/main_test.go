@@ -11,6 +11,8 @@ import (
 	"github.com/bulla-sign/bulla/trust/publicgood"
 )
 
+const configFile = "signing_config.v0.2.json"
+
 // write puts files into a new directory and returns it.
 func write(t *testing.T, files map[string][]byte) string {
 	t.Helper()
@@ -29,7 +31,7 @@ func TestRefreshReproducesThePackage(t *testing.T) {
 	if err := refresh(pkg, to, publicgood.Date); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"trusted_root.json", "root.json", "snapshot.go"} {
+	for _, name := range []string{"trusted_root.json", "signing_config.v0.2.json", "root.json", "snapshot.go"} {
 		want, err := os.ReadFile(filepath.Join(pkg, name))
 		if err != nil {
 			t.Fatal(err)
@@ -44,6 +46,10 @@ func TestRefreshReproducesThePackage(t *testing.T) {
 func TestRefreshRefuses(t *testing.T) {
 	pkg := filepath.Join(testenv.Root(), "trust", "publicgood")
 	root, err := os.ReadFile(filepath.Join(pkg, "trusted_root.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := os.ReadFile(filepath.Join(pkg, configFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,12 +74,20 @@ func TestRefreshRefuses(t *testing.T) {
 			map[string][]byte{"trusted_root.json": root, "root.json": []byte(`{"signed":{"_type":"root","version":1}}`)},
 			"older",
 		},
+		{"damaged signing config", publicgood.Date, map[string][]byte{"trusted_root.json": root, "root.json": tuf, configFile: config[:100]}, "signing config"},
+		{"no signing config", publicgood.Date, map[string][]byte{"trusted_root.json": root, "root.json": tuf, configFile: nil}, configFile},
 		{"no JSON", publicgood.Date, map[string][]byte{"trusted_root.json": root, "root.json": []byte(`root`)}, "root.json"},
 		{"no day", "yesterday", map[string][]byte{"trusted_root.json": root, "root.json": tuf}, "yesterday"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			to := t.TempDir()
+			switch given, ok := test.files[configFile]; {
+			case !ok && test.files != nil:
+				test.files[configFile] = config
+			case given == nil:
+				delete(test.files, configFile)
+			}
 			err := refresh(write(t, test.files), to, test.date)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want an error with %q", err, test.want)

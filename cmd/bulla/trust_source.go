@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/cli/buildinfo"
+	"github.com/bulla-sign/bulla/internal/trustsource"
+	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/tuf"
+)
+
+// trustSource finds the trust of a command whose flags name none: the initialized TUF repository, or the built-in root.
+// A command makes one and takes from it both the trusted root and the signing config.
+func trustSource(c *cli.Call, offline bool) *trustsource.Source {
+	return &trustsource.Source{LookupEnv: c.LookupEnv, Offline: offline, UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now}
+}
+
+// rootFrom is the default trusted root of a command. It tells the user what should be known about it.
+func rootFrom(ctx context.Context, c *cli.Call, s *trustsource.Source) (*trust.Root, error) {
+	t, err := initializedTrust(ctx, c, s)
+	if err == nil && t != nil {
+		return t.Root, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.Root(ctx)
+}
+
+// signingConfigFrom is the default signing config of a command, and whether it is that of the public instance as built in.
+func signingConfigFrom(ctx context.Context, c *cli.Call, s *trustsource.Source) (cfg *trust.SigningConfig, builtIn bool, err error) {
+	t, err := initializedTrust(ctx, c, s)
+	if err != nil {
+		return nil, false, err
+	}
+	cfg, err = s.SigningConfig(ctx)
+	return cfg, t == nil, err
+}
+
+// initializedTrust returns the trust of the initialized repository, nil if there is none, and warns of what is old.
+func initializedTrust(ctx context.Context, c *cli.Call, s *trustsource.Source) (*tuf.Trust, error) {
+	done := c.Progress("refreshing what is trusted")
+	t, err := s.Trust(ctx)
+	done()
+	if err != nil {
+		return nil, fmt.Errorf("trusted root: %w", err)
+	}
+	if t == nil {
+		if value, _ := c.LookupEnv("TUF_ROOT_JSON"); value != "" {
+			c.Warnf("TUF_ROOT_JSON has no effect without TUF_MIRROR: the public root that is built in is trusted")
+		}
+		return nil, nil
+	}
+	if t.Problem != nil {
+		c.Warnf("what is trusted could not be refreshed, and is used as it was %s (valid until %s): %v",
+			ago(c.Now(), t.Checked), t.Expires().Expires.Format(time.RFC3339), t.Problem)
+	}
+	if t.Unsaved != nil {
+		c.Debugf("what is trusted was fetched and cannot be kept: %v", t.Unsaved)
+	}
+	return t, nil
+}
+
+// ago words how long before now something was.
+func ago(now, then time.Time) string {
+	d := now.Sub(then)
+	switch {
+	case then.IsZero():
+		return "at an unknown time"
+	case d < time.Minute:
+		return "less than a minute ago"
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d minutes ago", int(d/time.Minute))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d hours ago", int(d/time.Hour))
+	}
+	return fmt.Sprintf("%d days ago", int(d/(24*time.Hour)))
+}
