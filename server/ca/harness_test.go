@@ -336,3 +336,15 @@ func refusal(t testing.TB, rw *httptest.ResponseRecorder) (code int, message str
 func fingerprint(t testing.TB, pub crypto.PublicKey) [32]byte {
 	return sha256.Sum256(mint.SPKI(t, pub))
 }
+
+// rsaKeyOf makes an RSA key that is nobody's.
+var strangerKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
+func rsaKeyOf(t testing.TB) *rsa.PrivateKey {
+	t.Helper()
+	key, err := strangerKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
