@@ -35,8 +35,15 @@ var (
 			"cloud.google.com/go", "github.com/aws/aws-sdk-go", "github.com/aws/aws-sdk-go-v2", "github.com/Azure",
 			"github.com/hashicorp/vault", "github.com/openbao/openbao",
 		}, []string{"server/log", "plugins"}},
+		{"go-tuf", adopted, []string{"tuf", "server/tufrepo"}},
 		{"a policy language", []string{"github.com/open-policy-agent/opa", "cuelang.org/go", "github.com/google/cel-go"}, []string{"plugins", "policy"}},
 	}
+
+	// adopted are peers' libraries that are used all the same, in one place: the verification of TUF metadata.
+	adopted = []string{"github.com/theupdateframework/go-tuf/v2", "github.com/secure-systems-lab/go-securesystemslib/cjson"}
+
+	// dragged is what go-tuf is made of. It may stand in a go.mod, as an indirect requirement; nothing imports it.
+	dragged = []string{"github.com/secure-systems-lab/go-securesystemslib", "github.com/sigstore/sigstore", "github.com/sigstore/protobuf-specs"}
 
 	// peers are what the project is compared with: other signing tools, and the libraries that they are made of.
 	peers = []string{
@@ -219,15 +226,24 @@ func confined(t *tree) (out []string) {
 	return out
 }
 
-// noPeers: no oracle or peer in the go.mod of what is shipped.
+// noPeers: no oracle or peer in the go.mod of what is shipped, nor imported by it, but for what was adopted.
 func noPeers(t *tree) (out []string) {
 	for _, m := range t.modules {
 		if !m.shipped() {
 			continue
 		}
 		for _, r := range m.file.Require {
-			if withinAny(r.Mod.Path, peers) {
+			if withinAny(r.Mod.Path, peers) && !slices.Contains(adopted, r.Mod.Path) && !slices.Contains(dragged, r.Mod.Path) {
 				out = append(out, fmt.Sprintf("%s/go.mod requires %s", m.dir, r.Mod.Path))
+			}
+		}
+	}
+	for _, p := range t.packages {
+		for _, f := range p.files {
+			for _, imp := range f.imports() {
+				if p.mod.shipped() && withinAny(imp, peers) && !withinAny(imp, adopted) {
+					out = append(out, fmt.Sprintf("%s imports %s", f.name, imp))
+				}
 			}
 		}
 	}
