@@ -20,11 +20,12 @@ import (
 
 // bench is what the rows share.
 type bench struct {
-	root, shared, dir    string
-	bulla, cosign, small string // programs; small is the sigstore-go client
-	runs                 int
-	env                  []string
-	missed               int
+	root, shared, dir string
+	bulla, server     string // programs
+	cosign, small     string // small is the sigstore-go client
+	runs              int
+	env               []string
+	missed            int
 }
 
 func main() {
@@ -39,7 +40,8 @@ func main() {
 	var b bench
 	flag.StringVar(&b.bulla, "bulla", "bin/bulla", "the program to measure")
 	flag.IntVar(&b.runs, "n", 30, "runs of each short command")
-	only := flag.String("only", "", "one of: start, blob, library, large, size")
+	flag.StringVar(&b.server, "server", "bin/bulla-server", "the services to measure")
+	only := flag.String("only", "", "one of: start, blob, library, large, size, ready, latency, entries, timestamps, signings")
 	strict := flag.Bool("strict", false, "fail when a figure misses its goal")
 	flag.Parse()
 	exitOn(b.run(*only))
@@ -69,7 +71,8 @@ func (b *bench) run(only string) error {
 	for _, part := range []struct {
 		name string
 		f    func() error
-	}{{"start", b.start}, {"blob", b.blob}, {"library", b.library}, {"large", b.large}, {"size", b.size}} {
+	}{{"start", b.start}, {"blob", b.blob}, {"library", b.library}, {"large", b.large}, {"size", b.size},
+		{"ready", b.ready}, {"latency", b.entryLatency}, {"entries", b.entries}, {"timestamps", b.timestamps}, {"signings", b.signings}} {
 		if only != "" && only != part.name {
 			continue
 		}
@@ -93,6 +96,9 @@ func (b *bench) prepare() error {
 		return fmt.Errorf("the bench needs the shared test vectors: %w", err)
 	}
 	if b.bulla, err = filepath.Abs(b.bulla); err != nil {
+		return err
+	}
+	if b.server, err = filepath.Abs(b.server); err != nil {
 		return err
 	}
 	if b.cosign, err = toolcache.Path("cosign", os.Stderr); err != nil {

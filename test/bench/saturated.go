@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/bulla-sign/bulla/internal/tools/realsigstore"
+	"github.com/bulla-sign/bulla/test/bench/load"
+)
+
+// How long a server is saturated for a row.
+const saturation = 10 * time.Second
+
+// entryLatency is the row of a log that is not busy.
+func (b *bench) entryLatency() error {
+	const perSecond, n = 10, 100
+	bodies, err := load.Entries(n)
+	if err != nil {
+		return err
+	}
+	d, err := b.deploy(0)
+	if err != nil {
+		return err
+	}
+	defer d.Kill()
+	r := load.Steadily(context.Background(), perSecond, n, load.Log(load.Client(n), d.url, bodies))
+	if r.Err != nil {
+		return r.Err
+	}
+	p50, p99 := r.Quantile(0.5), r.Quantile(0.99)
+	b.print(row{
+		"log entry to proof, 10/s, p50/p99", "bulla-server", fmt.Sprintf("%.0f/%.0f ms", p50.Seconds()*1e3, p99.Seconds()*1e3), "",
+		"<= 70/250 ms",
+	}, p50 <= 70*time.Millisecond && p99 <= 250*time.Millisecond)
+	return nil
+}
+
+// entries is the rows of a busy log: beside rekor-tiles with its defaults, and at the shortest settings that both have.
+func (b *bench) entries() error {
+	for _, c := range []struct {
+		what     string
+		inFlight int
+		ours     time.Duration
+		theirs   realsigstore.LogSettings
+		factor   float64
+	}{
+		{"log entries/s, defaults, 64 in flight", 64, 0, realsigstore.LogSettings{}, 5},
+		{"log entries/s, 1 s, 512 in flight", 512, time.Second, realsigstore.LogSettings{Checkpoints: time.Second, BatchAge: 100 * time.Millisecond}, 1.5},
+	} {
+		theirs, err := b.theirEntries(c.inFlight, c.theirs)
+		if err != nil {
+			return err
+		}
+		ours, err := b.ourEntries(c.inFlight, c.ours)
+		if err != nil {
+			return err
+		}
+		b.print(row{c.what, "rekor-tiles", perSecond(theirs), "", ""}, true)
+		b.print(row{c.what, "bulla-server", perSecond(ours), "", fmt.Sprintf(">= %g x; %.1f x", c.factor, ours.Rate()/theirs.Rate())}, ours.Rate() >= c.factor*theirs.Rate())
+	}
+	return nil
+}
+
+func perSecond(r *load.Result) string {
+	return fmt.Sprintf("%.0f/s (load %.0f%%)", r.Rate(), 100*r.CPU.Seconds()/r.Took.Seconds())
+}
+
+// most bounds the uploads made ahead for a row, by a rate that no log here reaches.
+func most(d time.Duration) int { return int(d.Seconds()) * 6000 }
+
+func (b *bench) theirEntries(inFlight int, settings realsigstore.LogSettings) (*load.Result, error) {
+	dir, err := os.MkdirTemp(b.dir, "rekor-tiles-")
+	if err != nil {
+		return nil, err
+	}
+	log, err := realsigstore.TransparencyLog(dir, settings, os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Kill()
+	return saturateLog(log.URL, inFlight)
+}
+
+func (b *bench) ourEntries(inFlight int, checkpoints time.Duration) (*load.Result, error) {
+	d, err := b.deploy(checkpoints)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Kill()
+	return saturateLog(d.url, inFlight)
+}
+
+func saturateLog(url string, inFlight int) (*load.Result, error) {
+	bodies, err := load.Entries(most(saturation))
+	if err != nil {
+		return nil, err
+	}
+	r := load.Saturate(context.Background(), inFlight, saturation, load.Log(load.Client(inFlight), url, bodies))
+	return r, r.Err
+}
+
+// timestamps is the row of the timestamp authorities.
+func (b *bench) timestamps() error {
+	theirs, err := realsigstore.TimestampAuthority(os.Stderr)
+	if err != nil {
+		return err
+	}
+	const inFlight = 32
+	saturate := func(url string) (*load.Result, error) {
+		task, err := load.Stamp(load.Client(inFlight), url+"/api/v1/timestamp")
+		if err != nil {
+			return nil, err
+		}
+		r := load.Saturate(context.Background(), inFlight, saturation, task)
+		return r, r.Err
+	}
+	their, err := saturate(theirs.URL)
+	theirs.Kill()
+	if err != nil {
+		return err
+	}
+	d, err := b.deploy(0)
+	if err != nil {
+		return err
+	}
+	defer d.Kill()
+	our, err := saturate(d.url)
+	if err != nil {
+		return err
+	}
+	b.print(row{"timestamps/s", "timestamp-authority", perSecond(their), "", ""}, true)
+	b.print(row{"timestamps/s", "bulla-server", perSecond(our), "", fmt.Sprintf(">= 1.5 x; %.1f x", our.Rate()/their.Rate())}, our.Rate() >= 1.5*their.Rate())
+	return nil
+}
+
+// floor is the processor time of the signatures alone that a whole signing needs with an intermediate on P-256: token,
+// proof of possession, precertificate and certificate, SCT, timestamp, log entry.
+const floor = 380 * time.Microsecond
+
+// signings is the rows of whole signings, beside Fulcio (without CT log, which spares it a request), rekor-tiles at its
+// shortest settings and timestamp-authority.
+func (b *bench) signings() error {
+	const inFlight = 64
+	keys := make([]*ecdsa.PrivateKey, inFlight)
+	for i := range keys {
+		var err error
+		if keys[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			return err
+		}
+	}
+	d, err := b.deploy(0)
+	if err != nil {
+		return err
+	}
+	defer d.Kill()
+	token, err := identityToken(d.url + "/oidc/dev/token")
+	if err != nil {
+		return err
+	}
+	their, err := b.theirSignings(keys, d.url+"/oidc", token)
+	if err != nil {
+		return err
+	}
+	before, err := processorTime(d.PID())
+	if err != nil {
+		return err
+	}
+	our := load.Saturate(context.Background(), inFlight, saturation, load.Sign(load.Client(inFlight), load.Services{
+		CA: d.url, TSA: d.url + "/api/v1/timestamp", Log: d.url, Token: token, Email: email,
+	}, keys))
+	if our.Err != nil {
+		return our.Err
+	}
+	after, err := processorTime(d.PID())
+	if err != nil {
+		return err
+	}
+	each := (after - before) / time.Duration(our.Done)
+	b.print(row{"whole signings/s", "the three", perSecond(their), "", ""}, true)
+	b.print(row{"whole signings/s", "bulla-server", perSecond(our), "", fmt.Sprintf(">= 3 x; %.1f x", our.Rate()/their.Rate())}, our.Rate() >= 3*their.Rate())
+	b.print(row{"server CPU per signing", "bulla-server", ms(each), "", fmt.Sprintf("<= 3 x %s; %.1f x", ms(floor), float64(each)/float64(floor))}, each <= 3*floor)
+	return nil
+}
+
+func (b *bench) theirSignings(keys []*ecdsa.PrivateKey, issuer, token string) (*load.Result, error) {
+	dir, err := os.MkdirTemp(b.dir, "three-")
+	if err != nil {
+		return nil, err
+	}
+	ca, err := realsigstore.CertificateAuthority(dir, realsigstore.Authority{Issuer: issuer}, os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	defer ca.Kill()
+	tsa, err := realsigstore.TimestampAuthority(os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	defer tsa.Kill()
+	log, err := realsigstore.TransparencyLog(dir, realsigstore.LogSettings{Checkpoints: time.Second, BatchAge: 100 * time.Millisecond}, os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Kill()
+	r := load.Saturate(context.Background(), len(keys), saturation, load.Sign(load.Client(len(keys)), load.Services{
+		CA: ca.URL, TSA: tsa.URL + "/api/v1/timestamp", Log: log.URL, Token: token, Email: email,
+	}, keys))
+	return r, r.Err
+}
