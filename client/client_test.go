@@ -18,7 +18,6 @@ import (
 	"github.com/bulla-sign/bulla/internal/testenv/world"
 	"github.com/bulla-sign/bulla/keys"
 	"github.com/bulla-sign/bulla/sign"
-	"github.com/bulla-sign/bulla/tlog"
 )
 
 var artifact = []byte("what was shipped\n")
@@ -304,4 +303,3 @@ func change(t testing.TB, edit func(m map[string]any)) func([]byte) []byte {
 	}
 }
 
-var _ = tlog.HashSize
