@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,8 +69,10 @@ func (s *state) parts() []part {
 
 // read returns what is there. Whatever cannot be read is missing.
 func (c *cache) read() state {
-	unlock, err := lock(context.Background(), c.lockFile, false)
-	if err == nil {
+	ctx, cancel := context.WithTimeout(context.Background(), lockTime)
+	defer cancel()
+	// Where there is no lock file yet, or none may be opened, nobody writes.
+	if unlock, err := durable.Lock(ctx, c.lockFile, durable.Shared); err == nil {
 		defer unlock()
 	}
 	return c.readUnlocked()
@@ -149,7 +149,9 @@ func (c *cache) lockToWrite(ctx context.Context) (func(), error) {
 	if err := os.MkdirAll(filepath.Join(c.dir, "targets"), 0o700); err != nil {
 		return nil, err
 	}
-	return lock(ctx, c.lockFile, true)
+	ctx, cancel := context.WithTimeout(ctx, lockTime)
+	defer cancel()
+	return durable.Lock(ctx, c.lockFile, durable.Exclusive)
 }
 
 // write replaces what differs.
@@ -198,38 +200,3 @@ func (c *cache) writeNote(now time.Time) error {
 	}
 	return durable.WriteFile(c.note, data, 0o600)
 }
-
-// errLocked says that others held the lock for too long.
-var errLocked = errors.New("another process is using the cache for too long")
-
-// lock takes the cache's lock, for writing or for reading, and returns the function that gives it back.
-func lock(ctx context.Context, name string, write bool) (unlock func(), err error) {
-	flag := os.O_RDONLY
-	if write {
-		flag = os.O_RDWR | os.O_CREATE
-	}
-	f, err := os.OpenFile(name, flag, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	wait, cancel := context.WithTimeout(ctx, lockTime)
-	defer cancel()
-	for {
-		err := tryLock(f, write)
-		if err == nil {
-			return func() { f.Close() }, nil // which gives the lock back
-		}
-		if !errors.Is(err, errBusy) {
-			f.Close()
-			return nil, &fs.PathError{Op: "lock", Path: name, Err: err}
-		}
-		select {
-		case <-wait.Done():
-			f.Close()
-			return nil, &fs.PathError{Op: "lock", Path: name, Err: errors.Join(errLocked, ctx.Err())}
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-}
-
-var errBusy = errors.New("busy")

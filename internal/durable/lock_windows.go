@@ -1,4 +1,4 @@
-package tuf
+package durable
 
 import (
 	"errors"
