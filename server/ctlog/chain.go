@@ -204,6 +204,12 @@ func (p *certPath) prepare() error {
 	if _, err := issuer.Verify(opts); err != nil {
 		return refuse("the issuer %q: %w", issuer.Subject, err)
 	}
+	// That the issuer is to stand below certificates of a path length was not asked: to Verify it was the end of the path.
+	for i, cert := range p.certs[1:] {
+		if limit := cert.MaxPathLen; (limit > 0 || cert.MaxPathLenZero) && i+1 > limit {
+			return refuse("certificate %d of the chain, %q: too many intermediates for path length %d", i+2, cert.Subject, limit)
+		}
+	}
 	p.issuerKey = sha256.Sum256(issuer.RawSubjectPublicKeyInfo)
 	if constrained {
 		p.roots, p.intermediates = roots, intermediates
