@@ -46,13 +46,14 @@ func (r result) String() string {
 	return fmt.Sprintf("exit %d%s\n$ %s\n%s%s", r.code, failure, strings.Join(r.args, " "), indent(r.stdout), indent(r.stderr))
 }
 
-// run calls the program with a clean environment: no credentials, no caches, no settings of the person who tests.
-func (p *program) run(args ...string) result {
+// command is a call of the program with a clean environment: no credentials, no caches, no settings of the person who
+// tests.
+func (p *program) command(args ...string) *exec.Cmd {
 	home := filepath.Join(p.world.dir, "home-"+p.name)
-	if err := os.MkdirAll(home, 0o755); err != nil {
-		return result{args: args, code: -1, err: err}
-	}
 	cmd := exec.Command(p.exe, args...)
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		cmd.Err = err
+	}
 	cmd.Dir = p.world.dir
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + p.world.dir, "DOCKER_CONFIG=" + home,
@@ -60,6 +61,12 @@ func (p *program) run(args ...string) result {
 		"HTTP_PROXY=http://127.0.0.1:9", "HTTPS_PROXY=http://127.0.0.1:9",
 		"COSIGN_PASSWORD=" + password, "TUF_ROOT=" + filepath.Join(home, "tuf"),
 	}, p.env...)
+	return cmd
+}
+
+// run calls the program and waits for it.
+func (p *program) run(args ...string) result {
+	cmd := p.command(args...)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	cmd.WaitDelay = runLimit // a busy machine may be slow to hand over the last words
