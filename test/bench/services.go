@@ -190,4 +190,3 @@ func processorTime(pid int) (time.Duration, error) {
 	}
 	return time.Duration(ticks) * 10 * time.Millisecond, nil
 }
-
