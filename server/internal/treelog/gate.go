@@ -34,12 +34,8 @@ func (g *gate) KeyHash() uint32 { return g.signer.KeyHash() }
 
 // size is that of the last checkpoint signed.
 func (g *gate) size() uint64 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.locked == nil {
-		return 0
-	}
-	return g.locked.Size
+	last, _ := g.last()
+	return last.Size
 }
 
 // expect announces what will be signed next. Tessera's own publisher announces nothing, and gets nothing signed except
@@ -142,4 +138,14 @@ func (g *gate) record(head Head) error {
 	}
 	g.log.refuse(err)
 	return err
+}
+
+// last is the last checkpoint signed, with the log's signature alone.
+func (g *gate) last() (Head, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.locked == nil {
+		return Head{}, false
+	}
+	return *g.locked, true
 }

@@ -68,10 +68,10 @@ type Log struct {
 	head       atomic.Pointer[Head] // what is published; nil: nothing yet
 	refusal    atomic.Pointer[error]
 	gathered   chan struct{} // closed when the collector has left
-	mu      sync.Mutex
-	changed chan struct{} // closed and replaced when head or refusal changes
-	closing chan struct{}
-	closed  bool
+	mu         sync.Mutex
+	changed    chan struct{} // closed and replaced when head or refusal changes
+	closing    chan struct{}
+	closed     bool
 }
 
 // Open opens the log in cfg.Dir, or makes one. An error means that the configuration is wrong or that the directory cannot
@@ -82,7 +82,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	}
 	routeTesseraLogs(cfg.Log)
 	l := &Log{
-		cfg: cfg, files: files{dir: cfg.Dir, layout: cfg.Layout},
+		cfg: cfg, files: files{dir: cfg.Dir, layout: cfg.Layout, cache: &tileCache{}},
 		changed: make(chan struct{}), closing: make(chan struct{}), gathered: make(chan struct{}),
 		queue: make(chan *item, cfg.Pushback), kick: make(chan struct{}, 1),
 	}
@@ -110,6 +110,9 @@ func (l *Log) open(ctx context.Context) error {
 	if l.owner, err = lockFile(filepath.Join(l.cfg.Dir, stateDir, "owner.lock"), false); err != nil {
 		return fmt.Errorf("another process may have it open: %w", err)
 	}
+	if _, err := l.files.sweep(); err != nil {
+		return err
+	}
 	if err := syncTree(l.cfg.Dir); err != nil {
 		return err
 	}
@@ -134,17 +137,26 @@ func (l *Log) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var reader tessera.LogReader
-	l.appender, l.shutdown, reader, err = tessera.NewAppender(l.ctx, driver, l.tesseraOptions())
+	appender, shutdown, reader, err := tessera.NewAppender(l.ctx, driver, l.tesseraOptions())
+	if l.Refusal() != nil {
+		return nil // the gate refused the first checkpoint
+	}
 	if err != nil {
 		return err
 	}
+	l.appender, l.shutdown = appender, shutdown
 	l.addCT = tessera.NewCertificateTransparencyAppender(l.appender)
 	size, err := reader.IntegratedSize(ctx)
 	if err != nil {
 		return err
 	}
 	l.integrated.Store(size)
+	if err := l.judgeWitnesses(ctx); err != nil {
+		return err
+	}
+	if l.Refusal() != nil {
+		return nil
+	}
 	p := &publisher{log: l, make: publish(reader)}
 	if err := p.publish(l.ctx); err != nil && l.Refusal() == nil {
 		l.cfg.Log.Warn("the first checkpoint could not be published yet", "log", l.cfg.Origin, "error", err)

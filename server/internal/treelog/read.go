@@ -18,6 +18,7 @@ import (
 type files struct {
 	dir    string
 	layout Layout
+	cache  *tileCache // nil: none
 }
 
 func (f files) read(path string) ([]byte, error) {
@@ -32,6 +33,12 @@ func (f files) hashes(level, index uint64, width int, size uint64) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
+	key := cacheKey{level, index, have}
+	if f.cache != nil {
+		if data := f.cache.get(key); data != nil {
+			return data[:width*tlog.HashSize], nil
+		}
+	}
 	data, err := f.readTile(level, index, uint8(have%tlog.TileWidth))
 	if err != nil {
 		return nil, err
@@ -39,6 +46,9 @@ func (f files) hashes(level, index uint64, width int, size uint64) ([]byte, erro
 	if len(data) < have*tlog.HashSize {
 		return nil, fmt.Errorf("%s has %d bytes instead of %d", layout.TilePath(level, index, uint8(have%tlog.TileWidth)),
 			len(data), have*tlog.HashSize)
+	}
+	if f.cache != nil {
+		f.cache.put(key, data)
 	}
 	return data[:width*tlog.HashSize], nil
 }
@@ -54,9 +64,12 @@ func (f files) readTile(level, index uint64, partial uint8) ([]byte, error) {
 	return data, err
 }
 
+// maxLevel is the highest level of tiles in a tree of 2^63 entries.
+const maxLevel = 63 / 8
+
 // coverage returns how many hashes a tile has in a tree, which must be at least width.
 func coverage(level, index uint64, width int, size uint64) (int, error) {
-	if level > 63/8 || width < 1 || width > tlog.TileWidth {
+	if level > maxLevel || width < 1 || width > tlog.TileWidth {
 		return 0, fmt.Errorf("tile %d/%d of width %d: %w", level, index, width, ErrNotCovered)
 	}
 	nodes := size >> (8 * level)

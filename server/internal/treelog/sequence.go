@@ -167,11 +167,12 @@ func (l *Log) sequence(batch []*item) {
 		futures[i] = it.submit(l.ctx)
 	}
 	results := make([]outcome, len(batch))
-	size := l.integrated.Load()
+	size, full := l.integrated.Load(), false
 	for i, future := range futures {
 		index, err := future()
 		if err != nil {
 			results[i].err = l.judgeWrite(err)
+			full = true
 			continue
 		}
 		results[i].index = index.Index
@@ -186,9 +187,18 @@ func (l *Log) sequence(batch []*item) {
 		l.integrated.Store(size)
 		l.wake()
 	}
+	if full && l.Refusal() == nil {
+		l.makeRoom()
+	}
 	for i, it := range batch {
 		it.done <- results[i]
 	}
+}
+
+// makeRoom removes the temporary files of the writes that failed, which would keep the disk full. It runs between batches.
+func (l *Log) makeRoom() {
+	n := l.files.sweepEdge(l.integrated.Load(), l.cfg.BatchMaxSize)
+	l.cfg.Log.Info("removed temporary files", "log", l.cfg.Origin, "files", n)
 }
 
 // judgeWrite decides what a failed batch means for the log. Only a disk that says it is full, before anything was renamed
