@@ -1,6 +1,8 @@
 package services
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -60,6 +62,11 @@ func (f *Fault) before(w http.ResponseWriter, req *http.Request) bool {
 	case f.Refuse:
 		hangUp()
 	case f.Slow > 0:
+		body, err := io.ReadAll(req.Body) // or the server does not see the client go
+		if err != nil {
+			return true
+		}
+		req.Body = io.NopCloser(bytes.NewReader(body))
 		select {
 		case <-time.After(f.Slow):
 		case <-req.Context().Done():

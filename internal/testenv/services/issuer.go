@@ -122,6 +122,6 @@ func (s *Services) token(w http.ResponseWriter, req *http.Request) {
 func (s *Services) deviceCode(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusOK, object{
 		"device_code": "device-1", "user_code": "WDJB-MJHT", "verification_uri": s.Issuer + "/device",
-		"verification_uri_complete": s.Issuer + "/device?user_code=WDJB-MJHT", "expires_in": 300, "interval": 1,
+		"verification_uri_complete": s.Issuer + "/device?user_code=WDJB-MJHT", "expires_in": 300, "interval": 0.05,
 	})
 }
