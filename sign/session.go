@@ -49,6 +49,25 @@ type Session struct {
 // happen in it. Fulcio's certificates live for ten minutes.
 const margin = 2 * time.Minute
 
+// Prepare gives the options the session's key, so that it is known how they will sign; nothing is asked for yet. It refuses
+// options whose signatures nobody could date, see [ErrUntimed].
+func (s *Session) Prepare(o *Options) error {
+	if err := o.timed(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.signer == nil {
+		key, err := s.key()
+		if err != nil {
+			return err
+		}
+		s.signer = key
+	}
+	o.Signer = s.signer
+	return nil
+}
+
 // Use makes the options sign as the session's identity. It gets a certificate if there is none that lives long enough.
 func (s *Session) Use(ctx context.Context, o *Options) error {
 	if err := o.timed(); err != nil {
@@ -60,7 +79,7 @@ func (s *Session) Use(ctx context.Context, o *Options) error {
 	if s.Now != nil {
 		now = s.Now
 	}
-	if s.signer == nil || now().Add(margin).After(s.until) {
+	if now().Add(margin).After(s.until) {
 		if err := s.renew(ctx, now); err != nil {
 			return err
 		}
@@ -74,9 +93,9 @@ func (s *Session) renew(ctx context.Context, now func() time.Time) error {
 	if err != nil {
 		return fmt.Errorf("identity token: %w", err)
 	}
-	key := s.Key
-	if key == nil {
-		if key, err = ephemeral(); err != nil {
+	key := s.signer
+	if key == nil || len(s.chain) > 0 { // one key for each certificate
+		if key, err = s.key(); err != nil {
 			return err
 		}
 	}
@@ -96,6 +115,13 @@ func (s *Session) renew(ctx context.Context, now func() time.Time) error {
 	}
 	s.signer, s.chain, s.until = key, chain, leaf.NotAfter
 	return nil
+}
+
+func (s *Session) key() (Signer, error) {
+	if s.Key != nil {
+		return s.Key, nil
+	}
+	return ephemeral()
 }
 
 // Certificate returns the DER of the certificate in use, nil when there is none yet, and when it ends.
