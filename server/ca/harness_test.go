@@ -98,6 +98,7 @@ type ctLog struct {
 	at     func() time.Time
 	mu     sync.Mutex
 	chains [][][]byte
+	issuer *x509.Certificate
 	answer func(sct []byte) ([]byte, error) // has the last word, if set
 }
 
@@ -105,11 +106,13 @@ func (l *ctLog) AddPreChain(_ context.Context, chain [][]byte) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.chains = append(l.chains, chain)
-	issuer, err := x509.ParseCertificate(chain[1])
-	if err != nil {
-		return nil, err
+	if l.issuer == nil || !bytes.Equal(l.issuer.Raw, chain[1]) {
+		var err error
+		if l.issuer, err = x509.ParseCertificate(chain[1]); err != nil {
+			return nil, err
+		}
 	}
-	sct := l.log.SignPrecert(l.t, chain[0], issuer, l.at())
+	sct := l.log.SignPrecert(l.t, chain[0], l.issuer, l.at())
 	if l.answer != nil {
 		return l.answer(sct)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/asn1"
 	"encoding/hex"
 	"errors"
@@ -97,12 +96,12 @@ func (d *draft) intent() Intent {
 var placeholder = make([]byte, 8)
 
 // check parses a certificate that is not signed yet and lints it.
-func (d *draft) check(tbs []byte, last *extension) (*x509.Certificate, error) {
+func (d *draft) check(tbs []byte, last *extension) (*identity.Certificate, error) {
 	der, err := assemble(tbs, d.alg, placeholder)
 	if err != nil {
 		return nil, err
 	}
-	cert, err := x509.ParseCertificate(der)
+	cert, err := identity.ParseCertificate(der)
 	if err != nil {
 		return nil, fmt.Errorf("lint: %w", err)
 	}
@@ -125,18 +124,14 @@ func (s *Server) sign(d *draft, tbs []byte) ([]byte, error) {
 // finish signs a certificate and checks the signature: a faulty key store must not get through, whose signatures could
 // even give the key away. That of a precertificate is checked by the CT log.
 func (s *Server) finish(d *draft, tbs []byte) ([]byte, error) {
-	der, err := s.sign(d, tbs)
+	signature, err := s.signer.sign(tbs)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("issuing key: %w", err)
 	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	if err := cert.CheckSignatureFrom(s.signer.cert); err != nil {
+	if err := s.signer.cert.CheckSignature(s.signer.x509(), tbs, signature); err != nil {
 		return nil, fmt.Errorf("issuing key: the signature does not verify: %w", err)
 	}
-	return der, nil
+	return assemble(tbs, d.alg, signature)
 }
 
 // withSCT logs the precertificate and makes the certificate with the log's promise in it.
@@ -171,27 +166,26 @@ func (s *Server) withSCT(ctx context.Context, d *draft, first, precert []byte) (
 
 // compare checks, before the certificate is signed, that it is the precertificate but for the last extension (RFC 6962
 // 3.1), and that the log signed exactly that.
-func (s *Server) compare(cert *x509.Certificate, precertTBS []byte) error {
+func (s *Server) compare(cert *identity.Certificate, precertTBS []byte) error {
 	logged, err := without(precertTBS, oidPoison)
 	if err != nil {
 		return fmt.Errorf("precertificate: %w", err)
 	}
-	issued, err := without(cert.RawTBSCertificate, oidSCTList)
+	issued, err := without(cert.X509.RawTBSCertificate, oidSCTList)
 	if err != nil {
 		return fmt.Errorf("certificate: %w", err)
 	}
 	if !bytes.Equal(logged, issued) {
 		return errors.New("precertificate and certificate differ")
 	}
-	read, err := identity.FromX509(cert)
+	scts, err := cert.EmbeddedSCTs()
 	if err != nil {
-		return err
-	}
-	scts, err := read.EmbeddedSCTs()
-	if err != nil || len(scts) != 1 {
 		return fmt.Errorf("CT log: the timestamp cannot be read: %w", err)
 	}
-	at, err := read.VerifyEmbeddedSCT(scts[0], s.signer.cert, s.cfg.CTKey)
+	if len(scts) != 1 {
+		return fmt.Errorf("CT log: %d timestamps instead of one", len(scts))
+	}
+	at, err := cert.VerifyEmbeddedSCT(scts[0], s.signer.cert, s.cfg.CTKey)
 	if err != nil {
 		return fmt.Errorf("CT log: %w", err)
 	}

@@ -15,13 +15,18 @@ import (
 // lint reads a certificate that is about to be signed as others will read it, and compares it with the profile (Fulcio's
 // certificate specification) and with what the draft wanted. It works on the bytes, so that a mistake in writing them is
 // found before they are signed; a violation is a defect of this program and no fault of the client.
-func lint(cert *x509.Certificate, d *draft, last asn1.ObjectIdentifier) error {
-	for _, check := range []func(*x509.Certificate, *draft) error{lintFields, lintValidity, lintNames} {
-		if err := check(cert, d); err != nil {
-			return fmt.Errorf("lint: %w", err)
-		}
+func lint(cert *identity.Certificate, d *draft, last asn1.ObjectIdentifier) error {
+	err := lintFields(cert.X509, d)
+	if err == nil {
+		err = lintValidity(cert.X509, d)
 	}
-	if err := lintExtensions(cert, d, last); err != nil {
+	if err == nil {
+		err = lintNames(cert, d)
+	}
+	if err == nil {
+		err = lintExtensions(cert.X509, d, last)
+	}
+	if err != nil {
 		return fmt.Errorf("lint: %w", err)
 	}
 	return nil
@@ -66,12 +71,9 @@ func lintValidity(cert *x509.Certificate, d *draft) error {
 	return nil
 }
 
-// lintNames checks the one name and the claims, through the package that verifiers use.
-func lintNames(cert *x509.Certificate, d *draft) error {
-	read, err := identity.FromX509(cert)
-	if err != nil {
-		return err
-	}
+// lintNames checks the one name and the claims, as the package that verifiers use has read them.
+func lintNames(read *identity.Certificate, d *draft) error {
+	cert := read.X509
 	if len(read.SANs) != 1 || read.SANs[0] != d.san {
 		return fmt.Errorf("the names are %v, not %v alone", read.SANs, d.san)
 	}

@@ -98,7 +98,7 @@ func TestRealCertificates(t *testing.T) {
 			t.Errorf("%s of %s: written differently\ngot  %x\nwant %x", read.SANs[0].Value, cert.NotBefore, got, cert.RawTBSCertificate)
 			continue
 		}
-		if err := lint(cert, d, oidSCTList); err != nil {
+		if err := lint(read, d, oidSCTList); err != nil {
 			t.Errorf("%s: %v", read.SANs[0].Value, err)
 		}
 		same++

@@ -42,7 +42,12 @@ type draft struct {
 	spki       []byte
 	san        identity.SAN
 	extensions map[string]string // by [identity.Extension].Name
+
+	common []byte // the extensions of precertificate and certificate, once they are written
 }
+
+// table is that of the claims' extensions.
+var table = identity.Extensions()
 
 // extension is one to be written.
 type extension struct {
@@ -87,14 +92,10 @@ func sctList(sct []byte) (extension, error) {
 
 // tbs writes the TBSCertificate (RFC 5280 4.1) with last as its last extension; none if it is nil.
 func (d *draft) tbs(last *extension) ([]byte, error) {
-	list, err := d.list()
-	if err != nil {
+	if err := d.write(); err != nil {
 		return nil, err
 	}
-	if last != nil {
-		list = append(list, *last)
-	}
-	var b cryptobyte.Builder
+	b := cryptobyte.NewBuilder(make([]byte, 0, 512+len(d.issuer.RawSubject)+len(d.spki)+len(d.common)))
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) { b.AddASN1Int64(2) }) // v3
 		b.AddASN1BigInt(d.serial)
@@ -108,8 +109,9 @@ func (d *draft) tbs(last *extension) ([]byte, error) {
 		b.AddBytes(d.spki)
 		b.AddASN1(cbasn1.Tag(3).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
 			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				for _, ext := range list {
-					ext.add(b)
+				b.AddBytes(d.common)
+				if last != nil {
+					last.add(b)
 				}
 			})
 		})
@@ -136,6 +138,23 @@ func (e extension) add(b *cryptobyte.Builder) {
 	})
 }
 
+// write encodes the extensions that precertificate and certificate have in common.
+func (d *draft) write() error {
+	if d.common != nil {
+		return nil
+	}
+	list, err := d.list()
+	if err != nil {
+		return err
+	}
+	b := cryptobyte.NewBuilder(make([]byte, 0, 1024))
+	for _, ext := range list {
+		ext.add(b)
+	}
+	d.common, err = b.Bytes()
+	return err
+}
+
 // list returns the extensions in the order in which Fulcio writes them.
 func (d *draft) list() ([]extension, error) {
 	id, err := keyID(d.spki)
@@ -159,7 +178,7 @@ func (d *draft) list() ([]extension, error) {
 		{oidIssuerKey, false, issuerKey.BytesOrPanic()},
 		{oidSAN, true, san},
 	}
-	for _, row := range identity.Extensions() {
+	for _, row := range table {
 		value, ok := d.extensions[row.Name]
 		if !ok {
 			continue
@@ -205,7 +224,7 @@ func encodeSAN(san identity.SAN) ([]byte, error) {
 
 // assemble puts a signature to a TBSCertificate.
 func assemble(tbs, alg, signature []byte) ([]byte, error) {
-	var b cryptobyte.Builder
+	b := cryptobyte.NewBuilder(make([]byte, 0, len(tbs)+len(alg)+len(signature)+16))
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddBytes(tbs)
 		b.AddBytes(alg)
@@ -235,7 +254,7 @@ func without(tbs []byte, oid asn1.ObjectIdentifier) ([]byte, error) {
 	if !input.ReadASN1(&inner, cbasn1.SEQUENCE) || !input.Empty() {
 		return nil, malformed
 	}
-	var b cryptobyte.Builder
+	b := cryptobyte.NewBuilder(make([]byte, 0, len(tbs)))
 	found := 0
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		for !inner.Empty() {

@@ -1,0 +1,139 @@
+package ca
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+)
+
+// FileJournal is a [Journal] in a file: a line of JSON for each intent, on the disk before the certificate is signed. With
+// it, a certificate that a monitor finds in the CT log and that is not in the journal was not made by this service, whoever
+// holds its key. One flush of the disk serves all requests that wait for it.
+type FileJournal struct {
+	file *os.File
+
+	mu      sync.Mutex
+	pending *batch // the next one to be written; nil: none
+	writing bool
+	broken  error // after a failed flush nobody knows what is on the disk
+}
+
+// batch is what one flush makes durable.
+type batch struct {
+	lines []byte
+	done  chan struct{}
+	err   error
+}
+
+// maxLine bounds a line when the file is read; lines have 300 bytes.
+const maxLine = 4 << 10
+
+// OpenJournal opens the journal at path, or makes it. A last line that is cut off, as a crash leaves it, belongs to a
+// certificate that was not signed; it is ended, and stays. Any other damage is an error.
+func OpenJournal(path string) (*FileJournal, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	j := &FileJournal{file: file}
+	if err := j.check(); err != nil {
+		return nil, errors.Join(fmt.Errorf("journal %s: %w", path, err), file.Close())
+	}
+	return j, nil
+}
+
+// check reads the journal and ends a cut-off line.
+func (j *FileJournal) check() error {
+	r := bufio.NewReaderSize(j.file, maxLine)
+	for n := 1; ; n++ {
+		line, err := r.ReadSlice('\n')
+		if err == nil {
+			// A cut-off line that an earlier start has ended is no JSON; what matters is that no line hides in another.
+			if len(line) > 1 && line[0] != '{' {
+				return fmt.Errorf("line %d is not one of a journal", n)
+			}
+			continue
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return fmt.Errorf("line %d is longer than %d bytes", n, maxLine)
+		}
+		if len(line) == 0 {
+			return j.file.Sync()
+		}
+		if _, err := j.file.WriteString("\n"); err != nil {
+			return err
+		}
+		return j.file.Sync()
+	}
+}
+
+// Record implements [Journal].
+func (j *FileJournal) Record(ctx context.Context, intent Intent) error {
+	line, err := json.Marshal(intent)
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	if j.broken != nil {
+		defer j.mu.Unlock()
+		return j.broken
+	}
+	if j.pending == nil {
+		j.pending = &batch{done: make(chan struct{})}
+	}
+	mine := j.pending
+	mine.lines = append(append(mine.lines, line...), '\n')
+	if !j.writing {
+		j.writing = true
+		go j.write()
+	}
+	j.mu.Unlock()
+	select {
+	case <-mine.done:
+		return mine.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// write flushes batch after batch until none is waiting.
+func (j *FileJournal) write() {
+	for {
+		j.mu.Lock()
+		b := j.pending
+		j.pending = nil
+		if b == nil {
+			j.writing = false
+			j.mu.Unlock()
+			return
+		}
+		b.err = j.broken
+		j.mu.Unlock()
+		if b.err == nil {
+			if _, b.err = j.file.Write(b.lines); b.err == nil {
+				b.err = j.file.Sync()
+			}
+		}
+		if b.err != nil {
+			b.err = fmt.Errorf("journal: %w", b.err)
+			j.mu.Lock()
+			j.broken = b.err
+			j.mu.Unlock()
+		}
+		close(b.done)
+	}
+}
+
+// Close closes the file, after requests have ended.
+func (j *FileJournal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.broken == nil {
+		j.broken = errors.New("journal: closed")
+	}
+	return j.file.Close()
+}
