@@ -150,7 +150,8 @@ type childEnd struct {
 	whole    bool   // it added all it should
 }
 
-// run runs a child, under a tracer if one is given, until it ends or is killed after the time given.
+// run runs a child, under a tracer if one is given, until it ends or is killed, the time given after its first
+// acknowledgement.
 func (s *witnessed) run(t *testing.T, tracer []string, workers, entries int, kill time.Duration) childEnd {
 	t.Helper()
 	self, err := os.Executable()
@@ -168,16 +169,16 @@ func (s *witnessed) run(t *testing.T, tracer []string, workers, entries int, kil
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if kill > 0 {
-		timer := time.AfterFunc(kill, func() { _ = cmd.Process.Kill() })
-		defer timer.Stop()
-	}
-	end := s.listen(t, out)
+	end := s.listen(t, out, func() {
+		if kill > 0 {
+			time.AfterFunc(kill, func() { _ = cmd.Process.Kill() })
+		}
+	})
 	_ = cmd.Wait() // a killed child ends with an error
 	return end
 }
 
-func (s *witnessed) listen(t *testing.T, out io.Reader) (end childEnd) {
+func (s *witnessed) listen(t *testing.T, out io.Reader, first func()) (end childEnd) {
 	t.Helper()
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
@@ -191,7 +192,9 @@ func (s *witnessed) listen(t *testing.T, out io.Reader) (end childEnd) {
 				t.Fatal(err)
 			}
 			s.entries[entry] = index
-			end.acks++
+			if end.acks++; end.acks == 1 {
+				first()
+			}
 		case "C":
 			data, err := base64.StdEncoding.DecodeString(rest)
 			if err != nil {

@@ -32,7 +32,7 @@ func rounds(t *testing.T, usual int) int {
 func TestKilledUnderLoad(t *testing.T) {
 	s := newWitnessed(t)
 	for range rounds(t, 4) {
-		s.run(t, nil, 8, 1<<20, 50*time.Millisecond+rand.N(250*time.Millisecond))
+		s.run(t, nil, 8, 1<<20, time.Millisecond+rand.N(150*time.Millisecond))
 	}
 	s.check(t)
 	if len(s.entries) == 0 {
