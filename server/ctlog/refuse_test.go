@@ -73,6 +73,7 @@ func hostileChains(t testing.TB, w *world) map[string]struct {
 		"no extended usage":         {false, edited(func(c *x509.Certificate) { c.ExtKeyUsage = nil }), "code signing"},
 		"any usage":                 {false, edited(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }), "code signing"},
 		"issuer for servers":        {false, below(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), "usage"},
+		"above issuer for servers":  {false, serversAbove(t, w), "usage"},
 		"issuer may not issue":      {false, below(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }), "certificate 0"},
 		"expired":                   {false, edited(func(c *x509.Certificate) { c.NotBefore, c.NotAfter = present.Add(-time.Hour), present }), "expired"},
 		"begins too late":           {false, edited(func(c *x509.Certificate) { c.NotBefore = present.Add(time.Minute * 6) }), "begins only"},
@@ -114,6 +115,14 @@ func onlyOtherMail(c *x509.Certificate) {
 	c.PermittedEmailAddresses = []string{"example.net"}
 }
 
+// serversAbove is a chain whose issuer is for code signing and whose issuer's issuer is not.
+func serversAbove(t testing.TB, w *world) [][]byte {
+	sub := w.root.authority(t, "servers", func(c *x509.Certificate) {
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	}).authority(t, "below", nil)
+	return sub.chain(sub.leaf(t, nil))
+}
+
 // constrainedAbove is a chain whose names are constrained by the issuer's issuer.
 func constrainedAbove(t testing.TB, w *world) [][]byte {
 	sub := w.root.authority(t, "constrained", onlyOtherMail).authority(t, "below", nil)
@@ -148,6 +157,24 @@ func TestChainsRefused(t *testing.T) {
 	}
 	if scts := w.fill(t, s, 1); indexOf(t, scts[0]) != 0 {
 		t.Errorf("something that was refused was logged: the next index is %d", indexOf(t, scts[0]))
+	}
+}
+
+// A root's constraints of names hold for leaves that it has not issued itself.
+func TestConstrainedRoot(t *testing.T) {
+	w := newWorld(t)
+	s := w.open(t)
+	root := (*authority)(nil).authority(t, "constrained root", onlyOtherMail)
+	if err := s.SetRoots([]*x509.Certificate{root.cert}); err != nil {
+		t.Fatal(err)
+	}
+	ca := root.authority(t, "below", nil)
+	if _, err := s.AddChain(t.Context(), ca.chain(ca.leaf(t, nil))); err == nil || !strings.Contains(err.Error(), "not permitted") {
+		t.Errorf("%v", err)
+	}
+	permitted := ca.leaf(t, func(c *x509.Certificate) { c.EmailAddresses = []string{"alice@example.net"} })
+	if _, err := s.AddChain(t.Context(), ca.chain(permitted)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -323,6 +323,8 @@ func TestNewRefuses(t *testing.T) {
 		chain []*x509.Certificate
 		key   crypto.Signer
 	}
+	threeKey := testenv.ECDSAKey(t, elliptic.P256())
+	three := testenv.NewTSA(t, testenv.TSAOptions{Key: threeKey})
 	cases := map[string]config{
 		"nothing":         {},
 		"no key":          {chain: c.Certificates},
@@ -330,7 +332,7 @@ func TestNewRefuses(t *testing.T) {
 		"root first":      {[]*x509.Certificate{root, leaf}, c.Leaf},
 		"another's key":   {c.Certificates, other.Leaf},
 		"another's root":  {[]*x509.Certificate{leaf, other.Certificates[1]}, c.Leaf},
-		"no root":         {testenv.NewTSA(t, testenv.TSAOptions{}).Chain()[:2], c.Leaf},
+		"no root":         {three.Chain()[:2], threeKey},
 		"nil certificate": {[]*x509.Certificate{leaf, nil}, c.Leaf},
 		"too long":        {append(append([]*x509.Certificate{leaf}, repeat(root, 8)...), root), c.Leaf},
 		"Ed25519":         {c.Certificates, ed},
