@@ -153,6 +153,21 @@ func NewTargets(version int64, expires time.Time, files []Target) (*Document, er
 	return &Document{role: TargetsRole, version: m.Signed.Version, expires: m.Signed.Expires, content: typed[metadata.TargetsType]{m}}, nil
 }
 
+// Renewed makes the same list of files with another version and expiry, still unsigned.
+func (d *Document) Renewed(version int64, expires time.Time) (*Document, error) {
+	t, ok := d.content.(typed[metadata.TargetsType])
+	if !ok {
+		return nil, fmt.Errorf("%s is not targets metadata", d.FileName())
+	}
+	if err := checkHeader(version, expires); err != nil {
+		return nil, fmt.Errorf("targets: %w", err)
+	}
+	m := metadata.Targets(expires.UTC().Truncate(time.Second))
+	m.Signed.Version = version
+	m.Signed.Targets = t.Signed.Targets
+	return &Document{role: TargetsRole, version: version, expires: m.Signed.Expires, content: typed[metadata.TargetsType]{m}}, nil
+}
+
 // NewSnapshot makes the statement that a list of files is the current one, still unsigned. The list must have all of its
 // signatures already, since its bytes are named.
 func NewSnapshot(version int64, expires time.Time, targets *Document) (*Document, error) {

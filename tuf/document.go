@@ -197,8 +197,9 @@ func verifies(pub crypto.PublicKey, payload, sig []byte) bool {
 	return false
 }
 
-// Merge takes over the signatures of another copy of the same document. Copies of different content are refused.
-func (d *Document) Merge(other *Document) error {
+// Merge takes over the signatures of another copy of the same document: those by keys that one of the roots lists for its
+// role, and that verify. Copies of different content are refused.
+func (d *Document) Merge(other *Document, roots ...*Document) error {
 	ours, err := d.Payload()
 	if err != nil {
 		return err
@@ -210,8 +211,16 @@ func (d *Document) Merge(other *Document) error {
 	if string(ours) != string(theirs) {
 		return fmt.Errorf("%s: what the other copy is signed for differs", d.FileName())
 	}
-	for _, s := range *other.content.signatures() {
-		d.put(s)
+	for _, root := range roots {
+		listed, _, err := other.Signatures(root)
+		if err != nil {
+			return err
+		}
+		for _, sig := range *other.content.signatures() {
+			if slices.Contains(listed, Signature{KeyID: sig.KeyID, Signed: true}) {
+				d.put(sig)
+			}
+		}
 	}
 	return nil
 }
