@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -17,21 +18,24 @@ import (
 	"github.com/bulla-sign/bulla/server/internal/state"
 )
 
+// waitInterval is how often --wait asks.
+const waitInterval = time.Second
+
 type rotate struct {
 	deployment
-	now    bool
-	keys   []string
-	url    string
-	output cli.Choice
+	now, wait, goOn bool
+	keys            []string
+	url             string
+	output          cli.Choice
 }
 
 func rotateCommand() *cli.Command {
 	o := &rotate{}
 	return &cli.Command{
-		Use: "rotate [flags] ca|ctlog|log|tsa|issuer|tuf", Short: "Replace the key of a service, in the order that breaks nobody", Group: "Keys",
+		Use: "rotate [flags] ca|ctlog|log|tsa|issuer|tuf", Short: "Replace the key of a service, in the order that breaks nobody", Group: "Keys", NoTimeout: true,
 		Long: `Replace the key of a service. A new key is made and published in the trusted root; after the time that clients need to fetch it (rotation.propagation), the service switches to it, and the signing config says so; some time after that (rotation.close) the old key's window gets its end. Signatures made under the old key verify for ever.
 
-The command does what can be done now and says what comes when. The running server goes on by itself; so does the command, when it is called again. It may be killed at any point.
+The command does what can be done now and says what comes when. The running server goes on by itself; --continue asks it to do so now, and --wait ends when the rotation does. Both may be killed at any point.
 
 Rotating a log begins a new shard: uploads go to it from one moment to the next, and the old shard is frozen and stays readable below /log/NAME/.
 
@@ -41,6 +45,8 @@ bulla-server rotate ca --key ca-root=/media/stick/ca-root.key`,
 		Args: cobra.ExactArgs(1),
 		Flags: allFlags(o.register, func(fs *pflag.FlagSet) {
 			fs.BoolVar(&o.now, "now", false, "do not wait for clients to learn of the new key, nor to close the old one's window")
+			fs.BoolVar(&o.wait, "wait", false, "end when the rotation has")
+			fs.BoolVar(&o.goOn, "continue", false, "go on with the rotation under way, and do not begin another")
 			fs.StringArrayVar(&o.keys, "key", nil, "use a key that exists, as `ROLE=REFERENCE`; repeatable")
 			fs.StringVar(&o.url, "url", "", "the new instance's public `ADDRESS`, where it is not that of the old one")
 			cli.Output(fs, &o.output, "text", "text", "json")
@@ -50,7 +56,7 @@ bulla-server rotate ca --key ca-root=/media/stick/ca-root.key`,
 }
 
 func (o *rotate) run(ctx context.Context, c *cli.Call) error {
-	request := instance.Rotate{Kind: state.Kind(c.Args[0]), Hurry: o.now, URL: o.url}
+	request := instance.Rotate{Kind: state.Kind(c.Args[0]), Hurry: o.now, URL: o.url, Continue: o.goOn}
 	if !slices.Contains(state.Kinds(), request.Kind) {
 		return cli.Usagef("%q cannot be rotated: it is one of %v", c.Args[0], state.Kinds())
 	}
@@ -66,8 +72,19 @@ func (o *rotate) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	if err := peer.Call(ctx, instance.PathRotate, request, &progress); err != nil {
-		return err
+	for {
+		if err := peer.Call(ctx, instance.PathRotate, request, &progress); err != nil {
+			return err
+		}
+		if !o.wait || progress.Step == rotation.Done {
+			break
+		}
+		request.Continue = true
+		select {
+		case <-ctx.Done():
+			return ctx.Err() // the server goes on
+		case <-time.After(waitInterval):
+		}
 	}
 	if o.output.String() == "json" {
 		return c.PrintJSON(&progress)

@@ -77,12 +77,16 @@ func (f *Founder) Found(ctx context.Context, name, address string) (*state.Histo
 		in.Phase = state.Active
 		h.Instances[kind] = []state.Instance{in}
 	}
-	for role, refs := range map[Role]*[]string{TUFRoot: &h.TUFKeys.Root, TUFTargets: &h.TUFKeys.Targets} {
-		ref, _, err := f.key(ctx, role, h.NextName(state.TUF, f.Now()))
+	for role, refs := range map[Role]*[]state.KeyRef{TUFRoot: &h.TUFKeys.Root, TUFTargets: &h.TUFKeys.Targets} {
+		ref, key, err := f.key(ctx, role, h.Active(state.TUF).Name)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", role, err)
 		}
-		*refs = []string{ref}
+		public, err := state.EncodePublic(key.Public())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", role, err)
+		}
+		*refs = []state.KeyRef{{Key: ref, Public: public}}
 	}
 	return h, nil
 }

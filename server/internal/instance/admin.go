@@ -33,6 +33,8 @@ type Followed struct {
 // Rotate asks for a rotation to be begun, or carried on.
 type Rotate struct {
 	Kind state.Kind `json:"kind"`
+	// Continue goes on with the rotation under way and begins none.
+	Continue bool `json:"continue,omitempty"`
 	// Hurry does not wait for clients to fetch the new trust.
 	Hurry bool `json:"hurry,omitempty"`
 	// Keys are references of keys to use, by role, and URL the address of the new instance where it has another one.
@@ -43,7 +45,9 @@ type Rotate struct {
 // upkeepInterval is how often a process looks whether a rotation can go on.
 const upkeepInterval = 5 * time.Second
 
-type admin struct{ server atomic.Pointer[control.Server] }
+type admin struct {
+	server atomic.Pointer[control.Server]
+}
 
 func (in *Instance) listenAdmin() error {
 	mux := http.NewServeMux()
@@ -70,8 +74,10 @@ func (in *Instance) rotate(ctx context.Context, r Rotate) (*rotation.Progress, e
 	if r.URL != "" {
 		m.Founder.URLs = map[state.Kind]string{r.Kind: r.URL}
 	}
-	if err := m.Begin(ctx, r.Kind); err != nil {
-		return nil, err
+	if !r.Continue {
+		if err := m.Begin(ctx, r.Kind); err != nil {
+			return nil, err
+		}
 	}
 	return m.Advance(ctx, r.Kind, r.Hurry)
 }

@@ -13,11 +13,8 @@ import (
 
 	"github.com/bulla-sign/bulla/server/ca"
 	"github.com/bulla-sign/bulla/server/ca/issuerconfig"
-	"github.com/bulla-sign/bulla/server/ca/token"
 	"github.com/bulla-sign/bulla/server/httpserver"
-	"github.com/bulla-sign/bulla/server/internal/config"
 	"github.com/bulla-sign/bulla/server/internal/state"
-	"github.com/bulla-sign/bulla/server/issuer"
 )
 
 const (
@@ -57,7 +54,9 @@ func (in *Instance) ca(h *state.History) want {
 			if cfg.Issuers, err = in.issuers(h); err != nil {
 				return nil, err
 			}
-			cfg.Keys = in.issuerKeySets(h)
+			if cfg.Keys, err = in.issuerKeySets(h); err != nil {
+				return nil, err
+			}
 			if cfg.Limit, err = in.identityLimit(); err != nil {
 				return nil, err
 			}
@@ -89,18 +88,6 @@ func (in *Instance) issuers(h *state.History) (*issuerconfig.Config, error) {
 		return nil, errors.New("no identity issuer is configured (ca.issuers), and the deployment has none of its own")
 	}
 	return issuerconfig.New(issuerconfig.Issuer{URL: own.URL, ClientID: clientID, Type: issuerconfig.Email})
-}
-
-// issuerKeySets gives the keys of the issuer in this process without a request to itself.
-func (in *Instance) issuerKeySets(h *state.History) map[string]token.KeySet {
-	own := h.Active(state.Issuer)
-	if own == nil || !in.File.Runs(config.ServiceIssuer) {
-		return nil
-	}
-	if m := in.mounted("issuer"); m != nil {
-		return map[string]token.KeySet{own.URL: m.service.(*issuer.Issuer)}
-	}
-	return nil
 }
 
 func (in *Instance) identityLimit() (func(string) (bool, time.Duration), error) {

@@ -63,7 +63,7 @@ func (in *Instance) openCTLog(ctx context.Context, h *state.History, of *state.I
 		Prefix: u.Path, PublicKey: public, Now: in.Now, Log: in.Log.With("service", "ctlog"), Metrics: reg,
 		Tree: treelog.Config{
 			Dir: in.Dir.Path(LogDir(state.CTLog, of.Name)), Lock: lock, AdoptLock: in.File.CTLog.AdoptLock, Frozen: frozen,
-			Origin:             strings.TrimPrefix(of.URL, u.Scheme+"://"),
+			Origin:             ctOrigin(of.URL),
 			CheckpointInterval: time.Duration(in.File.CTLog.CheckpointInterval),
 		},
 	}
@@ -76,6 +76,12 @@ func (in *Instance) openCTLog(ctx context.Context, h *state.History, of *state.I
 		return nil, err
 	}
 	return ctlog.New(ctx, cfg)
+}
+
+// ctOrigin is a log's name in its checkpoints: its URL without the scheme (C2SP static-ct-api).
+func ctOrigin(address string) string {
+	_, rest, _ := strings.Cut(address, "://")
+	return rest
 }
 
 // caRoots are the certificates that chains in the CT log must end in: the roots of all authorities that there ever were.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -21,9 +22,16 @@ type Anchors struct {
 	SigningConfig string `json:"signingConfig"`
 }
 
-// Found writes the first history and what clients fetch.
-func Found(_ context.Context, dir *state.Dir, _ *keyring.Keyring, h *state.History, _ func() time.Time) (Anchors, error) {
+// Found writes what clients fetch, and last the first history.
+func Found(ctx context.Context, dir *state.Dir, ring *keyring.Keyring, h *state.History, now func() time.Time) (Anchors, error) {
+	root, err := foundTUF(ctx, Config{Dir: dir, Ring: ring, Now: now}, h)
+	if err != nil {
+		return Anchors{}, fmt.Errorf("making the TUF repository: %w", err)
+	}
 	if err := writePublic(dir, h); err != nil {
+		return Anchors{}, err
+	}
+	if err := writeChanged(dir.Path(publicDir, rootName), root); err != nil {
 		return Anchors{}, err
 	}
 	if _, err := state.Create(dir.Path(), h); err != nil {

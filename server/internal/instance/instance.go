@@ -51,6 +51,7 @@ type Instance struct {
 type mounted struct {
 	*mount
 	metrics *metrics
+	late    bool // see want
 }
 
 // retireTime is how long a replaced service may go on answering the requests that it has: longer than any of them takes.
@@ -104,10 +105,63 @@ func (in *Instance) mounted(key string) *mounted {
 	return in.mounts[key]
 }
 
-// change replaces the services that are not what the history says.
+// change replaces the services that are not what the history says. Late ones look at the others through the router: they
+// end before it changes, and are opened when it has.
 func (in *Instance) change(ctx context.Context, h *state.History, wanted []want) error {
+	var early, late []want
+	for _, w := range wanted {
+		if w.late {
+			late = append(late, w)
+		} else {
+			early = append(early, w)
+		}
+	}
+	if err := in.endLate(ctx, late); err != nil {
+		return err
+	}
+	if err := in.generation(ctx, h, early); err != nil {
+		return err
+	}
+	return in.generation(ctx, h, wanted)
+}
+
+// endLate ends late services that will be replaced.
+func (in *Instance) endLate(ctx context.Context, wanted []want) error {
+	keep := make(map[string]bool)
+	for _, w := range wanted {
+		keep[w.key] = true
+	}
+	next := make(map[string]*mounted)
+	in.mu.Lock()
+	for key, m := range in.mounts {
+		if !m.late || keep[key] {
+			next[key] = m
+		}
+	}
+	in.mu.Unlock()
+	if len(next) == len(in.mounts) {
+		return nil
+	}
+	var mounts []*mount
+	for _, m := range next {
+		mounts = append(mounts, m.mount)
+	}
+	if err := in.router.set(mounts); err != nil {
+		return err
+	}
+	return in.retire(ctx, in.swap(next, in.history), nil)
+}
+
+// generation opens what is wanted and not there yet, and sends requests to what is wanted alone. Late services that are
+// there stay.
+func (in *Instance) generation(ctx context.Context, h *state.History, wanted []want) error {
 	next, opened := make(map[string]*mounted), []*mounted(nil)
 	defer in.freshen("", nil)
+	for key, m := range in.mounts {
+		if m.late {
+			next[key] = m
+		}
+	}
 	for _, w := range wanted {
 		if m := in.mounts[w.key]; m != nil {
 			next[w.key] = m
@@ -124,8 +178,8 @@ func (in *Instance) change(ctx context.Context, h *state.History, wanted []want)
 		in.freshen(w.key, m)
 	}
 	var mounts []*mount
-	for _, w := range wanted {
-		mounts = append(mounts, next[w.key].mount)
+	for _, m := range next {
+		mounts = append(mounts, m.mount)
 	}
 	if err := in.router.set(mounts); err != nil {
 		return err

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 
 	"github.com/bulla-sign/bulla/internal/durable"
 	"github.com/bulla-sign/bulla/server/internal/state"
+	"github.com/bulla-sign/bulla/server/tufrepo"
 )
 
 // Names of the files that clients without TUF can be given.
@@ -22,10 +24,19 @@ const (
 )
 
 // publish makes what clients fetch say what the history says.
-func (in *Instance) publish(_ context.Context) error {
+func (in *Instance) publish(ctx context.Context) error {
 	h, err := in.Dir.Load()
 	if err != nil {
 		return err
+	}
+	if s := in.repository(); s != nil {
+		err := publishTUF(ctx, s, h, in.Now())
+		if errors.Is(err, tufrepo.ErrPending) {
+			return fmt.Errorf("the new trusted root: %w; \"bulla-server tuf pending\" shows what the targets key must sign", err)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return writePublic(in.Dir, h)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bulla-sign/bulla/server/internal/config"
+	"github.com/bulla-sign/bulla/server/internal/keyring"
 	"github.com/bulla-sign/bulla/server/internal/state"
 )
 
@@ -18,6 +19,8 @@ type want struct {
 	open func(ctx context.Context, reg prometheus.Registerer) (service, error)
 	// settle is called whenever the state was followed, after replaced services have ended; nil for nothing.
 	settle func(ctx context.Context, s service) error
+	// late says that the service looks at the others from outside, so that they must be reachable first.
+	late bool
 }
 
 // wanted lists the services in the order in which they are opened: what others ask comes before them.
@@ -45,6 +48,15 @@ func (in *Instance) wanted(h *state.History) (out []want) {
 	if runs(config.ServiceTSA, state.TSA) {
 		out = append(out, in.tsa(h.Active(state.TSA)))
 	}
+	if runs(config.ServiceTUF, state.TUF) {
+		out = append(out, in.tuf(h))
+	}
+	if runs(config.ServiceWeb) {
+		out = append(out, in.web(h))
+	}
+	if runs(config.ServiceMonitor, state.Log, state.CTLog) {
+		out = append(out, in.monitor(h))
+	}
 	return out
 }
 
@@ -55,13 +67,18 @@ func (in *Instance) open(ctx context.Context, w want) (*mounted, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &mounted{mount: newMount(w.name, s), metrics: m}, nil
+	return &mounted{mount: newMount(w.name, s), metrics: m, late: w.late}, nil
 }
 
-// signer opens an instance's key and makes sure that it is the one that the state says: a key that was exchanged for
-// another would sign what nobody can verify.
+// signer opens an instance's key.
 func (in *Instance) signer(ctx context.Context, of *state.Instance) (crypto.Signer, error) {
-	key, err := in.Ring.Open(ctx, of.Key)
+	return openSigner(ctx, in.Ring, of)
+}
+
+// openSigner opens an instance's key and makes sure that it is the one that the state says: a key that was exchanged for
+// another would sign what nobody can verify.
+func openSigner(ctx context.Context, ring *keyring.Keyring, of *state.Instance) (crypto.Signer, error) {
+	key, err := ring.Open(ctx, of.Key)
 	if err != nil {
 		return nil, err
 	}

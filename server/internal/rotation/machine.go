@@ -159,6 +159,9 @@ func (m *Machine) step(ctx context.Context, h *state.History, p *Progress) error
 		}
 		return note(func(_ *state.History, r *state.Rotation, now time.Time) {
 			at := now.Add(m.Propagation)
+			if p.Kind == state.TUF {
+				at = now // clients follow TUF's own chain of roots, so that nothing has to reach them first
+			}
 			r.Published, r.SwitchAt = &now, &at
 		})
 	case Switch:

@@ -70,12 +70,21 @@ type Rotation struct {
 	Closed    *time.Time `json:"closed,omitempty"`    // the old window has an end
 }
 
-// TUFKeys are the references of the keys of the TUF repository's offline roles; the online key is the active instance
+// TUFKeys are the keys of the TUF repository's offline roles; the online key is the active instance
 // of the kind [TUF].
 type TUFKeys struct {
-	Root    []string `json:"root"`
-	Targets []string `json:"targets"`
+	Root    []KeyRef `json:"root"`
+	Targets []KeyRef `json:"targets"`
 }
+
+// KeyRef is a key that is opened only when it is needed.
+type KeyRef struct {
+	Key    string `json:"key"`    // reference
+	Public string `json:"public"` // PEM
+}
+
+// PublicKey returns the public half.
+func (k *KeyRef) PublicKey() (crypto.PublicKey, error) { return decodePublic([]byte(k.Public)) }
 
 // History is everything that is in state.json.
 type History struct {

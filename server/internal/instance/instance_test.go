@@ -1,0 +1,213 @@
+package instance_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/bulla-sign/bulla/server/internal/config"
+	"github.com/bulla-sign/bulla/server/internal/control"
+	"github.com/bulla-sign/bulla/server/internal/instance"
+	"github.com/bulla-sign/bulla/server/internal/rotation"
+	"github.com/bulla-sign/bulla/server/internal/state"
+)
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+// Everything in one process: all endpoints answer, and a keyless signature verifies.
+func TestAllInOne(t *testing.T) {
+	d := newDeployment(t)
+	p := d.start(d.file(d.port, config.Services()...))
+	for _, path := range []string{
+		"/healthz", "/readyz", "/api/v2/trustBundle", "/api/v2/configuration", "/api/v1/rootCert", "/checkpoint", "/api/v2/checkpoint",
+		"/ct/2026-1/checkpoint", "/ct/2026-1/ct/v1/get-roots", "/api/v1/timestamp/certchain", "/oidc/.well-known/openid-configuration", "/oidc/keys",
+	} {
+		path = strings.ReplaceAll(path, "2026-1", p.History().Active(state.CTLog).Name)
+		if code, body := get(t, d.url+path); code != http.StatusOK {
+			t.Errorf("%s: status %d, %s", path, code, body)
+		}
+	}
+	root, services := d.trusted()
+	d.mustSign("all in one").verify(t, root, services.OIDC[0].URL)
+	s, err := p.Status(t.Context())
+	if err != nil || !s.Ready || len(s.Logs) != 2 || s.Logs[0].Size != 1 || s.Logs[1].Size != 1 {
+		t.Errorf("status %+v, %v", s, err)
+	}
+}
+
+// Each service in a process of its own: they find each other over HTTP.
+func TestApart(t *testing.T) {
+	d := newDeployment(t)
+	front := make(map[config.Service]int)
+	for _, s := range []config.Service{config.ServiceIssuer, config.ServiceCTLog, config.ServiceLog, config.ServiceTSA} {
+		front[s] = freePort(t)
+		d.start(d.file(front[s], s))
+	}
+	f := d.file(d.port, config.ServiceCA)
+	f.Elsewhere.CTLog = fmt.Sprintf("http://127.0.0.1:%d", front[config.ServiceCTLog])
+	f.Elsewhere.Issuer = fmt.Sprintf("http://127.0.0.1:%d", front[config.ServiceIssuer])
+	d.start(f)
+	root, services := d.trusted()
+	services.Logs[0].URL = fmt.Sprintf("http://localhost:%d", front[config.ServiceLog])
+	services.TSAs[0].URL = fmt.Sprintf("http://localhost:%d/api/v1/timestamp", front[config.ServiceTSA])
+	issuer := services.OIDC[0].URL
+	services.OIDC[0].URL = fmt.Sprintf("http://localhost:%d/oidc", front[config.ServiceIssuer])
+	s, err := d.sign(t.Context(), root, services, "apart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.verify(t, root, issuer)
+}
+
+// rotate calls for a rotation, or for its next step.
+func rotate(t *testing.T, d *deployment, r instance.Rotate) rotation.Progress {
+	t.Helper()
+	peers, err := control.Peers(d.dir.Path())
+	if err != nil || len(peers) == 0 {
+		t.Fatalf("%d processes, %v", len(peers), err)
+	}
+	var p rotation.Progress
+	if err := peers[0].Call(t.Context(), instance.PathRotate, r, &p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// Every key is replaced while signing goes on: no signing fails, and what was signed before and meanwhile verifies.
+func TestRotation(t *testing.T) {
+	d := newDeployment(t)
+	f := d.file(d.port, config.Services()...)
+	// As long as the slowest client may go on with the trusted root that it has.
+	f.Rotation = config.Rotation{Propagation: config.Duration(4 * time.Second), Close: config.Duration(time.Second)}
+	p := d.start(f)
+	_, services := d.trusted()
+	issuer := services.OIDC[0].URL
+	all := []*signed{d.mustSign("before")}
+	before := p.History()
+	stop := d.signing(t)
+	for _, kind := range state.Kinds() {
+		if got := rotate(t, d, instance.Rotate{Kind: kind}); kind != state.TUF && got.Step != rotation.Switch {
+			t.Fatalf("the rotation of %s is at %s, without waiting", kind, got.Step)
+		}
+	}
+	for _, kind := range state.Kinds() {
+		for rotate(t, d, instance.Rotate{Kind: kind, Continue: true}).Step != rotation.Done {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	all = append(all, stop()...)
+	after := p.History()
+	root, _ := d.trusted()
+	for _, kind := range state.Kinds() {
+		old := before.Active(kind).Name
+		if after.Active(kind).Name == old || after.Find(kind, old).Phase != state.Closed {
+			t.Errorf("the rotation of %s did not come to its end", kind)
+		}
+	}
+	all = append(all, d.mustSign("after"))
+	for _, s := range all {
+		s.verify(t, root, issuer)
+	}
+	first, second := after.Instances[state.Log][0].Name, after.Instances[state.Log][1].Name
+	if code, _ := get(t, d.url+"/log/"+first+"/checkpoint"); code != http.StatusOK {
+		t.Errorf("the frozen shard's checkpoint: status %d", code)
+	}
+	if code, _ := get(t, d.url+"/log/"+second+"/checkpoint"); code != http.StatusNotFound {
+		t.Errorf("the active shard is below /log, too: status %d", code)
+	}
+	resp, err := http.Post(d.url+"/log/"+first+"/api/v2/log/entries", "application/json", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("an upload to the frozen shard: status %d", resp.StatusCode)
+	}
+	d.restart(t, p, all, issuer)
+}
+
+// restart: what was frozen is so after a restart, and still read.
+func (d *deployment) restart(t *testing.T, p *process, all []*signed, issuer string) {
+	t.Helper()
+	if err := p.stop(); err != nil {
+		t.Fatal(err)
+	}
+	q := d.start(d.file(d.port, config.Services()...))
+	for _, kind := range []state.Kind{state.Log, state.CTLog} {
+		for _, in := range q.History().Instances[kind] {
+			path := "/checkpoint"
+			if kind == state.CTLog {
+				path = "/ct/" + in.Name + path
+			} else if in.Phase == state.Closed {
+				path = "/log/" + in.Name + path
+			}
+			if code, body := get(t, d.url+path); code != http.StatusOK {
+				t.Errorf("%s %s: status %d, %s", kind, path, code, body)
+			}
+		}
+	}
+	all = append(all, d.mustSign("after a restart"))
+	root, _ := d.trusted()
+	for _, s := range all {
+		s.verify(t, root, issuer)
+	}
+}
+
+// signing signs until the function that it returns is called, which returns what was signed. Every client looks at the
+// trust anew for each signature, as cosign does, and none may fail.
+func (d *deployment) signing(t *testing.T) func() []*signed {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var mu sync.Mutex
+	var out []*signed
+	var longest time.Duration
+	var n atomic.Int64
+	var wait sync.WaitGroup
+	for range 2 {
+		wait.Go(func() {
+			for ctx.Err() == nil {
+				root, services := d.trusted()
+				began := time.Now()
+				s, err := d.sign(context.WithoutCancel(ctx), root, services, fmt.Sprintf("meanwhile %d", n.Add(1)))
+				if err != nil {
+					t.Errorf("signing fails during a rotation: %v", err)
+					return
+				}
+				mu.Lock()
+				longest = max(longest, time.Since(began))
+				out = append(out, s)
+				mu.Unlock()
+			}
+		})
+	}
+	for n.Load() < 4 && !t.Failed() {
+		time.Sleep(time.Millisecond)
+	}
+	return func() []*signed {
+		for at := n.Load(); n.Load() < at+4 && !t.Failed(); {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+		wait.Wait()
+		t.Logf("%d signatures meanwhile, the slowest in %s", len(out), longest.Round(time.Millisecond))
+		return out
+	}
+}

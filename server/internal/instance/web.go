@@ -1,0 +1,134 @@
+package instance
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bulla-sign/bulla/server/internal/config"
+	"github.com/bulla-sign/bulla/server/internal/state"
+	"github.com/bulla-sign/bulla/server/monitor"
+	"github.com/bulla-sign/bulla/server/web"
+)
+
+// web are the pages. They are made anew when what they say changes.
+func (in *Instance) web(h *state.History) want {
+	log := h.Active(state.Log)
+	key := "web"
+	if log != nil {
+		key += "/" + log.Name
+	}
+	return want{
+		key: key, name: "web",
+		open: func(ctx context.Context, reg prometheus.Registerer) (service, error) {
+			anchors, err := ReadAnchors(in.Dir)
+			if err != nil {
+				return nil, err
+			}
+			cfg := web.Config{
+				Name: h.Name, Services: pageServices(h), Now: in.Now, Log: in.Log.With("service", "web"), Metrics: reg,
+				Commands: []web.Command{{
+					Title: "Trust this instance with cosign",
+					Line:  "cosign initialize --mirror " + h.URL + "/tuf --root root.json --root-checksum " + anchors.RootSHA256,
+				}},
+				Links: []web.Link{{Text: "The first root of its TUF repository", URL: "/tuf/1.root.json"}},
+			}
+			if log == nil {
+				return web.New(ctx, cfg)
+			}
+			public, err := log.PublicKey()
+			if err != nil {
+				return nil, err
+			}
+			cfg.TransparencyLog = &web.TransparencyLog{URL: log.URL, Key: public, Client: in.reachLog(log)}
+			return web.New(ctx, cfg)
+		},
+	}
+}
+
+func pageServices(h *state.History) (out []web.Service) {
+	for _, s := range []struct {
+		kind          state.Kind
+		name, purpose string
+	}{
+		{state.Issuer, "Identity issuer", "says who somebody is, in an identity token"},
+		{state.CA, "Certificate authority", "turns an identity token into a certificate for ten minutes"},
+		{state.CTLog, "CT log", "records every certificate"},
+		{state.Log, "Transparency log", "records every signature"},
+		{state.TSA, "Timestamp authority", "says when a signature was made"},
+		{state.TUF, "TUF repository", "tells clients whom to trust"},
+	} {
+		if of := h.Active(s.kind); of != nil {
+			out = append(out, web.Service{Name: s.name, Purpose: s.purpose, Address: of.URL})
+		}
+	}
+	return out
+}
+
+// reachLog is a client for the transparency log: of this process, if it has it.
+func (in *Instance) reachLog(of *state.Instance) *http.Client {
+	if in.File.Runs(config.ServiceLog) {
+		return &http.Client{Transport: web.Direct{Handler: &in.router}, Timeout: outgoingTime}
+	}
+	return outgoing()
+}
+
+// monitor watches the logs of the deployment, the frozen ones too, from where clients see them.
+func (in *Instance) monitor(h *state.History) want {
+	w := want{key: "monitor", name: "monitor", late: true}
+	var logs []monitor.Log
+	add := func(kind state.Kind, as monitor.Kind) error {
+		for i := range h.Instances[kind] {
+			of := &h.Instances[kind][i]
+			if of.Phase == state.Next {
+				continue
+			}
+			l, err := watched(of, kind, as)
+			if err != nil {
+				return err
+			}
+			w.key += "/" + l.Name + "@" + l.URL
+			logs = append(logs, l)
+		}
+		return nil
+	}
+	err := add(state.Log, monitor.Rekor)
+	if err == nil {
+		err = add(state.CTLog, monitor.CT)
+	}
+	w.open = func(ctx context.Context, reg prometheus.Registerer) (service, error) {
+		if err != nil {
+			return nil, err
+		}
+		return monitor.New(ctx, monitor.Config{
+			Logs: logs, Dir: in.Dir.Path("monitor"), Interval: time.Duration(in.File.Monitor.Interval), Client: in.reachLogs(),
+			Now: in.Now, Log: in.Log.With("service", "monitor"), Metrics: reg,
+		})
+	}
+	return w
+}
+
+// reachLogs is a client for all logs: past the network when they are in this process.
+func (in *Instance) reachLogs() *http.Client {
+	if in.File.Runs(config.ServiceLog) && in.File.Runs(config.ServiceCTLog) {
+		return &http.Client{Transport: web.Direct{Handler: &in.router}, Timeout: outgoingTime}
+	}
+	return outgoing()
+}
+
+func watched(of *state.Instance, kind state.Kind, as monitor.Kind) (monitor.Log, error) {
+	public, err := of.PublicKey()
+	if err != nil {
+		return monitor.Log{}, err
+	}
+	l := monitor.Log{Name: string(kind) + "-" + of.Name, Kind: as, URL: of.URL, Origin: of.Origin, Key: public}
+	if kind == state.Log && of.Phase != state.Active {
+		l.URL += "/log/" + of.Name
+	}
+	if kind == state.CTLog {
+		l.Origin = ctOrigin(of.URL)
+	}
+	return l, nil
+}
