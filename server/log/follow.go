@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"sync"
 	"time"
 
 	"github.com/bulla-sign/bulla/server/internal/treelog"
@@ -11,8 +13,8 @@ import (
 )
 
 const (
-	// followPause lets entries gather, so that the index is synced a few times a second at most.
-	followPause = 200 * time.Millisecond
+	// followPause lets entries gather, so that the index is synced twice a second at most.
+	followPause = 500 * time.Millisecond
 	// followBatch bounds the memory of one step: 16 bundles.
 	followBatch = 16 * tlog.TileWidth
 	// maxCatchUp is what New indexes before the log is open: some seconds' work. A longer way is gone in the background.
@@ -25,6 +27,7 @@ type follower struct {
 	index *index
 	// seen is told how many entries are in the index.
 	seen func(next uint64)
+	mu   sync.Mutex // held for a step, and to begin anew
 }
 
 // check throws away an index that is not of this tree: one that is ahead of it, or saw another entry.
@@ -47,6 +50,8 @@ func (f *follower) check() error {
 
 // step indexes the next entries of the published tree and says whether there are more.
 func (f *follower) step() (more bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	next, _, err := f.index.progress()
 	if err != nil {
 		return false, err
@@ -95,6 +100,18 @@ func (f *follower) catchUp(ctx context.Context, limit uint64) (done bool, err er
 		}
 	}
 	return true, nil
+}
+
+// rebuild makes the index anew, up to what is published now.
+func (f *follower) rebuild(ctx context.Context) error {
+	f.mu.Lock()
+	err := f.index.reset()
+	f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	_, err = f.catchUp(ctx, math.MaxUint64)
+	return err
 }
 
 // run follows the tree until the context ends, or the tree grows no more.

@@ -25,13 +25,12 @@ type Log struct {
 
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
-	lag    chan struct{} // closed when the index has first reached the tree
 }
 
 // New opens the log. Its directory and its search index are made if they do not exist. An error means that it cannot be
 // served at all; a log that can only be read is opened, and [Log.Ready] says why it takes no entries.
 func New(ctx context.Context, cfg Config) (*Log, error) {
-	l := &Log{cfg: cfg, lag: make(chan struct{})}
+	l := &Log{cfg: cfg}
 	var err error
 	if l.origin, err = Origin(cfg.BaseURL); err != nil {
 		return nil, fmt.Errorf("transparency log: %w", err)
