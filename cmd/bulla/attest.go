@@ -27,8 +27,11 @@ func attestCommand() *cli.Command {
 
 The statement is made of the predicate and the image's digest, or given whole with --statement; it must be about the image. The predicate's JSON goes into it byte for byte.
 
-The signed statement is a Sigstore bundle that is attached to the image as a referrer. As with sign, that no transparency log is to hold it must be said.`,
-		Example: `bulla attest --key cosign.key --log=none --predicate sbom.cdx.json --type cyclonedx \
+The signed statement is a Sigstore bundle that is attached to the image as a referrer. It is signed with an identity or with --key, and logged, as with sign.`,
+		Example: `bulla attest --predicate sbom.cdx.json --type cyclonedx registry.example.com/app@sha256:...
+
+# with a key, logged nowhere
+bulla attest --key cosign.key --log=none --predicate sbom.cdx.json --type cyclonedx \
   registry.example.com/app@sha256:...`,
 		Args: cobra.MinimumNArgs(1),
 		Flags: func(fs *pflag.FlagSet) {
@@ -127,11 +130,17 @@ func (o *attestImages) one(ctx context.Context, c *cli.Call, to storage, claim *
 	if err != nil {
 		return err
 	}
+	if err := o.ready(ctx, c, &opts); err != nil {
+		return err
+	}
 	announce(c, claim.from)
-	if to.bundle, err = sign.Statement(ctx, payload, artifact.Message, opts); err != nil {
+	done := c.Progress("signing %s", artifact.Name)
+	to.bundle, err = sign.Statement(ctx, payload, artifact.Message, opts)
+	done()
+	if err != nil {
 		return signingError(err, artifact.Name)
 	}
-	r, err := newSigned(&opts, to.img.Ref, to.img.Digest)
+	r, err := newSigned(&opts, to.bundle, to.img.Ref, to.img.Digest)
 	if err != nil {
 		return err
 	}

@@ -35,8 +35,11 @@ func attestBlobCommand() *cli.Command {
 
 The statement is made of the predicate and the file's digest, or given whole with --statement; it must be about the file. The predicate's JSON goes into it byte for byte.
 
-The signed statement goes into a Sigstore bundle: the file that --bundle names, or else FILE.sigstore.json beside the file. As with sign-blob, that no transparency log is to hold it must be said.`,
-		Example: `bulla attest-blob --key cosign.key --log=none --predicate provenance.json \
+The signed statement goes into a Sigstore bundle: the file that --bundle names, or else FILE.sigstore.json beside the file. It is signed with an identity or with --key, and logged, as with sign-blob.`,
+		Example: `bulla attest-blob --predicate provenance.json --type slsaprovenance1 a.txt
+
+# with a key, logged nowhere
+bulla attest-blob --key cosign.key --log=none --predicate provenance.json \
   --type slsaprovenance1 --bundle a.att.json a.txt`,
 		Args: cobra.MaximumNArgs(1),
 		Flags: func(fs *pflag.FlagSet) {
@@ -64,20 +67,16 @@ func (o *attestBlob) check(c *cli.Call) error {
 		return cli.Usagef("the file that the statement is about is missing: give FILE, or its digest with --hash")
 	}
 	const why, instead = "the bundle holds everything", "say with --bundle FILE where it goes"
-	timestamp := ignoredFlag{"rfc3161-timestamp-bundle", "no timestamp is made", "leave the flag out"}
 	if o.legacy() {
-		if err := refuseIgnored(c, timestamp); err != nil {
-			return err
-		}
 		if err := o.noCertificate(c); err != nil {
 			return err
 		}
-	} else if err := refuseIgnored(c, timestamp, ignoredFlag{"output-signature", why, instead},
+	} else if err := refuseIgnored(c, ignoredFlag{"rfc3161-timestamp-bundle", why, instead}, ignoredFlag{"output-signature", why, instead},
 		ignoredFlag{"output-attestation", why, instead}, ignoredFlag{"output-certificate", why, instead}); err != nil {
 		return err
 	}
 	inputs := append([]string{o.Key, o.Certificate, o.CertificateChain, o.predicate, o.statement}, c.Args...)
-	return refuseOverwriting(inputs, []string{o.Bundle, o.outSignature, o.outAttestation, o.outCertificate})
+	return refuseOverwriting(inputs, []string{o.Bundle, o.outSignature, o.outAttestation, o.outCertificate, o.timestamp})
 }
 
 func (o *attestBlob) run(ctx context.Context, c *cli.Call) error {
@@ -140,16 +139,24 @@ func (o *attestBlob) attest(ctx context.Context, c *cli.Call, a attestation, opt
 	if err != nil {
 		return err
 	}
+	if err := o.ready(ctx, c, &opts); err != nil {
+		return err
+	}
 	announce(c, a.ref, a.claim.from)
+	done := c.Progress("signing %s", a.artifact.Name)
 	b, err := sign.Statement(ctx, payload, a.artifact, opts)
+	done()
 	if err != nil {
 		return signingError(err, a.artifact.Name)
 	}
-	r, err := newSigned(&opts, a.artifact.Name, "sha256:"+digest)
+	r, err := newSigned(&opts, b, a.artifact.Name, "sha256:"+digest)
 	if err != nil {
 		return err
 	}
 	if o.legacy() {
+		if err := writeTimestamp(c, o.timestamp, b); err != nil {
+			return err
+		}
 		out := legacyEnvelope{o.Bundle, o.outSignature, o.outAttestation, o.outCertificate, o.output.String() == "json"}
 		if err := out.write(c, r, b); err != nil {
 			return err

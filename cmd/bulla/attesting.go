@@ -34,7 +34,7 @@ func (a *attesting) load(c *cli.Call) (*claim, error) {
 	if err != nil {
 		return nil, cli.Usagef("%w", err)
 	}
-	if err := refuseIgnored(c, ignoredFlag{"rekor-entry-type", "no log entry is made", "leave the flag out"}); err != nil {
+	if err := refuseIgnored(c, ignoredFlag{"rekor-entry-type", "a statement is always logged as its envelope, or its digest", "leave the flag out"}); err != nil {
 		return nil, err
 	}
 	if a.statement != "" {

@@ -37,15 +37,22 @@ func signCommand() *cli.Command {
 
 The signature is a Sigstore bundle that is attached to the image as a referrer, in the image's repository or in the one that COSIGN_REPOSITORY names. What is signed is the digest that the reference had when the command looked; give the digest itself to be sure of it.
 
-Before anything is stored the signature is verified, with --trusted-root also under the root that verifiers will use. This build cannot talk to transparency logs yet, so a signature goes without one, and that must be said: by --log=none, or by a signing config that names none.`,
-		Example: `bulla sign --key cosign.key --log=none registry.example.com/app@sha256:...
+Without --key it is made with an identity: an identity token, from the surroundings (CI), from --identity-token or by logging in, is exchanged for a certificate that lives for minutes, and whose name becomes public. Several images are signed with one certificate.
+
+The signature is time-stamped and entered into a transparency log by the services of the instance that "initialize" set up, or of --signing-config. With --log=none it goes into no log.
+
+Before anything is stored the signature is verified, under the trusted root that verifiers will use.`,
+		Example: `# with an identity: in CI with the job's own, elsewhere by logging in
+bulla sign registry.example.com/app@sha256:...
 
 # an image for several platforms, and each of them
-bulla sign --key cosign.key --log=none --recursive registry.example.com/app@sha256:...
+bulla sign --recursive registry.example.com/app@sha256:...
+
+# with a key, logged nowhere
+bulla sign --key cosign.key --log=none registry.example.com/app@sha256:...
 
 # into a file only
-bulla sign --key cosign.key --log=none --upload=false --bundle app.sigstore.json \
-  registry.example.com/app@sha256:...`,
+bulla sign --upload=false --bundle app.sigstore.json registry.example.com/app@sha256:...`,
 		Args:  cobra.MinimumNArgs(1),
 		Flags: o.register,
 		Run:   o.run,
@@ -146,7 +153,7 @@ func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 		return err
 	}
 	if o.legacy() {
-		return o.runLegacy(ctx, c, legacyRun{client, images, raw, opts})
+		return o.runLegacy(ctx, c, legacyRun{client, images, raw, &opts})
 	}
 	for _, img := range images {
 		if err := o.one(ctx, c, storage{client: client, img: img, upload: o.upload, predicateType: signPredicate}, raw, opts); err != nil {
@@ -171,11 +178,17 @@ func (o *signImages) one(ctx context.Context, c *cli.Call, to storage, annotatio
 	if err != nil {
 		return cli.Usagef("%w", err)
 	}
+	if err := o.ready(ctx, c, &opts); err != nil {
+		return err
+	}
 	announce(c)
-	if to.bundle, err = sign.Statement(ctx, payload, artifact.Message, opts); err != nil {
+	done := c.Progress("signing %s", artifact.Name)
+	to.bundle, err = sign.Statement(ctx, payload, artifact.Message, opts)
+	done()
+	if err != nil {
 		return signingError(err, artifact.Name)
 	}
-	r, err := newSigned(&opts, to.img.Ref, to.img.Digest)
+	r, err := newSigned(&opts, to.bundle, to.img.Ref, to.img.Digest)
 	if err != nil {
 		return err
 	}
@@ -190,5 +203,5 @@ type legacyRun struct {
 	client      *oci.Client
 	images      []*oci.Image
 	annotations map[string][]byte
-	opts        sign.Options
+	opts        *sign.Options
 }

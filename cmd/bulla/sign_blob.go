@@ -34,8 +34,19 @@ func signBlobCommand() *cli.Command {
 
 The signature goes into a Sigstore bundle: the file that --bundle names, or else FILE.sigstore.json beside the file, where verify-blob finds it. Files of any size are read as a stream.
 
-Before anything is written the signature is verified, with --trusted-root also under the root that verifiers will use. This build cannot talk to transparency logs yet, so a signature goes without one, and that must be said: by --log=none, or by a signing config that names none.`,
-		Example: `# writes a.txt.sigstore.json
+Without --key it is made with an identity: an identity token, from the surroundings (CI), from --identity-token or by logging in, is exchanged for a certificate that lives for minutes, and whose name becomes public. Several files are signed with one certificate.
+
+The signature is time-stamped and entered into a transparency log by the services of the instance that "initialize" set up, or of --signing-config. With --log=none it goes into no log.
+
+Before anything is written the signature is verified, under the trusted root that verifiers will use.`,
+		Example: `# with an identity; writes a.txt.sigstore.json and b.txt.sigstore.json
+bulla sign-blob a.txt b.txt
+
+# with a token from elsewhere, to a Sigstore of one's own
+bulla sign-blob --signing-config signing_config.json --trusted-root trusted_root.json \
+  --identity-token token.jwt a.txt
+
+# with a key, logged nowhere
 bulla sign-blob --key cosign.key --log=none a.txt
 
 # from a pipe
@@ -112,23 +123,21 @@ func (o *signBlob) check(c *cli.Call) error {
 			ignoredFlag{"output-certificate", why, instead}, ignoredFlag{"rfc3161-timestamp", why, instead}); err != nil {
 			return err
 		}
-	} else if err := refuseIgnored(c, ignoredFlag{"rfc3161-timestamp", "no timestamp is made", "leave the flag out"}); err != nil {
-		return err
 	}
 	if o.legacy() {
 		if err := o.noCertificate(c); err != nil {
 			return err
 		}
 	}
-	outputs := map[string]string{"bundle": o.Bundle, "output-signature": o.outSignature, "output-certificate": o.outCertificate}
-	for _, name := range []string{"bundle", "output-signature", "output-certificate"} {
+	outputs := map[string]string{"bundle": o.Bundle, "output-signature": o.outSignature, "output-certificate": o.outCertificate, "rfc3161-timestamp": o.timestamp}
+	for _, name := range []string{"bundle", "output-signature", "output-certificate", "rfc3161-timestamp"} {
 		if outputs[name] != "" && len(c.Args) > 1 {
 			return cli.Usagef("--%s names one file, and %d files are to be signed: each would overwrite the one before", name, len(c.Args)).
 				WithHint("sign them one by one, or leave --%s out to get a bundle beside each", name)
 		}
 	}
 	return refuseOverwriting(append([]string{o.Key, o.Certificate, o.CertificateChain}, c.Args...),
-		[]string{o.Bundle, o.outSignature, o.outCertificate})
+		[]string{o.Bundle, o.outSignature, o.outCertificate, o.timestamp})
 }
 
 // chooseAlgorithm applies --signing-algorithm. cosign has it for the keys that it makes, and so ignores it beside --key.
@@ -161,6 +170,9 @@ func (o *signBlob) one(ctx context.Context, c *cli.Call, ref, path string, opts 
 		return err
 	}
 	defer remove()
+	if err := o.ready(ctx, c, &opts); err != nil {
+		return err
+	}
 	announce(c, ref)
 	done := c.Progress("signing %s", artifact.Name)
 	b, err := sign.Blob(ctx, artifact, opts)
@@ -172,7 +184,7 @@ func (o *signBlob) one(ctx context.Context, c *cli.Call, ref, path string, opts 
 	if err != nil {
 		return err
 	}
-	r, err := newSigned(&opts, blob.DisplayName(ref), "sha256:"+digest)
+	r, err := newSigned(&opts, b, blob.DisplayName(ref), "sha256:"+digest)
 	if err != nil {
 		return err
 	}
@@ -200,6 +212,9 @@ func (o *signBlob) writeLegacy(c *cli.Call, r *signed, b *bundle.Bundle) error {
 		if err := r.writeBundle(c, o.Bundle, data); err != nil {
 			return err
 		}
+	}
+	if err := writeTimestamp(c, o.timestamp, b); err != nil {
+		return err
 	}
 	sig := b.Message.Signature
 	text := []byte(base64.StdEncoding.EncodeToString(sig))

@@ -122,12 +122,15 @@ func (o *signImages) oneLegacy(ctx context.Context, c *cli.Call, run legacyRun, 
 	if err != nil {
 		return nil, err
 	}
+	if err := o.ready(ctx, c, run.opts); err != nil {
+		return nil, err
+	}
 	announce(c)
-	b, err := sign.SimpleSigning(ctx, payload, artifact.Message, run.opts)
+	b, err := sign.SimpleSigning(ctx, payload, artifact.Message, *run.opts)
 	if err != nil {
 		return nil, signingError(err, artifact.Name)
 	}
-	r, err := newSigned(&run.opts, img.Ref, img.Digest)
+	r, err := newSigned(run.opts, b, img.Ref, img.Digest)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +186,7 @@ type parts struct {
 
 // writeParts writes the files of --output-signature, --output-payload and --output-certificate, one line for each
 // document.
-func (o *signImages) writeParts(c *cli.Call, opts sign.Options, p parts) error {
+func (o *signImages) writeParts(c *cli.Call, opts *sign.Options, p parts) error {
 	var signatures [][]byte
 	for _, sig := range p.signatures {
 		signatures = append(signatures, []byte(base64.StdEncoding.EncodeToString(sig)))

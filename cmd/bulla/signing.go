@@ -15,9 +15,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/client"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/cli/flags"
-	"github.com/bulla-sign/bulla/internal/config"
 	"github.com/bulla-sign/bulla/keys"
 	"github.com/bulla-sign/bulla/sign"
 )
@@ -25,13 +25,17 @@ import (
 // signing is what the commands that sign have in common: with what, and by which services.
 type signing struct {
 	flags.Sign
-	log cli.Choice
+	log          cli.Choice
+	rekorVersion cli.Choice
+	session      *sign.Session // nil with a key alone
 }
 
 func (s *signing) register(fs *pflag.FlagSet) {
 	s.Sign.Register(fs)
 	cli.Topic(fs, "Services and trust", func(fs *pflag.FlagSet) {
 		cli.ChoiceVar(fs, &s.log, "log", "whether the signature is entered into a transparency log; none says that it is not, on purpose", "require", "none")
+		cli.ChoiceVar(fs, &s.rekorVersion, "rekor-api-version", "major version of the API that the log at --rekor-url speaks", "1", "2")
+		cli.Own(fs, "rekor-api-version")
 	})
 	cli.LowersSecurity(fs, "log", "tlog-upload")
 }
@@ -45,9 +49,10 @@ func (s *signing) check(c *cli.Call) error {
 	case s.SecurityKey.Use:
 		return cli.Usagef("keys on PIV tokens (--sk) are not supported").
 			WithHint("give a key file, or a key store's reference, with --key")
-	case s.Key == "":
-		return cli.Usagef("signing with an identity is not supported yet: give --key").
-			WithHint("\"%s generate-key-pair\" makes a key", c.Name)
+	case s.Key == "" && s.Certificate != "":
+		return cli.Usagef("--certificate needs --key, the key that it is for; without a key there is a certificate for each signing")
+	case s.IssueCertificate && s.Key != "" && s.Certificate != "":
+		return cli.Usagef("--certificate and --issue-certificate contradict each other: the certificate is either given or issued")
 	case s.CertificateChain != "" && s.Certificate == "":
 		return cli.Usagef("--certificate-chain needs --certificate, the certificate at its lower end")
 	case s.legacy() && c.Cosign && (s.UseSigningConfig || s.SigningConfig != ""):
@@ -59,10 +64,44 @@ func (s *signing) check(c *cli.Call) error {
 	return s.checkLog(c)
 }
 
-// options opens the key and whatever goes with it. stdin says that standard input is the artifact, so that no password
-// can be read from there.
+// options opens the key, if there is one, and whatever goes with it, and chooses the services. stdin says that standard
+// input is the artifact, so that no password can be read from there.
+//
+// With an identity the options have a key and no certificate yet: that makes the identity public, and is got by [ready]
+// when nothing else is left to go wrong.
 func (s *signing) options(ctx context.Context, c *cli.Call, stdin bool) (sign.Options, error) {
-	o := sign.Options{Now: c.Now()}
+	o := sign.Options{Now: c.Now(), Clock: c.Now}
+	if s.Key != "" {
+		if err := s.openKey(ctx, c, stdin, &o); err != nil {
+			return o, err
+		}
+	}
+	source := trustSource(c, false)
+	p, err := s.plan(ctx, c, source)
+	if err != nil {
+		return o, err
+	}
+	if err := s.connect(ctx, c, source, p, &o); err != nil {
+		return o, signingError(err, "")
+	}
+	if len(o.Certificates) > 0 && o.Root != nil && len(o.Root.CAs) == 0 {
+		c.Warnf("the certificate was not checked: the trusted root %s names no certificate authority", o.Root.Source.Name)
+	}
+	return o, nil
+}
+
+// ready gets a certificate that lives long enough for one more signature, where one is needed.
+func (s *signing) ready(ctx context.Context, c *cli.Call, o *sign.Options) error {
+	if s.session == nil {
+		return nil
+	}
+	if cert, _ := s.session.Certificate(); cert == nil && c.Cosign && s.Key == "" {
+		c.Infof("Generating ephemeral keys...")
+	}
+	return signingError(s.session.Use(ctx, o), "")
+}
+
+func (s *signing) openKey(ctx context.Context, c *cli.Call, stdin bool, o *sign.Options) error {
 	env := c.KeyEnvironment()
 	if stdin && !c.IsTerminal(c.In) {
 		env.Password = func(context.Context, bool) ([]byte, error) {
@@ -72,22 +111,11 @@ func (s *signing) options(ctx context.Context, c *cli.Call, stdin bool) (sign.Op
 	}
 	signer, err := keys.Open(ctx, s.Key, env)
 	if err != nil {
-		return o, inputError(fmt.Errorf("loading the key: %w", err))
+		return inputError(fmt.Errorf("loading the key: %w", err))
 	}
 	o.Signer = signer
-	if o.Certificates, err = s.certificates(); err != nil {
-		return o, err
-	}
-	if s.TrustedRoot == "" {
-		return o, nil
-	}
-	if o.Root, err = config.ReadRoot(s.TrustedRoot); err != nil {
-		return o, inputError(err)
-	}
-	if len(o.Certificates) > 0 && len(o.Root.CAs) == 0 {
-		c.Warnf("the certificate was not checked: the trusted root %s names no certificate authority", s.TrustedRoot)
-	}
-	return o, nil
+	o.Certificates, err = s.certificates()
+	return err
 }
 
 // maxCertificates bounds the files of --certificate and --certificate-chain: a chain has a few KiB.
@@ -214,9 +242,17 @@ func signingError(err error, what string) error {
 		return err
 	case errors.Is(err, sign.ErrOtherKey):
 		return cli.Errorf(cli.ExitInput, "--certificate: %w", err)
+	case errors.Is(err, sign.ErrUntimed):
+		return cli.Usagef("%w", err).WithHint("use a signing config that names a timestamp authority, or give --timestamp-server-url with --use-signing-config=false")
 	case errors.Is(err, algorithm.ErrDigestUnavailable):
 		return cli.Errorf(cli.ExitInput, "signing with this key: %w", err).
 			WithHint("give the artifact itself: this algorithm needs another digest than the one given")
 	}
-	return fmt.Errorf("signing %s: %w", strings.TrimSpace(what), err)
+	if what = strings.TrimSpace(what); what != "" {
+		err = fmt.Errorf("signing %s: %w", what, err)
+	}
+	if errors.Is(err, client.ErrUnavailable) || errors.Is(err, client.ErrAnswer) {
+		return cli.Errorf(cli.ExitUnknown, "%w", err)
+	}
+	return err
 }

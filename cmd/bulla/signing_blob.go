@@ -123,7 +123,7 @@ func writeFile(c *cli.Call, path string, data []byte, message string) error {
 
 // noCertificate refuses --output-certificate where there is none.
 func (s *signing) noCertificate(c *cli.Call) error {
-	if s.Certificate != "" {
+	if s.Certificate != "" || s.identified() {
 		return nil
 	}
 	return refuseIgnored(c, ignoredFlag{"output-certificate", "a signature with a key has no certificate", "verify with the public key (\"public-key\" prints it)"})

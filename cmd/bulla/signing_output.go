@@ -3,13 +3,20 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/identity"
 	"github.com/bulla-sign/bulla/internal/blob"
 	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/describe"
 	"github.com/bulla-sign/bulla/sign"
+	"github.com/bulla-sign/bulla/timestamp"
 )
 
 // evidenceMode is the permission of files with signatures and bundles: they are made to be given away. (cosign writes
@@ -26,11 +33,24 @@ type signed struct {
 	Envelope  string `json:"envelope,omitempty"`  // likewise, of attestations
 	Algorithm string `json:"algorithm"`
 	KeySHA256 string `json:"keySha256"`
-	Logged    bool   `json:"logged"`
+	// Identity and Issuer are those of the certificate; empty with a key alone.
+	Identity string `json:"identity,omitempty"`
+	Issuer   string `json:"issuer,omitempty"`
+	Logged   bool   `json:"logged"`
+	// Entries say where it is logged, Timestamps what time was stated.
+	Entries    []loggedAt `json:"entries,omitempty"`
+	Timestamps []string   `json:"timestamps,omitempty"` // RFC 3339
 }
 
-// newSigned fills in what does not depend on where the signature goes.
-func newSigned(o *sign.Options, artifact, digest string) (*signed, error) {
+// loggedAt is one log entry.
+type loggedAt struct {
+	LogID string `json:"logId"` // hexadecimal
+	Index int64  `json:"index"`
+	Kind  string `json:"kind"`
+}
+
+// newSigned fills in what does not depend on where the signature goes. The bundle was verified.
+func newSigned(o *sign.Options, b *bundle.Bundle, artifact, digest string) (*signed, error) {
 	alg, err := o.ChosenAlgorithm()
 	if err != nil {
 		return nil, err
@@ -40,7 +60,29 @@ func newSigned(o *sign.Options, artifact, digest string) (*signed, error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(der)
-	return &signed{Artifact: artifact, Digest: digest, Algorithm: alg.Name(), KeySHA256: hex.EncodeToString(sum[:])}, nil
+	r := &signed{Artifact: artifact, Digest: digest, Algorithm: alg.Name(), KeySHA256: hex.EncodeToString(sum[:])}
+	if len(b.Material.Certificates) > 0 {
+		cert, err := identity.ParseCertificate(b.Material.Certificates[0])
+		if err != nil {
+			return nil, err
+		}
+		if len(cert.SANs) > 0 {
+			r.Identity = cert.SANs[0].Value
+		}
+		r.Issuer = cert.Issuer
+	}
+	for _, e := range b.Material.Entries {
+		r.Logged = true
+		r.Entries = append(r.Entries, loggedAt{hex.EncodeToString(e.LogID), e.LogIndex, e.Kind + "/" + e.Version})
+	}
+	for _, der := range b.Material.Timestamps {
+		token, err := timestamp.Parse(der)
+		if err != nil {
+			return nil, err
+		}
+		r.Timestamps = append(r.Timestamps, token.ClaimedTime.Format(time.RFC3339))
+	}
+	return r, nil
 }
 
 // print says what was done. In cosign's place the messages on the way are all.
@@ -48,14 +90,54 @@ func (r *signed) print(c *cli.Call, output string) error {
 	switch {
 	case output == "json":
 		return c.PrintJSON(r)
-	case !c.Cosign:
-		what := artifactName(r.Artifact)
-		if !strings.Contains(what, r.Digest) {
-			what += " (" + r.Digest + ")" // what a tag or a name meant at the time
-		}
-		c.Infof("Signed %s: %s, key sha256:%s, not logged", what, r.Algorithm, r.KeySHA256)
+	case c.Cosign:
+		return nil
 	}
+	what := artifactName(r.Artifact)
+	if !strings.Contains(what, r.Digest) {
+		what += " (" + r.Digest + ")" // what a tag or a name meant at the time
+	}
+	by := "key sha256:" + r.KeySHA256
+	if r.Identity != "" {
+		by = "as " + describe.Printable(r.Identity)
+		if r.Issuer != "" {
+			by += " of " + describe.Printable(r.Issuer)
+		}
+	}
+	c.Infof("Signed %s: %s, %s, %s", what, r.Algorithm, by, r.witnesses())
 	return nil
+}
+
+// witnesses says who vouches for the signature.
+func (r *signed) witnesses() string {
+	var out []string
+	for _, e := range r.Entries {
+		out = append(out, fmt.Sprintf("logged at index %d", e.Index))
+	}
+	if len(out) == 0 {
+		out = []string{"not logged"}
+	}
+	for _, t := range r.Timestamps {
+		out = append(out, "time-stamped "+t)
+	}
+	return strings.Join(out, ", ")
+}
+
+// writeTimestamp writes the file that cosign had for the timestamp before there were bundles. Where none was made the flag
+// is an error.
+func writeTimestamp(c *cli.Call, path string, b *bundle.Bundle) error {
+	switch {
+	case path == "":
+		return nil
+	case len(b.Material.Timestamps) != 1:
+		return cli.Usagef("there are %d timestamps, and the file %s is for one", len(b.Material.Timestamps), path).
+			WithHint("name one timestamp authority, or leave the flag out")
+	}
+	data, err := json.Marshal(map[string][]byte{"SignedRFC3161Timestamp": b.Material.Timestamps[0]})
+	if err != nil {
+		return err
+	}
+	return writeFile(c, path, data, "Wrote timestamp to file %s")
 }
 
 // writeBundle writes a Sigstore bundle to a file.

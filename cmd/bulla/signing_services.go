@@ -1,10 +1,10 @@
 package main
 
 import (
-	"strings"
+	"crypto/tls"
+	"crypto/x509"
 
 	"github.com/bulla-sign/bulla/internal/cli"
-	"github.com/bulla-sign/bulla/trust"
 )
 
 // ignoredFlag is a flag that has no effect in some circumstances: why, and what to do instead.
@@ -31,45 +31,78 @@ func refuseIgnored(c *cli.Call, list ...ignoredFlag) error {
 	return nil
 }
 
-// checkServices refuses the flags of services that cannot be called yet, and those that a key makes pointless.
+// identified says whether a certificate is to be got with an identity.
+func (s *signing) identified() bool { return s.Key == "" || s.IssueCertificate }
+
+// unlogged says whether the flags say that the signature goes into no log.
+func (s *signing) unlogged() bool { return s.log.String() == "none" || !s.TlogUpload }
+
+// configured says whether a signing config names the services. A key needs none where the signature is not logged, unless
+// one is given.
+func (s *signing) configured() bool {
+	return s.SigningConfig != "" || s.UseSigningConfig && (s.identified() || !s.unlogged())
+}
+
+const leaveOut = "leave the flag out"
+
+// checkServices refuses service flags that cannot be followed, and those that have no effect.
 func (s *signing) checkServices(c *cli.Call) error {
-	for _, name := range []string{"fulcio-url", "oidc-issuer", "rekor-url", "timestamp-server-url"} {
-		if c.Changed(name) && c.Cosign && (s.UseSigningConfig || s.SigningConfig != "") {
-			return cli.Usagef("cannot specify service URLs and use signing config")
+	if err := s.checkMixing(c); err != nil {
+		return err
+	}
+	var ignored []ignoredFlag
+	add := func(useless bool, why string, names ...string) {
+		for _, name := range names {
+			if useless {
+				ignored = append(ignored, ignoredFlag{name, why, leaveOut})
+			}
 		}
 	}
-	for _, name := range []string{"timestamp-server-url", "timestamp-client-cacert", "timestamp-client-cert", "timestamp-client-key", "timestamp-server-name"} {
-		if c.Changed(name) {
-			return cli.Usagef("--%s asks for a timestamp, and this build cannot talk to a timestamp authority yet", name).
-				WithHint("leave the flag out; a signature with a key needs no timestamp")
-		}
-	}
-	if s.IssueCertificate {
-		return cli.Usagef("--issue-certificate asks for a certificate, and this build cannot talk to a certificate authority yet").
-			WithHint("sign with the key alone, or give a certificate of the key that you have with --certificate")
-	}
-	const keyed = "the signature is made with --key, which needs no identity"
-	const leaveOut = "leave the flag out"
-	ignored := []ignoredFlag{}
-	for _, name := range []string{
+	add(!s.identified(), "the signature is made with --key, which needs no identity",
 		"identity-token", "fulcio-auth-flow", "fulcio-url", "oidc-client-id", "oidc-client-secret-file", "oidc-redirect-url",
-		"oidc-provider", "oidc-disable-ambient-providers", "oidc-issuer", "issue-certificate",
-	} {
-		ignored = append(ignored, ignoredFlag{name, keyed, leaveOut})
+		"oidc-provider", "oidc-disable-ambient-providers", "oidc-issuer", "issue-certificate")
+	add(s.Key == "", "there is no --key to issue it for; without one there is always a certificate", "issue-certificate")
+	given := s.IdentityToken != ""
+	add(given, "the token is given with --identity-token", "fulcio-auth-flow", "oidc-client-secret-file", "oidc-redirect-url", "oidc-provider", "oidc-disable-ambient-providers", "oidc-issuer")
+	add(s.unlogged(), "the signature is not logged", "rekor-url", "rekor-api-version")
+	add(s.configured(), "the signing config names the logs and their versions", "rekor-api-version")
+	add(!s.configured() && s.TSAClient.URL == "", "no timestamp authority is used", "timestamp-client-cacert", "timestamp-client-cert", "timestamp-client-key", "timestamp-server-name")
+	add(!s.SecurityKey.Use, "it chooses a key of a PIV token, and --sk was not given", "slot")
+	add(true, "what is signed is always verified", "insecure-skip-verify")
+	return refuseIgnored(c, ignored...)
+}
+
+// checkMixing refuses service addresses beside a signing config, as cosign does: one of the two would be ignored, and a
+// signature could go to a log that nobody meant.
+func (s *signing) checkMixing(c *cli.Call) error {
+	if s.Provider != "" && s.DisableAmbient {
+		return cli.Usagef("--oidc-provider and --oidc-disable-ambient-providers contradict each other")
 	}
-	if !s.SecurityKey.Use {
-		ignored = append(ignored, ignoredFlag{"slot", "it chooses a key of a PIV token, and --sk was not given", leaveOut})
+	used := map[string]bool{
+		"fulcio-url": s.identified(), "oidc-issuer": s.identified() && s.IdentityToken == "", "rekor-url": !s.unlogged(), "timestamp-server-url": true,
 	}
-	return refuseIgnored(c, append(ignored,
-		ignoredFlag{"rekor-url", "this build cannot talk to a transparency log yet", "leave the flag out, and say with --log=none that the signature is not logged"},
-		ignoredFlag{"insecure-skip-verify", "what is signed is always verified", leaveOut})...)
+	if c.Cosign { // which looks at nothing but the flags
+		if !s.UseSigningConfig && s.SigningConfig == "" {
+			return nil
+		}
+	} else if !s.configured() {
+		return nil
+	}
+	for _, name := range []string{"fulcio-url", "oidc-issuer", "rekor-url", "timestamp-server-url"} {
+		if c.Changed(name) && (c.Cosign || used[name]) {
+			return cli.Usagef("cannot specify service URLs and use signing config").
+				WithHint("--%s needs --use-signing-config=false; all services are then named by flags, or are those of Sigstore's public instance", name)
+		}
+	}
+	return nil
 }
 
 // withoutLog is cosign's answer to --tlog-upload=false beside a signing config.
 const withoutLog = "--tlog-upload=false is not supported with --signing-config or --use-signing-config. Provide a signing config with --signing-config without a transparency log service, which can be created with `%s signing-config create`"
 
-// checkLog makes sure that a signature goes without a log only where the user said so, in whichever spelling: a signing
-// config without log services, --log=none, or cosign's older --use-signing-config=false with --tlog-upload=false.
+// checkLog refuses contradictions about the log. A signature goes without one only where the user said so, in whichever
+// spelling: a signing config without log services, --log=none, or cosign's older --use-signing-config=false with
+// --tlog-upload=false.
 func (s *signing) checkLog(c *cli.Call) error {
 	none := s.log.String() == "none"
 	switch {
@@ -79,54 +112,47 @@ func (s *signing) checkLog(c *cli.Call) error {
 		return cli.Usagef("--log=none and --tlog-upload contradict each other")
 	case !s.TlogUpload && !none && (s.UseSigningConfig || s.SigningConfig != ""):
 		return cli.Usagef(withoutLog, c.Name).WithHint("--log=none says the same in one flag")
-	case s.SigningConfig != "":
-		return s.checkSigningConfig(c)
-	case none, !s.UseSigningConfig && !s.TlogUpload:
-		return nil
 	}
-	which := "the transparency log at " + s.RekorURL
-	if s.UseSigningConfig {
-		which = "the transparency log of Sigstore's public instance"
-	}
-	if c.Cosign { // which prints no hints
-		return cli.Usagef("this signature would need %s; this build cannot talk to one yet: give --signing-config with no log services (%s signing-config create), or --log=none", which, c.Name)
-	}
-	return cli.Usagef("this signature would need %s; this build cannot talk to one yet", which).
-		WithHint("give --signing-config with no log services (%s signing-config create), or --log=none; verifiers then need --log=none too", c.Name)
+	return nil
 }
 
-// maxSigningConfig bounds the file: the public instance's has 1 KiB.
-const maxSigningConfig = 1 << 20
+// maxTLSFile bounds the files of the --timestamp-client flags: bundles of authorities have some 200 KiB.
+const maxTLSFile = 1 << 20
 
-// checkSigningConfig refuses a signing config whose services would have to be called. Those that only serve signing with
-// an identity are not needed for a key.
-func (s *signing) checkSigningConfig(c *cli.Call) error {
-	data, err := readFileUpTo(s.SigningConfig, maxSigningConfig)
-	if err != nil {
-		return err
+// timestampTLS makes the TLS settings for the timestamp authority, nil without any.
+func (s *signing) timestampTLS() (*tls.Config, error) {
+	t := s.TSAClient
+	if t.CACert == "" && t.ClientCert == "" && t.ClientKey == "" && t.ServerName == "" {
+		return nil, nil
 	}
-	cfg, err := trust.DecodeSigningConfig(data)
-	if err != nil {
-		return cli.Errorf(cli.ExitInput, "signing config %s: %w", s.SigningConfig, err)
+	settings := &tls.Config{ServerName: t.ServerName, MinVersion: tls.VersionTLS12}
+	if (t.ClientCert == "") != (t.ClientKey == "") {
+		return nil, cli.Usagef("--timestamp-client-cert and --timestamp-client-key go together")
 	}
-	var named []string
-	for _, l := range cfg.Logs {
-		named = append(named, "the transparency log "+l.URL)
+	if t.CACert != "" {
+		data, err := readFileUpTo(t.CACert, maxTLSFile)
+		if err != nil {
+			return nil, err
+		}
+		settings.RootCAs = x509.NewCertPool()
+		if !settings.RootCAs.AppendCertsFromPEM(data) {
+			return nil, cli.Errorf(cli.ExitInput, "--timestamp-client-cacert: %s holds no certificate in PEM", t.CACert)
+		}
 	}
-	none := s.log.String() == "none"
-	switch {
-	case none && len(named) > 0:
-		return cli.Usagef("--log=none contradicts the signing config %s, which names %s", s.SigningConfig, strings.Join(named, ", ")).
-			WithHint("leave --signing-config out, or give one without log services (%s signing-config create)", c.Name)
-	case len(named) == 0 && c.Changed("log") && !none:
-		return cli.Usagef("--log=require contradicts the signing config %s, which names no transparency log", s.SigningConfig)
+	if t.ClientCert != "" {
+		cert, err := readFileUpTo(t.ClientCert, maxTLSFile)
+		if err != nil {
+			return nil, err
+		}
+		key, err := readFileUpTo(t.ClientKey, maxTLSFile)
+		if err != nil {
+			return nil, err
+		}
+		pair, err := tls.X509KeyPair(cert, key)
+		if err != nil {
+			return nil, cli.Errorf(cli.ExitInput, "--timestamp-client-cert: %w", err)
+		}
+		settings.Certificates = []tls.Certificate{pair}
 	}
-	for _, t := range cfg.TSAs {
-		named = append(named, "the timestamp authority "+t.URL)
-	}
-	if len(named) == 0 {
-		return nil
-	}
-	return cli.Usagef("this signature would need %s, as the signing config %s says; this build cannot talk to them yet", strings.Join(named, " and "), s.SigningConfig).
-		WithHint("give --signing-config with no log services and no timestamp authorities (%s signing-config create), or --log=none instead of it", c.Name)
+	return settings, nil
 }

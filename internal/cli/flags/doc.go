@@ -29,9 +29,9 @@ const (
 const (
 	topicKey       = "Key"
 	topicRegistry  = "Registry"
-	topicToken     = "Identity token (not possible yet)"
+	topicToken     = "Identity token"
 	topicCA        = "Certificate authority"
-	topicTSA       = "Timestamp authority (not possible yet)"
+	topicTSA       = "Timestamp authority"
 	topicServices  = "Services and trust"
 	topicIdentity  = "Expected identity"
 	topicTrust     = "Trust"

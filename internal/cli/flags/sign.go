@@ -42,7 +42,7 @@ func (o *OIDC) Register(fs *pflag.FlagSet) {
 		fs.StringVar(&o.ClientID, "oidc-client-id", DefaultClientID, "OAuth `CLIENT` to log in as")
 		fs.StringVar(&o.ClientSecretFile, "oidc-client-secret-file", "", "`FILE` with the OAuth client's secret")
 		fs.StringVar(&o.RedirectURL, "oidc-redirect-url", "", "`URL` that the browser comes back to after logging in")
-		fs.StringVar(&o.Provider, "oidc-provider", "", "take the token from the `PROVIDER` of this name only (github-actions, spiffe, ...)")
+		fs.StringVar(&o.Provider, "oidc-provider", "", "take the token from the `PROVIDER` of this name only: filesystem, envvar, github-actions, buildkite-agent, circleci, spiffe, google-impersonate or google-workload-identity; without the flag they are tried in this order")
 		fs.BoolVar(&o.DisableAmbient, "oidc-disable-ambient-providers", false, "do not look for a token in the surroundings, log in")
 		fs.StringVar(&o.Issuer, "oidc-issuer", DefaultOIDCIssuer, "`URL` of the identity provider")
 		cli.Deprecate(fs, "oidc-issuer", useSigningConf)
@@ -91,7 +91,7 @@ type Sign struct {
 // Register adds the 29 flags.
 func (s *Sign) Register(fs *pflag.FlagSet) {
 	cli.Topic(fs, topicKey, func(fs *pflag.FlagSet) {
-		KeyVar(fs, &s.Key, "sign with a key: a file, env://NAME, a URL or a key store's `REFERENCE`; signing without one, with an identity, is not possible yet")
+		KeyVar(fs, &s.Key, "sign with a key instead of an identity: a file, env://NAME, a URL or a key store's `REFERENCE`")
 		fs.StringVar(&s.Certificate, "certificate", "", "certificate of the key to put into the bundle, a PEM or DER `FILE`")
 		fs.StringVar(&s.CertificateChain, "certificate-chain", "", "PEM `FILE` of the certificates above it, from its issuer to the root")
 	})
@@ -102,9 +102,9 @@ func (s *Sign) Register(fs *pflag.FlagSet) {
 	s.OIDC.Register(fs)
 	s.TSAClient.Register(fs)
 	cli.Topic(fs, topicServices, func(fs *pflag.FlagSet) {
-		fs.BoolVar(&s.UseSigningConfig, "use-signing-config", true, "use the services that the trusted root's publisher recommends; not possible yet")
+		fs.BoolVar(&s.UseSigningConfig, "use-signing-config", true, "use the services that the trusted root's publisher recommends (see \"initialize --help\")")
 		fs.StringVar(&s.SigningConfig, "signing-config", "", "use the services that `FILE` names")
-		fs.StringVar(&s.TrustedRoot, "trusted-root", "", "check what was signed with the trusted root in `FILE`")
+		fs.StringVar(&s.TrustedRoot, "trusted-root", "", "check what was signed with the trusted root in `FILE`, which verifiers will use, instead of the one that \"initialize\" set up")
 		fs.StringVar(&s.RekorURL, "rekor-url", DefaultRekorURL, "`URL` of the transparency log")
 		fs.BoolVar(&s.TlogUpload, "tlog-upload", true, "enter the signature into a transparency log")
 		fs.BoolVar(&s.IssueCertificate, "issue-certificate", false, "get a certificate for the given key")

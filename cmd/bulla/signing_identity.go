@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/cli/buildinfo"
+	"github.com/bulla-sign/bulla/oidc"
+	"github.com/bulla-sign/bulla/sign"
+)
+
+// identity returns the function that gets a token when a certificate is needed. The user is asked once, before the first
+// one becomes public.
+func (s *signing) identity(c *cli.Call, p *plan, transport http.RoundTripper) func(context.Context) (sign.Identity, error) {
+	agreed := ""
+	return func(ctx context.Context) (sign.Identity, error) {
+		var id sign.Identity
+		token, err := s.token(ctx, c, p, transport)
+		if err != nil {
+			return id, tokenError(err)
+		}
+		if err := token.Check(c.Now(), ""); err != nil {
+			return id, cli.Errorf(cli.ExitInput, "%w", err)
+		}
+		if id.Challenge, err = token.Challenge(); err != nil {
+			return id, cli.Errorf(cli.ExitInput, "%w", err)
+		}
+		if agreed != id.Challenge {
+			if err := s.consent(c, p, token); err != nil {
+				return id, err
+			}
+			agreed = id.Challenge
+		}
+		id.Token = token.Raw
+		return id, nil
+	}
+}
+
+// consent says what is about to become public, and asks where somebody can answer. Where nobody can, as in CI, to have
+// started the command without --key is the answer, as it is for cosign.
+func (s *signing) consent(c *cli.Call, p *plan, token *oidc.Token) error {
+	text := fmt.Sprintf("%s will be public for ever: the name stands in the certificate, which %s enters into a certificate transparency log", token.Who(), p.ca)
+	if len(p.logs) > 0 {
+		text += ", and in the entry of the transparency log " + p.logNames()
+	}
+	switch {
+	case !s.Yes && c.IsTerminal(c.In):
+		return c.Confirm(false, "%s", text)
+	case c.Cosign:
+		c.Debugf("%s", text)
+	default:
+		c.Infof("%s", text)
+	}
+	return nil
+}
+
+// token finds an identity token: given, at hand in the surroundings, or by logging in.
+func (s *signing) token(ctx context.Context, c *cli.Call, p *plan, transport http.RoundTripper) (*oidc.Token, error) {
+	if s.IdentityToken != "" {
+		return oidc.FromFlag(s.IdentityToken)
+	}
+	missing := oidc.ErrNone
+	if !s.DisableAmbient {
+		e := &oidc.Environment{LookupEnv: c.LookupEnv, Transport: transport, UserAgent: buildinfo.UserAgent("bulla")}
+		if c.Changed("oidc-client-id") {
+			e.Audience = s.ClientID
+		}
+		token, name, err := oidc.Ambient(ctx, e, s.Provider)
+		switch {
+		case err == nil:
+			c.Debugf("the identity token comes from %s", name)
+			return token, nil
+		case s.Provider != "" || !errors.Is(err, oidc.ErrNone):
+			return nil, err
+		}
+		missing = err
+	}
+	return s.logIn(ctx, c, p, transport, missing)
+}
+
+// maxSecret bounds the file with an OAuth client's secret.
+const maxSecret = 4 << 10
+
+// logIn logs in by the flow that is asked for, or that the surroundings allow. Without a terminal nobody is asked for
+// anything, unless the flow was named.
+func (s *signing) logIn(ctx context.Context, c *cli.Call, p *plan, transport http.RoundTripper, missing error) (*oidc.Token, error) {
+	if p.issuer == "" {
+		return nil, cli.Usagef("%w; and the signing config names no identity provider to log in at", missing)
+	}
+	l := &oidc.Login{
+		Issuer: p.issuer, ClientID: s.ClientID, RedirectURL: s.RedirectURL, Transport: transport,
+		UserAgent: buildinfo.UserAgent("bulla"), Out: c.Err, Draw: c.IsTerminal(c.Err), Now: c.Now,
+	}
+	if s.ClientSecretFile != "" {
+		secret, err := readFileUpTo(s.ClientSecretFile, maxSecret)
+		if err != nil {
+			return nil, err
+		}
+		l.ClientSecret = string(bytes.TrimSpace(secret))
+	}
+	flow := s.AuthFlow.String()
+	if flow == "" {
+		switch {
+		case c.IsTerminal(c.In):
+			flow = "normal"
+		case c.Cosign:
+			c.Infof("Non-interactive mode detected, using device flow.")
+			flow = "device"
+		default:
+			return nil, cli.Usagef("%w", missing).
+				WithHint("give one with --identity-token, sign with --key, or log in on another device with --fulcio-auth-flow=device")
+		}
+	}
+	switch flow {
+	case "device":
+		if c.Cosign {
+			l.Out = c.Out // where cosign has it
+		}
+		return l.Device(ctx)
+	case "client_credentials":
+		return l.ClientCredentials(ctx)
+	case "token":
+		return nil, cli.Usagef("--fulcio-auth-flow=token takes the token that --identity-token gives, and it gives none")
+	}
+	return l.Browser(ctx)
+}
+
+// tokenError gives an error about a token its exit status.
+func tokenError(err error) error {
+	var coded *cli.Error
+	switch {
+	case errors.As(err, &coded):
+		return err
+	case errors.Is(err, oidc.ErrNone):
+		return cli.Usagef("%w", err)
+	case errors.Is(err, oidc.ErrUnavailable):
+		return cli.Errorf(cli.ExitUnknown, "%w", err)
+	}
+	return inputError(err)
+}
