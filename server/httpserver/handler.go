@@ -57,6 +57,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := newExchange(w, r, &h.limits)
 	defer e.finish()
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+		// net/http takes a request that states both a length and chunks by the chunks. A proxy in front that goes by the length
+		// sees another end, and what follows would be a request that it never let through (RFC 9112 6.1, 11.2).
+		w.Header().Set("Connection", "close")
+	}
 	// Whoever decides about restarting and routing asks here, with any host name, and just when there is too much to do.
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		switch r.URL.Path {
@@ -223,7 +228,12 @@ func (h *handler) recover(e *exchange, r *http.Request, panicked any) (abort boo
 	if e.status != 0 {
 		return true
 	}
+	closing := e.Header().Get("Connection")
 	clear(e.Header()) // what the handler set was for another answer
+	if closing != "" {
+		e.Header().Set("Connection", closing)
+	}
+	e.Header().Set("X-Content-Type-Options", "nosniff")
 	e.Header().Set("X-Request-Id", RequestID(r.Context()))
 	Status(e, http.StatusInternalServerError, grpcInternal, "internal error, request "+RequestID(r.Context()))
 	return false

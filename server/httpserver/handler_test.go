@@ -297,3 +297,33 @@ func TestStatusEscapes(t *testing.T) {
 		t.Errorf("%s %v", body, err)
 	}
 }
+
+// A request that states its length twice, in two ways, is the last on its connection: what a proxy took for its body is no
+// request of somebody else's.
+func TestNoSmuggling(t *testing.T) {
+	s := start(t, Config{}, mux("/", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.URL.Path == "/panic" {
+			panic("x")
+		}
+		_, _ = io.WriteString(w, "answer to "+r.URL.Path)
+	}))
+	for _, path := range []string{"/first", "/panic"} {
+		got := closed(t, dial(t, s, "POST "+path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\nTransfer-Encoding: chunked\r\n\r\n"+
+			"0\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\n\r\n"))
+		if !strings.HasPrefix(got, "HTTP/1.1 ") || strings.Contains(got, "second") || strings.Count(got, "HTTP/1.1 ") != 1 {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+}
+
+// "OPTIONS *" goes the way of all requests.
+func TestOptionsForTheServer(t *testing.T) {
+	s := start(t, Config{Hosts: []string{"x"}}, mux("/", hello))
+	for host, want := range map[string]string{"x": "HTTP/1.1 400", "y": "HTTP/1.1 421"} {
+		got := closed(t, dial(t, s, "OPTIONS * HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n"))
+		if !strings.HasPrefix(got, want) || !strings.Contains(got, "X-Request-Id") {
+			t.Errorf("%s: %q", host, got)
+		}
+	}
+}

@@ -164,6 +164,8 @@ func (s *Server) newHTTP(h http.Handler) *http.Server {
 		ReadHeaderTimeout: lim.HeaderTime,
 		IdleTimeout:       lim.IdleTime,
 		MaxHeaderBytes:    lim.HeaderBytes,
+		// "OPTIONS *" comes to the handler like everything else, to be limited and counted.
+		DisableGeneralOptionsHandler: true,
 		// No ReadTimeout and WriteTimeout: exchange sets the deadlines, which depend on the size.
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: lim.Streams,
