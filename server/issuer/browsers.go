@@ -16,20 +16,23 @@ const formLifetime = 15 * time.Minute
 // carries an HMAC over the cookie and everything in the form that is not typed in.
 type browsers struct {
 	secret []byte
-	path   string
+	path   string // of the cookie, where it may be chosen
 	secure bool
 }
 
-func (b *browsers) name() string {
+// cookie is the cookie without its value. With TLS its name keeps other hosts of the same domain from setting it (RFC 6265bis
+// 4.1.3.2), which demands the path to be the host's root.
+func (b *browsers) cookie() http.Cookie {
+	c := http.Cookie{Name: "bulla-oidc", Path: b.path, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 	if b.secure {
-		return "__Secure-bulla-oidc"
+		c.Name, c.Path, c.Secure = "__Host-bulla-oidc", "/", true
 	}
-	return "bulla-oidc"
+	return c
 }
 
 // id is the browser's ID, "" for one that has none yet.
 func (b *browsers) id(r *http.Request) string {
-	c, err := r.Cookie(b.name())
+	c, err := r.Cookie(b.cookie().Name)
 	if err != nil {
 		return ""
 	}
@@ -45,10 +48,9 @@ func (b *browsers) greet(w http.ResponseWriter, r *http.Request) string {
 	id := b.id(r)
 	if id == "" {
 		id = randomString()
-		http.SetCookie(w, &http.Cookie{
-			Name: b.name(), Value: id, Path: b.path,
-			HttpOnly: true, Secure: b.secure, SameSite: http.SameSiteLaxMode,
-		})
+		c := b.cookie()
+		c.Value = id
+		http.SetCookie(w, &c)
 	}
 	return id
 }

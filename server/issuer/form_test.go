@@ -123,6 +123,24 @@ func TestPageHeaders(t *testing.T) {
 	}
 }
 
+// With TLS no other host of the domain can set the browser's cookie.
+func TestCookieWithTLS(t *testing.T) {
+	s, err := issuer.New(t.Context(), issuer.Config{
+		URL: "https://sign.test/oidc", Keys: sharedKeys(t, time.Now().Add(-time.Hour)), Users: []issuer.User{{Email: "a@b.test", PasswordHash: argonOf("x")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest("GET", "https://sign.test/oidc/device", nil))
+	cookie := w.Header().Get("Set-Cookie")
+	for _, want := range []string{"__Host-bulla-oidc=", "Path=/;", "Secure", "HttpOnly", "SameSite=Lax"} {
+		if !strings.Contains(cookie, want) {
+			t.Errorf("the cookie lacks %s: %s", want, cookie)
+		}
+	}
+}
+
 // What a client wrote is text on the page, whatever it looks like.
 func TestEscaping(t *testing.T) {
 	hostile := `"><script>alert(1)</script>`

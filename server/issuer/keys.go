@@ -27,7 +27,8 @@ type Key struct {
 	// Signer holds an RSA key of 2048 bits or more and signs PKCS #1 v1.5 with SHA-256.
 	Signer crypto.Signer
 	// From is when the key begins to sign; it does so until the next key's From, and is published from the moment it is in
-	// the store until the last token it signed has expired.
+	// the store until the last token it signed has expired. A key that is published ahead while nobody has decided yet when
+	// it begins has a time in the far future.
 	From time.Time
 }
 
@@ -184,10 +185,14 @@ func (r *ring) add(ctx context.Context, from time.Time) (Key, error) {
 	})
 }
 
-// replace changes the keys that are still needed, in the store first.
+// replace changes the keys that are still needed, in the store first. It begins with what is in the store, where another
+// process may have put a key meanwhile.
 func (r *ring) replace(ctx context.Context, change func([]Key) ([]Key, error)) error {
 	r.change.Lock()
 	defer r.change.Unlock()
+	if err := r.load(ctx); err != nil {
+		return err
+	}
 	var keys []Key
 	for _, k := range r.published(r.now()) {
 		keys = append(keys, k.Key)

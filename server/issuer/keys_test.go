@@ -112,6 +112,43 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// A rotation keeps the key that another process has stored meanwhile, and a key without a date waits for one.
+func TestForeignKey(t *testing.T) {
+	store := &issuer.MemoryKeys{}
+	in := start(t, func(c *issuer.Config) { c.Keys = store })
+	keys, err := store.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := issuer.Key{Signer: other, From: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}
+	if err := store.Save(t.Context(), append(keys, waiting)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Rotate(t.Context()); err == nil {
+		t.Error("a key is put before one that waits")
+	}
+	if len(in.published()) != 2 {
+		t.Error("the key that waits is not published")
+	}
+	in.clock.advance(time.Minute)
+	waiting.From = in.clock.now()
+	if err := store.Save(t.Context(), append(keys, waiting)); err != nil {
+		t.Fatal(err)
+	}
+	in.clock.advance(time.Minute)
+	if _, err := in.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want, _ := waiting.ID()
+	if len(in.published()) != 3 || kid(t, in.token()) != want {
+		t.Errorf("published: %v", in.published())
+	}
+}
+
 func TestTwoRotationsAtOnce(t *testing.T) {
 	in := start(t, nil)
 	if _, err := in.Rotate(t.Context()); err != nil {

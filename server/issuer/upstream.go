@@ -40,7 +40,8 @@ const (
 	pendingLifetime = 10 * time.Minute
 	maxPending      = 10000
 	upstreamTimeout = 10 * time.Second
-	maxUpstreamBody = 1 << 20 // bytes of any answer of a provider: documents and key sets have some 10 KiB
+	upstreamRest    = 5 * time.Second // between attempts to reach a provider that is away
+	maxUpstreamBody = 1 << 20         // bytes of any answer of a provider: documents and key sets have some 10 KiB
 	maxCallback     = 16 << 10
 	maxUpstreamID   = 256
 )
@@ -62,6 +63,8 @@ type upstream struct {
 
 	mu       sync.Mutex
 	provider *oidc.Provider // nil until it has been reached
+	failed   time.Time      // when it was not, last
+	failure  error
 }
 
 func (s *Issuer) newUpstreams() ([]*upstream, error) {
@@ -124,14 +127,19 @@ func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// reach reads the provider's discovery document, once. A provider that is away keeps nobody else from signing in.
+// reach reads the provider's discovery document, once. A provider that is away keeps nobody else from signing in, and is not
+// asked again by everybody who waits.
 func (u *upstream) reach(ctx context.Context) (*oidc.Provider, *oauth2.Config, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.provider == nil {
-		p, err := oidc.NewProvider(oidc.ClientContext(ctx, u.http), u.Issuer)
+		if age := u.now().Sub(u.failed); u.failure != nil && age >= 0 && age < upstreamRest {
+			return nil, nil, u.failure
+		}
+		p, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), u.http), u.Issuer)
 		if err != nil {
-			return nil, nil, fmt.Errorf("upstream %q: discovery: %w", u.ID, err)
+			u.failed, u.failure = u.now(), fmt.Errorf("upstream %q: discovery: %w", u.ID, err)
+			return nil, nil, u.failure
 		}
 		u.provider = p
 	}

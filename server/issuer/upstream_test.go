@@ -161,8 +161,50 @@ func TestUpstreamAway(t *testing.T) {
 	if got := b.get(page.buttons(t)[0]); got.StatusCode != http.StatusBadGateway {
 		t.Errorf("status %d", got.StatusCode)
 	}
+	if got := b.get(page.buttons(t)[0]); got.StatusCode != http.StatusBadGateway || strings.Count(in.log.String(), "upstream not reached") != 2 {
+		t.Errorf("at once again: status %d", got.StatusCode)
+	}
 	if got := b.send(page.form(t, "development"), url.Values{"email": {"alice@example.com"}}); got.StatusCode != http.StatusSeeOther {
 		t.Errorf("others cannot sign in: status %d", got.StatusCode)
+	}
+}
+
+// A provider that was away is asked again, but not by everybody at once.
+func TestUpstreamComesBack(t *testing.T) {
+	var away atomic.Bool
+	var asked atomic.Int32
+	var up *httptest.Server
+	up = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		if away.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"issuer":"` + up.URL + `","authorization_endpoint":"` + up.URL + `/auth","token_endpoint":"` + up.URL + `/token","jwks_uri":"` + up.URL + `/keys"}`))
+	}))
+	defer up.Close()
+	in := start(t, func(c *issuer.Config) {
+		c.Upstreams = []issuer.Upstream{{ID: "up", Issuer: up.URL, ClientID: "x"}}
+	})
+	b := newBrowser(t)
+	link := b.get(in.url + "/auth?" + asking(nil).Encode()).buttons(t)[0]
+	away.Store(true)
+	for range 3 {
+		if got := b.get(link); got.StatusCode != http.StatusBadGateway {
+			t.Errorf("away: status %d", got.StatusCode)
+		}
+	}
+	if asked.Load() != 1 {
+		t.Errorf("asked %d times", asked.Load())
+	}
+	away.Store(false)
+	in.clock.advance(5 * time.Second)
+	if got := b.get(link); got.StatusCode != http.StatusSeeOther {
+		t.Errorf("back: status %d", got.StatusCode)
+	}
+	if b.get(link); asked.Load() != 2 {
+		t.Errorf("asked %d times", asked.Load())
 	}
 }
 
