@@ -302,4 +302,3 @@ func change(t testing.TB, edit func(m map[string]any)) func([]byte) []byte {
 		return out
 	}
 }
-

@@ -151,8 +151,8 @@ type request struct {
 	accept      string
 	token       string // bearer token; empty: none
 	body        []byte
-	limit       int64              // of the answer's body, in bytes
-	good        func(int) bool     // statuses that are answers; nil: 200 and 201
+	limit       int64               // of the answer's body, in bytes
+	good        func(int) bool      // statuses that are answers; nil: 200 and 201
 	said        func([]byte) string // what an answer that says no says; nil: its text
 }
 

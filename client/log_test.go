@@ -323,4 +323,3 @@ func TestSignWithServices(t *testing.T) {
 		t.Errorf("%d certificates for one session", n)
 	}
 }
-

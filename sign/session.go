@@ -91,7 +91,7 @@ func (s *Session) Use(ctx context.Context, o *Options) error {
 func (s *Session) renew(ctx context.Context, now func() time.Time) error {
 	id, err := s.Identity(ctx)
 	if err != nil {
-		return fmt.Errorf("identity token: %w", err)
+		return err
 	}
 	key := s.signer
 	if key == nil || len(s.chain) > 0 { // one key for each certificate

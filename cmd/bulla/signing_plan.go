@@ -227,4 +227,3 @@ func readable(address string) bool {
 	host := u.Hostname()
 	return host != "localhost" && !strings.HasPrefix(host, "127.") && host != "::1"
 }
-
