@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/bulla-sign/bulla/server/internal/page"
 )
 
 const (
@@ -189,7 +191,7 @@ func (s *Issuer) grant(w http.ResponseWriter, r *http.Request, q *request, who p
 		return
 	}
 	if q.redirect == OutOfBand {
-		s.show(w, r, http.StatusOK, "code", "Your code", codePage{Client: q.client.Name, Code: code, Minutes: int(oobLifetime / time.Minute)})
+		s.write(w, r, http.StatusOK, page.View{Page: "code", Title: "Your code", Data: codePage{Client: q.client.Name, Code: code, Minutes: int(oobLifetime / time.Minute)}})
 		return
 	}
 	s.redirect(w, r, q, url.Values{"code": {code}})

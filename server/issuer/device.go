@@ -174,7 +174,7 @@ func (s *Issuer) deviceAuthorization(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusServiceUnavailable, oauthError{Code: "temporarily_unavailable", Description: err.Error()})
 		return
 	}
-	page := s.cfg.URL + "/device"
+	verification := s.cfg.URL + "/device"
 	writeJSON(w, http.StatusOK, struct {
 		DeviceCode string `json:"device_code"`
 		UserCode   string `json:"user_code"`
@@ -182,7 +182,7 @@ func (s *Issuer) deviceAuthorization(w http.ResponseWriter, r *http.Request) {
 		Complete   string `json:"verification_uri_complete"`
 		ExpiresIn  int64  `json:"expires_in"`
 		Interval   int64  `json:"interval"`
-	}{code, showCode(dev.userCode), page, page + "?user_code=" + url.QueryEscape(showCode(dev.userCode)), int64(deviceLifetime / time.Second), int64(s.cfg.DeviceInterval / time.Second)})
+	}{code, showCode(dev.userCode), verification, verification + "?user_code=" + url.QueryEscape(showCode(dev.userCode)), int64(deviceLifetime / time.Second), int64(s.cfg.DeviceInterval / time.Second)})
 }
 
 // devicePage asks for the code. One that came with the link is filled in, never accepted: who sent the link is not known.

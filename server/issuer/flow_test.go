@@ -68,7 +68,7 @@ func TestSubject(t *testing.T) {
 	if got, want := sub("alice@example.com"), "ChFhbGljZUBleGFtcGxlLmNvbRILZGV2ZWxvcG1lbnQ"; got != want {
 		t.Errorf("subject is %s, not %s", got, want)
 	}
-	if sub("alice@example.com") != sub("alice@example.com") || sub("alice@example.com") == sub("bob@example.com") {
+	if again, other := sub("alice@example.com"), sub("bob@example.com"); again != sub("alice@example.com") || again == other {
 		t.Error("subjects do not tell people apart")
 	}
 	long := strings.Repeat("x", 60) + "@" + strings.Repeat("y", 60) + "." + strings.Repeat("z", 60) + ".test"

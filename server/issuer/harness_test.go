@@ -107,7 +107,7 @@ func start(t *testing.T, edit func(*issuer.Config)) *instance {
 		edit(&cfg)
 	}
 	if in.Issuer, err = issuer.New(t.Context(), cfg); err != nil {
-		l.Close()
+		_ = l.Close()
 		t.Fatal(err)
 	}
 	in.http = &httptest.Server{Listener: l, Config: &http.Server{Handler: in.Issuer}}
@@ -157,7 +157,7 @@ func (b *browser) do(r *http.Request) shown {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		b.t.Fatal(err)
@@ -342,7 +342,7 @@ func (in *instance) call(path string, v url.Values, edit ...func(*http.Request))
 	if err != nil {
 		in.t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	out := map[string]any{}
 	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
 		in.t.Fatalf("POST %s: status %d: %v", path, resp.StatusCode, err)

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/bulla-sign/bulla/server/internal/page"
 )
 
 // destination is what somebody signs in for: an authorization request or a device.
@@ -136,7 +138,7 @@ func (s *Issuer) finish(w http.ResponseWriter, r *http.Request, to destination, 
 		s.fail(w, r, http.StatusBadRequest, "This page has expired", "The device no longer waits for this code.")
 		return
 	}
-	s.show(w, r, http.StatusOK, "done", "Signed in", donePage{Title: "You are signed in", Text: "Your device goes on by itself. You can close this page.", Email: who.email})
+	s.write(w, r, http.StatusOK, page.View{Page: "done", Title: "Signed in", Data: donePage{Title: "You are signed in", Text: "Your device goes on by itself. You can close this page.", Email: who.email}})
 }
 
 func (s *Issuer) deny(w http.ResponseWriter, r *http.Request, to destination) {
@@ -147,7 +149,7 @@ func (s *Issuer) deny(w http.ResponseWriter, r *http.Request, to destination) {
 	if to.device != nil {
 		s.devices.decide(s.now(), to.userCode, nil)
 	}
-	s.show(w, r, http.StatusOK, "done", "Cancelled", donePage{Title: "Cancelled", Text: "Nobody was told who you are. You can close this page."})
+	s.write(w, r, http.StatusOK, page.View{Page: "done", Title: "Cancelled", Data: donePage{Title: "Cancelled", Text: "Nobody was told who you are. You can close this page."}})
 }
 
 func (s *Issuer) countLogin(method string, err error) {

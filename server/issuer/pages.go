@@ -107,12 +107,12 @@ func origin(redirect string) (host, source string) {
 func (s *Issuer) showDevice(w http.ResponseWriter, r *http.Request, status int, d devicePage) {
 	d.Action = s.base.Path + "/device"
 	d.Token = s.browsers.seal(s.now(), s.browsers.greet(w, r), "device", "")
-	s.show(w, r, status, "device", "Connect a device", d)
+	s.write(w, r, status, page.View{Page: "device", Title: "Connect a device", Data: d})
 }
 
 // fail shows what went wrong; text may be an error's.
 func (s *Issuer) fail(w http.ResponseWriter, r *http.Request, status int, title, text string) {
-	s.show(w, r, status, "fail", title, failPage{title, sentence(text)})
+	s.write(w, r, status, page.View{Page: "fail", Title: title, Data: failPage{title, sentence(text)}})
 }
 
 // sentence makes one of an error's text.
@@ -121,10 +121,6 @@ func sentence(text string) string {
 		return text
 	}
 	return strings.ToUpper(text[:1]) + text[1:] + "."
-}
-
-func (s *Issuer) show(w http.ResponseWriter, r *http.Request, status int, name, title string, data any) {
-	s.write(w, r, status, page.View{Page: name, Title: title, Data: data})
 }
 
 func (s *Issuer) write(w http.ResponseWriter, r *http.Request, status int, v page.View) {
