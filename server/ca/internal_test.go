@@ -168,3 +168,15 @@ func TestEncodeSAN(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkGoodRSA4096(b *testing.B) {
+	key, err := rsa.GenerateKey(rand.Reader, 4096)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := goodKey(key.Public()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

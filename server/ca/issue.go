@@ -66,20 +66,21 @@ func (s *Server) issue(ctx context.Context, g *grant) ([]byte, *draft, error) {
 // draft chooses serial number and validity.
 func (s *Server) draft(g *grant) (*draft, error) {
 	now := s.cfg.Now().UTC().Truncate(time.Second)
-	issuing := s.signer.cert
-	if now.Before(issuing.NotBefore) || now.Add(minRemaining).After(issuing.NotAfter) {
-		return nil, &refusal{kind: unavailable, message: "the authority's certificate is not valid now"}
-	}
 	end := now.Add(Lifetime)
-	if end.After(issuing.NotAfter) {
-		end = issuing.NotAfter
+	for _, cert := range s.cfg.Chain {
+		if now.Before(cert.NotBefore) || now.Add(minRemaining).After(cert.NotAfter) {
+			return nil, &refusal{kind: unavailable, message: "the authority's certificates are not valid now"}
+		}
+		if end.After(cert.NotAfter) {
+			end = cert.NotAfter
+		}
 	}
 	serial, err := newSerial(s.cfg.Rand)
 	if err != nil {
 		return nil, err
 	}
 	return &draft{
-		issuer: issuing, alg: s.signer.alg, serial: serial, notBefore: now, notAfter: end,
+		issuer: s.signer.cert, alg: s.signer.alg, serial: serial, notBefore: now, notAfter: end,
 		spki: g.spki, san: g.principal.SAN, extensions: g.principal.Extensions,
 	}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 )
 
@@ -40,10 +41,23 @@ func OpenJournal(path string) (*FileJournal, error) {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	j := &FileJournal{file: file}
-	if err := j.check(); err != nil {
+	err = j.check()
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("journal %s: %w", path, err), file.Close())
 	}
 	return j, nil
+}
+
+// syncDir makes sure that a new file is still there after a crash.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // check reads the journal and ends a cut-off line.

@@ -160,7 +160,7 @@ func (s SigningCertificate) MarshalJSON() ([]byte, error) {
 	}
 	return json.Marshal(struct {
 		Embedded embedded `json:"signedCertificateEmbeddedSct"`
-	}{embedded{s.Chain}})
+	}{embedded(s)})
 }
 
 // message calls read for each field of a message. Fields that read does not take are skipped.
