@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // index finds entries by their leaf hash and by what they are about. It is derived from the tree, is never asked whether
@@ -51,7 +52,7 @@ func openIndex(path, origin string) (*index, error) {
 
 func tryIndex(path, origin string) (*index, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("search index: %s is in use by another process", path)
 	}
 	var pathErr *os.PathError

@@ -3,7 +3,6 @@ package log
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -422,7 +421,7 @@ func TestConfigIsChecked(t *testing.T) {
 
 func TestECDSALogKey(t *testing.T) {
 	w := newWorld(t)
-	w.key = mint.NewKey(t, algorithm.ECDSAP256SHA256).(crypto.Signer)
+	w.key = mint.NewKey(t, algorithm.ECDSAP256SHA256)
 	l, srv := w.open(t)
 	status, _, answer := post(t, srv, ecdsaSigner(t).upload(t, "m"))
 	if status != http.StatusCreated {

@@ -25,12 +25,12 @@ const (
 // Defaults of [Config], chosen for the time that one caller waits: an entry alone in the log is proven after about two
 // dozen synchronous writes.
 const (
-	DefaultCheckpointInterval        = 50 * time.Millisecond
-	DefaultWitnessCheckpointInterval = time.Second // cosigning is a round trip to others, who ask not to be hurried
-	DefaultBatchMaxAge               = 10 * time.Millisecond
-	DefaultBatchMaxSize              = 1024
-	DefaultPushback                  = 4096
-	DefaultWitnessTimeout            = 5 * time.Second
+	defaultCheckpointInterval        = 50 * time.Millisecond
+	defaultWitnessCheckpointInterval = time.Second // cosigning is a round trip to others, who ask not to be hurried
+	defaultBatchMaxAge               = 10 * time.Millisecond
+	defaultBatchMaxSize              = 1024
+	defaultPushback                  = 4096
+	defaultWitnessTimeout            = 5 * time.Second
 )
 
 // Config says what log to open and how. Zero values mean the defaults, where there are some.
@@ -133,14 +133,14 @@ func (c *Config) checkWriting() error {
 
 func (c *Config) fill() {
 	setDefault(&c.LockName, c.Origin)
-	setDefault(&c.BatchMaxAge, DefaultBatchMaxAge)
-	setDefault(&c.BatchMaxSize, DefaultBatchMaxSize)
-	setDefault(&c.Pushback, DefaultPushback)
-	setDefault(&c.WitnessTimeout, DefaultWitnessTimeout)
+	setDefault(&c.BatchMaxAge, defaultBatchMaxAge)
+	setDefault(&c.BatchMaxSize, defaultBatchMaxSize)
+	setDefault(&c.Pushback, defaultPushback)
+	setDefault(&c.WitnessTimeout, defaultWitnessTimeout)
 	if len(c.Witnesses) > 0 {
-		setDefault(&c.CheckpointInterval, DefaultWitnessCheckpointInterval)
+		setDefault(&c.CheckpointInterval, defaultWitnessCheckpointInterval)
 	}
-	setDefault(&c.CheckpointInterval, DefaultCheckpointInterval)
+	setDefault(&c.CheckpointInterval, defaultCheckpointInterval)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

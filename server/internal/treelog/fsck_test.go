@@ -34,14 +34,15 @@ func TestFsck(t *testing.T) {
 	}
 
 	flip := func(data []byte) []byte { data[len(data)/2] ^= 1; return data }
+	flipLast := func(data []byte) []byte { data[len(data)-1] ^= 1; return data }
 	for name, c := range map[string]struct {
 		path   string
 		damage func([]byte) []byte // nil: removed
 		want   string
 	}{
 		"a full tile":           {"tile/0/000", flip, "tile 0/0: hash 128"},
-		"a full bundle":         {"tile/entries/000", flip, "tile 0/0: hash"},
-		"a partial bundle":      {"tile/entries/001.p/94", flip, "tile 0/1: hash"},
+		"a full bundle":         {"tile/entries/000", flipLast, "tile 0/0: hash"},
+		"a partial bundle":      {"tile/entries/001.p/94", flipLast, "tile 0/1: hash"},
 		"a shortened bundle":    {"tile/entries/001.p/94", func(d []byte) []byte { return d[:len(d)-1] }, "bundle 1"},
 		"a missing bundle":      {"tile/entries/000", nil, "no such file"},
 		"an upper tile":         {"tile/1/000.p/1", flip, "root"},

@@ -38,8 +38,7 @@ func (g *gate) size() uint64 {
 	return last.Size
 }
 
-// expect announces what will be signed next. Tessera's own publisher announces nothing, and gets nothing signed except
-// the first, empty tree.
+// expect announces what will be signed next. Tessera's own publisher announces nothing, and gets nothing signed.
 func (g *gate) expect(h Head) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -80,8 +79,7 @@ func (g *gate) read(text []byte) (Head, error) {
 		return Head{}, fmt.Errorf("the text to sign is no checkpoint of %s", g.signer.Name())
 	}
 	head := Head{Size: cp.Size, Root: [32]byte(cp.Hash)}
-	first := head.Size == 0 && (g.locked == nil || g.locked.Size == 0)
-	if !first && (head.Size != g.expected.Size || head.Root != g.expected.Root) {
+	if head.Size != g.expected.Size || head.Root != g.expected.Root {
 		return Head{}, errors.New("only the publisher of the tree log has checkpoints signed")
 	}
 	return head, nil

@@ -33,7 +33,7 @@ func (l *Log) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		l.serveCheckpoint(w)
 		return
 	}
-	t, ok := ParseTilePath(path, l.cfg.Layout)
+	t, ok := parseTilePath(path, l.cfg.Layout)
 	if !ok {
 		w.Header().Set("Cache-Control", noCache)
 		http.Error(w, "not the path of a tile", http.StatusNotFound)
@@ -81,8 +81,8 @@ func serve(w http.ResponseWriter, data []byte, kind, cache string) {
 	_, _ = w.Write(data) // the server drops it for HEAD; a reader who has left is nobody's concern
 }
 
-// TilePath names a tile or a bundle of entries.
-type TilePath struct {
+// tilePath names a tile or a bundle of entries.
+type tilePath struct {
 	// Bundle says that entries are meant, not hashes; Level is 0 then.
 	Bundle bool
 	Level  uint64
@@ -91,30 +91,30 @@ type TilePath struct {
 	Width int
 }
 
-// ParseTilePath reads a path such as tile/0/x001/234.p/7. It takes the canonical form only.
-func ParseTilePath(path string, y Layout) (TilePath, bool) {
+// parseTilePath reads a path such as tile/0/x001/234.p/7. It takes the canonical form only.
+func parseTilePath(path string, y Layout) (tilePath, bool) {
 	if len(path) > maxPath {
-		return TilePath{}, false
+		return tilePath{}, false
 	}
 	rest, ok := strings.CutPrefix(path, "tile/")
 	if !ok {
-		return TilePath{}, false
+		return tilePath{}, false
 	}
 	level, name, ok := strings.Cut(rest, "/")
 	if !ok {
-		return TilePath{}, false
+		return tilePath{}, false
 	}
-	t := TilePath{Width: tlog.TileWidth}
+	t := tilePath{Width: tlog.TileWidth}
 	if level == "entries" && y == Entries || level == "data" && y == CT {
 		t.Bundle = true
 	} else if n, err := strconv.ParseUint(level, 10, 8); err == nil {
 		t.Level = n
 	} else {
-		return TilePath{}, false
+		return tilePath{}, false
 	}
 	index, partial, err := layout.ParseTileIndexPartial(name)
 	if err != nil {
-		return TilePath{}, false
+		return tilePath{}, false
 	}
 	t.Index = index
 	if partial > 0 {

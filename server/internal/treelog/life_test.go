@@ -72,7 +72,9 @@ func TestFreeze(t *testing.T) {
 func TestPushback(t *testing.T) {
 	w := newWorld(t)
 	registry := prometheus.NewRegistry()
-	l := w.open(t, func(c *Config) { c.Pushback, c.BatchMaxAge, c.BatchMaxSize, c.Metrics = 4, 200*time.Millisecond, 2, registry })
+	l := w.open(t, func(c *Config) {
+		c.Pushback, c.BatchMaxAge, c.BatchMaxSize, c.Metrics = 4, 200*time.Millisecond, 2, registry
+	})
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	pushed, taken := 0, map[string]uint64{}
@@ -240,8 +242,8 @@ func TestCT(t *testing.T) {
 	l = w.open(t, ct)
 	for name, e := range map[string]*ctonly.Entry{
 		"nothing":              {},
-		"huge":                 {Certificate: make([]byte, MaxCTEntry+1)},
-		"long chain":           {Certificate: []byte("c"), FingerprintsChain: make([][32]byte, MaxCTChain+1)},
+		"huge":                 {Certificate: make([]byte, maxCTEntry+1)},
+		"long chain":           {Certificate: []byte("c"), FingerprintsChain: make([][32]byte, maxCTChain+1)},
 		"no issuer key hash":   {Certificate: []byte("c"), IsPrecert: true, Precertificate: []byte("p")},
 		"no precertificate":    {Certificate: []byte("c"), IsPrecert: true, IssuerKeyHash: make([]byte, 32)},
 		"stray precertificate": {Certificate: []byte("c"), Precertificate: []byte("p")},

@@ -80,7 +80,6 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	routeTesseraLogs(cfg.Log)
 	l := &Log{
 		cfg: cfg, files: files{dir: cfg.Dir, layout: cfg.Layout, cache: &tileCache{}},
 		changed: make(chan struct{}), closing: make(chan struct{}), gathered: make(chan struct{}),
@@ -133,34 +132,44 @@ func (l *Log) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := beginTree(l.cfg.Dir); err != nil {
+		return err
+	}
 	driver, err := posix.New(ctx, posix.Config{Path: l.cfg.Dir, HTTPClient: l.cfg.HTTPClient})
 	if err != nil {
 		return err
 	}
 	appender, shutdown, reader, err := tessera.NewAppender(l.ctx, driver, l.tesseraOptions())
-	if l.Refusal() != nil {
-		return nil // the gate refused the first checkpoint
-	}
 	if err != nil {
 		return err
 	}
-	l.appender, l.shutdown = appender, shutdown
-	l.addCT = tessera.NewCertificateTransparencyAppender(l.appender)
+	l.appender, l.shutdown, l.addCT = appender, shutdown, tessera.NewCertificateTransparencyAppender(appender)
 	size, err := reader.IntegratedSize(ctx)
 	if err != nil {
 		return err
 	}
 	l.integrated.Store(size)
+	return l.publishFirst(ctx, &publisher{log: l, make: publish(publishedReader{reader, l})})
+}
+
+// publishFirst publishes what the directory has, asks the witnesses, and lets the log run. An empty tree is signed first:
+// without a checkpoint the witnesses cannot be asked.
+func (l *Log) publishFirst(ctx context.Context, p *publisher) error {
+	try := func() {
+		if err := p.publish(l.ctx); err != nil && l.Refusal() == nil {
+			l.cfg.Log.Warn("the first checkpoint could not be published yet", "log", l.cfg.Origin, "error", err)
+		}
+	}
+	if l.integrated.Load() == 0 {
+		try()
+	}
 	if err := l.judgeWitnesses(ctx); err != nil {
 		return err
 	}
 	if l.Refusal() != nil {
 		return nil
 	}
-	p := &publisher{log: l, make: publish(reader)}
-	if err := p.publish(l.ctx); err != nil && l.Refusal() == nil {
-		l.cfg.Log.Warn("the first checkpoint could not be published yet", "log", l.cfg.Origin, "error", err)
-	}
+	try()
 	l.loops.Add(2)
 	go l.collect()
 	go p.run()

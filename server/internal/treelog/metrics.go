@@ -11,10 +11,12 @@ type metrics struct {
 	registry   prometheus.Registerer
 	collectors []prometheus.Collector
 
-	pushback  prometheus.Counter
-	failures  prometheus.Counter
-	durations prometheus.Histogram
-	at        prometheus.Gauge
+	pushback prometheus.Counter
+	failures prometheus.Counter
+	// unwitnessed is only ever counted with WitnessFailOpen.
+	unwitnessed prometheus.Counter
+	durations   prometheus.Histogram
+	at          prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer, l *Log) (*metrics, error) {
@@ -26,6 +28,9 @@ func newMetrics(r prometheus.Registerer, l *Log) (*metrics, error) {
 		}),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: ns, Name: "publish_failures_total", Help: "Attempts to publish a checkpoint that failed.",
+		}),
+		unwitnessed: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: ns, Name: "unwitnessed_total", Help: "Checkpoints published without the cosignatures that the policy asks for.",
 		}),
 		durations: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: ns, Name: "publish_seconds", Help: "Time to sign, record and publish a checkpoint.",
@@ -39,7 +44,7 @@ func newMetrics(r prometheus.Registerer, l *Log) (*metrics, error) {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: ns, Name: name, Help: help}, f)
 	}
 	m.collectors = []prometheus.Collector{
-		m.pushback, m.failures, m.durations, m.at,
+		m.pushback, m.failures, m.unwitnessed, m.durations, m.at,
 		gauge("published_entries", "Entries that the published checkpoint covers.", func() float64 {
 			h, _ := l.Head()
 			return float64(h.Size)

@@ -2,6 +2,7 @@ package treelog
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -44,19 +45,51 @@ func (l *Log) tesseraOptions() *tessera.AppendOptions {
 	return opts
 }
 
-// tesseraPublisher returns what makes checkpoints, given a reader of the log.
+// tesseraPublisher returns what makes checkpoints, given a reader of the log. The empty tree needs no cosignature: there is
+// nothing in it to be witnessed, and a log that waited for one could not take its first entry.
 func (l *Log) tesseraPublisher() (func(tessera.LogReader) makeCheckpoint, error) {
 	opts := tessera.NewAppendOptions().WithCheckpointSigner(l.gate, l.cfg.Extra...)
+	var group tessera.WitnessGroup
 	if len(l.cfg.Witnesses) > 0 {
-		group, err := tessera.NewWitnessGroupFromPolicy(l.cfg.Witnesses)
-		if err != nil {
+		var err error
+		if group, err = tessera.NewWitnessGroupFromPolicy(l.cfg.Witnesses); err != nil {
 			return nil, fmt.Errorf("witness policy: %w", err)
 		}
 		opts = opts.WithWitnesses(group, &tessera.WitnessOptions{
 			FailOpen: l.cfg.WitnessFailOpen, Timeout: l.cfg.WitnessTimeout,
 		})
 	}
-	return func(r tessera.LogReader) makeCheckpoint { return opts.CheckpointPublisher(r, l.cfg.HTTPClient) }, nil
+	return func(r tessera.LogReader) makeCheckpoint {
+		alone := l.tesseraOptions().CheckpointPublisher(r, l.cfg.HTTPClient)
+		cosigned := opts.CheckpointPublisher(r, l.cfg.HTTPClient)
+		return func(ctx context.Context, size uint64, root []byte) ([]byte, error) {
+			if size == 0 {
+				return alone(ctx, size, root)
+			}
+			note, err := cosigned(ctx, size, root)
+			if err == nil && !group.Satisfied(note) {
+				l.metrics.unwitnessed.Inc()
+				l.cfg.Log.Warn("a checkpoint is published without its cosignatures", "log", l.cfg.Origin, "entries", size)
+			}
+			return note, err
+		}
+	}, nil
+}
+
+// publishedReader is Tessera's reader with the checkpoint that is published, which the directory may not have yet. It is
+// only asked for the size that witnesses are likely to know.
+type publishedReader struct {
+	tessera.LogReader
+	log *Log
+}
+
+// ReadCheckpoint implements tessera.LogReader.
+func (r publishedReader) ReadCheckpoint(context.Context) ([]byte, error) {
+	if h, ok := r.log.Head(); ok {
+		return h.Checkpoint, nil
+	}
+	empty, err := r.log.files.root(0)
+	return fmt.Appendf(nil, "%s\n0\n%s\n", r.log.cfg.Origin, base64.StdEncoding.EncodeToString(empty[:])), err
 }
 
 // run publishes until the log is closed and everything in it is published, or the log refuses.

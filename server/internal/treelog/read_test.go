@@ -127,7 +127,7 @@ func FuzzParseTilePath(f *testing.F) {
 		if ct {
 			y = CT
 		}
-		p, ok := ParseTilePath(path, y)
+		p, ok := parseTilePath(path, y)
 		if !ok {
 			return
 		}

@@ -52,20 +52,20 @@ func (l *Log) AddCT(ctx context.Context, entry *ctonly.Entry) (uint64, error) {
 
 // Limits of entries of a log of certificates.
 const (
-	// MaxCTEntry bounds the certificates of an entry in bytes; Tessera has the same limit for a whole entry.
-	MaxCTEntry = 256 << 10
-	// MaxCTChain bounds the fingerprints of an entry. Chains have three certificates, seldom five.
-	MaxCTChain = 64
+	// maxCTEntry bounds the certificates of an entry in bytes; Tessera has the same limit for a whole entry.
+	maxCTEntry = 256 << 10
+	// maxCTChain bounds the fingerprints of an entry. Chains have three certificates, seldom five.
+	maxCTChain = 64
 )
 
 // checkCT refuses what Tessera would panic about.
 func checkCT(e *ctonly.Entry) error {
 	switch {
-	case len(e.Certificate) == 0 || len(e.Certificate)+len(e.Precertificate) > MaxCTEntry:
+	case len(e.Certificate) == 0 || len(e.Certificate)+len(e.Precertificate) > maxCTEntry:
 		return fmt.Errorf("tree log: certificates of %d bytes; there must be some, and at most %d",
-			len(e.Certificate)+len(e.Precertificate), MaxCTEntry)
-	case len(e.FingerprintsChain) > MaxCTChain:
-		return fmt.Errorf("tree log: a chain of %d certificates is longer than %d", len(e.FingerprintsChain), MaxCTChain)
+			len(e.Certificate)+len(e.Precertificate), maxCTEntry)
+	case len(e.FingerprintsChain) > maxCTChain:
+		return fmt.Errorf("tree log: a chain of %d certificates is longer than %d", len(e.FingerprintsChain), maxCTChain)
 	case e.IsPrecert && len(e.IssuerKeyHash) != 32:
 		return fmt.Errorf("tree log: an issuer key hash of %d bytes", len(e.IssuerKeyHash))
 	case e.IsPrecert != (len(e.Precertificate) > 0):

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/bulla-sign/bulla/internal/durable"
 	"github.com/bulla-sign/bulla/tlog"
 )
 
@@ -40,6 +41,23 @@ func readTreeState(dir string) (treeState, error) {
 		return treeState{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return s, nil
+}
+
+// beginTree gives a new directory the state of an empty tree. Tessera would do so as well, and publish it by itself.
+func beginTree(dir string) error {
+	path := filepath.Join(dir, stateDir, treeStateFile)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	root, err := files{dir: dir}.root(0)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(treeState{Root: root[:]})
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(path, data, 0o644)
 }
 
 // readCheckpoint returns the checkpoint in the directory, or nil if there is none. One that the log's key did not sign is
