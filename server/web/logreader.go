@@ -204,20 +204,46 @@ func (l *logReader) entry(ctx context.Context, index int64) (proved, error) {
 	return p, tlog.VerifyInclusion(index, h.Size, p.leaf, h.Root, p.proof)
 }
 
+// bundles reads entries of one tree and keeps the bundle that was read last: neighbours are mostly asked for together.
+type bundles struct {
+	*logReader
+	size    int64
+	tile    int64
+	entries [][]byte // of tile; nil: none was read yet
+}
+
+func (b *bundles) at(ctx context.Context, index int64) (listed, error) {
+	if tile := index / tlog.TileWidth; b.entries == nil || tile != b.tile {
+		entries, err := b.bundle(ctx, tile, b.size)
+		if err != nil {
+			return listed{}, err
+		}
+		b.tile, b.entries = tile, entries
+	}
+	return list(index, b.entries[index%tlog.TileWidth]), nil
+}
+
 // page returns the entries below before, the newest first, at most n of them.
 func (l *logReader) page(ctx context.Context, h head, before int64, n int) ([]listed, error) {
-	var out []listed
-	var entries [][]byte
-	var err error
-	loaded := int64(-1)
-	for i := min(before, h.Size) - 1; i >= 0 && len(out) < n; i-- {
-		if tile := i / tlog.TileWidth; tile != loaded {
-			if entries, err = l.bundle(ctx, tile, h.Size); err != nil {
-				return nil, err
-			}
-			loaded = tile
+	var positions []int64
+	for i := min(before, h.Size) - 1; i >= 0 && len(positions) < n; i-- {
+		positions = append(positions, i)
+	}
+	return l.read(ctx, h, positions)
+}
+
+// read returns the entries at the positions that the checkpoint covers; others are newer than it.
+func (l *logReader) read(ctx context.Context, h head, positions []int64) (out []listed, err error) {
+	from := bundles{logReader: l, size: h.Size}
+	for _, p := range positions {
+		if p >= h.Size {
+			continue
 		}
-		out = append(out, list(i, entries[i%tlog.TileWidth]))
+		one, err := from.at(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, one)
 	}
 	return out, nil
 }

@@ -132,19 +132,3 @@ func position(text string) (int64, error) {
 	}
 	return n, nil
 }
-
-// read fetches the entries at the positions that the checkpoint covers.
-func (l *logReader) read(ctx context.Context, h head, positions []int64) ([]listed, error) {
-	var out []listed
-	for _, p := range positions {
-		if p >= h.Size {
-			continue // newer than the checkpoint that was read before
-		}
-		one, err := l.page(ctx, h, p+1, 1)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, one...)
-	}
-	return out, nil
-}
