@@ -135,7 +135,7 @@ func (s *Services) signingCert(w http.ResponseWriter, req *http.Request) {
 func requestKey(text []byte) (crypto.PublicKey, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, fmt.Errorf("The certificate signing request could not be parsed")
+		return nil, fmt.Errorf("the certificate signing request could not be parsed")
 	}
 	csr, err := x509.ParseCertificateRequest(block.Bytes)
 	if err != nil {
@@ -148,7 +148,7 @@ func requestKey(text []byte) (crypto.PublicKey, error) {
 func possessed(text, challenge string, proof []byte) (crypto.PublicKey, error) {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
-		return nil, fmt.Errorf("The public key supplied in the request could not be parsed")
+		return nil, fmt.Errorf("the public key supplied in the request could not be parsed")
 	}
 	pub, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
@@ -156,7 +156,7 @@ func possessed(text, challenge string, proof []byte) (crypto.PublicKey, error) {
 	}
 	if key, ok := pub.(ed25519.PublicKey); ok {
 		if !ed25519.Verify(key, []byte(challenge), proof) {
-			return nil, fmt.Errorf("The signature supplied in the request could not be verified")
+			return nil, fmt.Errorf("the signature supplied in the request could not be verified")
 		}
 		return pub, nil
 	}
@@ -165,7 +165,7 @@ func possessed(text, challenge string, proof []byte) (crypto.PublicKey, error) {
 		return nil, err
 	}
 	if alg.Verify(pub, algorithm.Bytes([]byte(challenge)), proof) != nil {
-		return nil, fmt.Errorf("The signature supplied in the request could not be verified")
+		return nil, fmt.Errorf("the signature supplied in the request could not be verified")
 	}
 	return pub, nil
 }
