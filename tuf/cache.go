@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,7 +22,7 @@ import (
 //	HOME/MIRROR/root.json          and timestamp.json, snapshot.json, targets.json
 //	HOME/MIRROR/targets/NAME
 //
-// and HOME/MIRROR.lock, which is held for as long as files are read or replaced. Each file is replaced as a whole.
+// and HOME/MIRROR.lock, which is held while files are replaced. Each file is replaced as a whole.
 // Whatever is in them is verified when it is read, so that a crash between two of them costs a refresh, no more.
 type cache struct {
 	home, dir, note, lockFile string
@@ -58,7 +59,7 @@ type part struct {
 }
 
 func (s *state) parts() []part {
-	// The timestamp comes last, since it leads to the others.
+	// The root comes first, see write, and the timestamp last, since it leads to the others.
 	return []part{
 		{"root.json", maxRoot, &s.root},
 		{"targets.json", maxTargets, &s.targets},
@@ -67,18 +68,9 @@ func (s *state) parts() []part {
 	}
 }
 
-// read returns what is there. Whatever cannot be read is missing.
+// read returns what is there. Whatever cannot be read is missing. It takes no lock: a process that replaces the files
+// meanwhile may leave it with some old and some new ones, which shows when they are verified.
 func (c *cache) read() state {
-	ctx, cancel := context.WithTimeout(context.Background(), lockTime)
-	defer cancel()
-	// Where there is no lock file yet, or none may be opened, nobody writes.
-	if unlock, err := durable.Lock(ctx, c.lockFile, durable.Shared); err == nil {
-		defer unlock()
-	}
-	return c.readUnlocked()
-}
-
-func (c *cache) readUnlocked() state {
 	var s state
 	for _, p := range s.parts() {
 		*p.data = readFile(filepath.Join(c.dir, p.name), p.limit)
@@ -90,6 +82,16 @@ func (c *cache) readUnlocked() state {
 		}
 	}
 	return s
+}
+
+// readAlone is read while nobody writes. Where there is no lock file, or none may be opened, nobody does.
+func (c *cache) readAlone() state {
+	ctx, cancel := context.WithTimeout(context.Background(), lockTime)
+	defer cancel()
+	if unlock, err := durable.Lock(ctx, c.lockFile, durable.Shared); err == nil {
+		defer unlock()
+	}
+	return c.read()
 }
 
 func readFile(name string, limit int64) []byte {
@@ -110,18 +112,31 @@ func readFile(name string, limit int64) []byte {
 
 // save keeps a state that was verified at the given time, unless another process has kept a newer one.
 func (c *cache) save(ctx context.Context, s state, now time.Time) error {
+	if there := c.read(); s.equal(there) || overtaken(there, s, now) {
+		return c.writeNote(now) // somebody else was there first: no need to stand in line
+	}
 	unlock, err := c.lockToWrite(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	there := c.readUnlocked()
-	if !overtaken(there, s, now) {
+	if there := c.read(); !overtaken(there, s, now) {
 		if err := c.write(s, there); err != nil {
 			return err
 		}
 	}
 	return c.writeNote(now)
+}
+
+// equal says that two states are the same, byte by byte.
+func (s *state) equal(other state) bool {
+	theirs := other.parts()
+	for i, p := range s.parts() {
+		if !bytes.Equal(*p.data, *theirs[i].data) {
+			return false
+		}
+	}
+	return maps.EqualFunc(s.files, other.files, bytes.Equal)
 }
 
 // overtaken says that the state on the disk descends from the same root and is newer.
@@ -134,13 +149,16 @@ func overtaken(disk, s state, now time.Time) bool {
 	return same && wd.trusted.Timestamp.Signed.Version > ws.trusted.Timestamp.Signed.Version
 }
 
-// saveRoot keeps a newer root alone.
-func (c *cache) saveRoot(ctx context.Context, root []byte) error {
+// saveRoot keeps a newer root alone, unless another process has kept one since.
+func (c *cache) saveRoot(ctx context.Context, before, root []byte) error {
 	unlock, err := c.lockToWrite(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	if there := c.read().root; there != nil && !bytes.Equal(there, before) {
+		return nil
+	}
 	return durable.WriteFile(filepath.Join(c.dir, "root.json"), root, 0o600)
 }
 
@@ -158,17 +176,22 @@ func (c *cache) lockToWrite(ctx context.Context) (func(), error) {
 func (c *cache) write(s, there state) error {
 	for name, data := range s.files {
 		if !bytes.Equal(data, there.files[name]) {
-			if err := durable.WriteFile(filepath.Join(c.dir, "targets", name), data, 0o600); err != nil {
+			if err := durable.WriteVolatile(filepath.Join(c.dir, "targets", name), data, 0o600); err != nil {
 				return err
 			}
 		}
 	}
 	old := there.parts()
 	for i, p := range s.parts() {
-		if !bytes.Equal(*p.data, *old[i].data) {
-			if err := durable.WriteFile(filepath.Join(c.dir, p.name), *p.data, 0o600); err != nil {
-				return err
-			}
+		if bytes.Equal(*p.data, *old[i].data) {
+			continue
+		}
+		write := durable.WriteVolatile
+		if i == 0 { // the root cannot be had again: trust begins with it
+			write = durable.WriteFile
+		}
+		if err := write(filepath.Join(c.dir, p.name), *p.data, 0o600); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -198,5 +221,5 @@ func (c *cache) writeNote(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(c.note, data, 0o600)
+	return durable.WriteVolatile(c.note, data, 0o600)
 }

@@ -9,14 +9,6 @@ import (
 	"time"
 )
 
-// Addresses of Sigstore's own repositories.
-const (
-	// DefaultMirror is the public-good instance.
-	DefaultMirror = "https://tuf-repo-cdn.sigstore.dev"
-	// StagingMirror is the instance on which Sigstore tries things out.
-	StagingMirror = "https://tuf-repo-cdn.sigstage.dev"
-)
-
 // Config says which repository a client reads, and where it keeps what it read.
 type Config struct {
 	// Mirror is the repository's address, below which root and timestamp lie.
@@ -114,9 +106,10 @@ func (c *Client) keepRoot(ctx context.Context, w *workflow) {
 	if w.trusted == nil || w.next.root == nil || string(w.next.root) == string(c.known.root) {
 		return
 	}
+	before := c.known.root
 	c.known.root = w.next.root
 	if c.cache != nil {
-		_ = c.cache.saveRoot(ctx, w.next.root) // the next refresh goes the same way again
+		_ = c.cache.saveRoot(context.WithoutCancel(ctx), before, w.next.root) // the next refresh goes the same way again
 	}
 }
 
@@ -129,6 +122,16 @@ func (c *Client) Cached() (*Trust, error) {
 		c.adopt()
 	}
 	t, err := c.run(context.Background(), &workflow{old: c.known}, c.config.Now())
+	if err != nil && c.cache != nil {
+		// Perhaps another process was replacing the files.
+		alone := c.cache.readAlone()
+		if c.config.Root != nil || alone.root == nil {
+			alone.root = c.known.root
+		}
+		if t2, err2 := c.run(context.Background(), &workflow{old: alone}, c.config.Now()); err2 == nil {
+			c.known, t, err = alone, t2, nil
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("kept trust of %s: %w", c.config.Mirror, err)
 	}

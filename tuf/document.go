@@ -212,12 +212,12 @@ func (d *Document) Merge(other *Document, roots ...*Document) error {
 		return fmt.Errorf("%s: what the other copy is signed for differs", d.FileName())
 	}
 	for _, root := range roots {
-		listed, _, err := other.Signatures(root)
+		signed, _, _, err := other.Signatures(root)
 		if err != nil {
 			return err
 		}
 		for _, sig := range *other.content.signatures() {
-			if slices.Contains(listed, Signature{KeyID: sig.KeyID, Signed: true}) {
+			if slices.Contains(signed, sig.KeyID) {
 				d.put(sig)
 			}
 		}
@@ -249,37 +249,40 @@ func (d *Document) VerifySuccessor(previous *Document) error {
 	return d.Verify(d)
 }
 
-// Signature is the state of one key that may sign a document.
-type Signature struct {
-	KeyID  string
-	Signed bool
-}
-
-// Signatures lists the keys that a root has for the document's role, which of them have signed, and how many must.
-func (d *Document) Signatures(root *Document) (keys []Signature, threshold int, err error) {
+// Signatures lists, by their IDs, the keys that a root has for the document's role: those that have signed and those that
+// have not; and says how many must.
+func (d *Document) Signatures(root *Document) (signed, missing []string, threshold int, err error) {
 	r, ok := root.content.(typed[metadata.RootType])
 	if !ok {
-		return nil, 0, fmt.Errorf("%s is no root", root.FileName())
+		return nil, nil, 0, fmt.Errorf("%s is no root", root.FileName())
 	}
 	payload, err := d.Payload()
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 	role := r.Signed.Roles[d.role]
 	if role == nil {
-		return nil, 0, fmt.Errorf("%s has no role %s", root.FileName(), d.role)
+		return nil, nil, 0, fmt.Errorf("%s has no role %s", root.FileName(), d.role)
 	}
 	for _, id := range role.KeyIDs {
-		s := Signature{KeyID: id}
-		for _, sig := range *d.content.signatures() {
-			if k := r.Signed.Keys[id]; k != nil && sig.KeyID == id {
-				pub, err := k.ToPublicKey()
-				s.Signed = err == nil && verifies(pub, payload, sig.Signature)
-			}
+		if d.signedBy(id, r.Signed.Keys[id], payload) {
+			signed = append(signed, id)
+		} else {
+			missing = append(missing, id)
 		}
-		keys = append(keys, s)
 	}
-	return keys, role.Threshold, nil
+	return signed, missing, role.Threshold, nil
+}
+
+// signedBy says that the document has a signature under a key ID that verifies by the key.
+func (d *Document) signedBy(id string, key *metadata.Key, payload []byte) bool {
+	if key == nil {
+		return false
+	}
+	pub, err := key.ToPublicKey()
+	return err == nil && slices.ContainsFunc(*d.content.signatures(), func(s metadata.Signature) bool {
+		return s.KeyID == id && verifies(pub, payload, s.Signature)
+	})
 }
 
 // KeyID returns the ID of a public key (TUF specification, 4.2.2). Other keys than ECDSA on P-256 and Ed25519 are refused:

@@ -79,7 +79,7 @@ func Initialize(ctx context.Context, config Config) (*Trust, error) {
 		return nil, fmt.Errorf("initializing trust: %w", err)
 	}
 	defer unlock()
-	if err := kept.write(c.known, kept.readUnlocked()); err != nil {
+	if err := kept.write(c.known, kept.read()); err != nil {
 		return nil, fmt.Errorf("initializing trust: %w", err)
 	}
 	if err := kept.writeNote(t.Checked); err != nil {

@@ -28,9 +28,9 @@ const (
 const (
 	// refreshTime bounds a refresh unless [Config.Timeout] says otherwise: five small files on a slow line.
 	refreshTime = 30 * time.Second
-	// lockTime is how long a process waits for others that write the same cache. Writing takes milliseconds; whoever holds
-	// the lock for longer is stuck, and the cache is not worth waiting for.
-	lockTime = 5 * time.Second
+	// lockTime is how long a process waits for others that write the same cache. Writing takes milliseconds. Where many
+	// stand in line what they would write is much the same, and not worth more waiting.
+	lockTime = 500 * time.Millisecond
 	// noteEvery is how old the note of the last refresh may be before it is written anew.
 	noteEvery = 10 * time.Minute
 )

@@ -1,11 +1,13 @@
 package tuf_test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/hex"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -81,23 +83,40 @@ func edKey(t testing.TB) crypto.Signer {
 
 func newRepository(t testing.TB) *repository {
 	t.Helper()
+	return newRepositoryWith(t, map[string][]crypto.Signer{
+		"root": {ecKey(t), edKey(t)}, "targets": {ecKey(t)}, "snapshot": {edKey(t)}, "timestamp": {ecKey(t)},
+	})
+}
+
+// sameRepository makes a repository that is the same in every process, byte by byte: fuzzing takes place in several.
+func sameRepository(t testing.TB) *repository {
+	t.Helper()
+	key := func(n byte) []crypto.Signer {
+		return []crypto.Signer{ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, ed25519.SeedSize))}
+	}
+	return newRepositoryWith(t, map[string][]crypto.Signer{"root": key(1), "targets": key(2), "snapshot": key(3), "timestamp": key(4)})
+}
+
+func newRepositoryWith(t testing.TB, keys map[string][]crypto.Signer) *repository {
+	t.Helper()
 	r := &repository{
-		t: t, clock: newClock(), files: map[string][]byte{},
-		keys: map[string][]crypto.Signer{
-			"root": {ecKey(t), edKey(t)}, "targets": {ecKey(t)}, "snapshot": {edKey(t)}, "timestamp": {ecKey(t)},
-		},
+		t: t, clock: newClock(), files: map[string][]byte{}, keys: keys,
 		life: map[string]time.Duration{
 			"root": 365 * 24 * time.Hour, "targets": 90 * 24 * time.Hour, "snapshot": 30 * 24 * time.Hour, "timestamp": 7 * 24 * time.Hour,
 		},
 	}
-	server := httptest.NewServer(r)
-	t.Cleanup(server.Close)
-	r.URL = server.URL + "/repo"
+	r.URL = newServer(t, r) + "/repo"
 	r.rotateRoot(nil)
 	r.root1 = r.get("1.root.json")
 	r.publish(publicTargets(t)...)
 	return r
 }
+
+func newRecorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }
+
+func hexOf(data []byte) string { return hex.EncodeToString(data) }
+
+func newHTTP(h http.Handler) *httptest.Server { return httptest.NewServer(h) }
 
 // publicTargets are the public instance's trusted root and signing config.
 func publicTargets(t testing.TB) []tuf.Target {

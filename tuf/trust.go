@@ -49,9 +49,6 @@ func (t *Trust) SigningConfig() (*trust.SigningConfig, error) {
 	return c, nil
 }
 
-// TrustedRootJSON returns the trusted root as it was published.
-func (t *Trust) TrustedRootJSON() []byte { return t.files[trustedRootFile] }
-
 // Expires returns the role that expires first, and with it the whole.
 func (t *Trust) Expires() Role {
 	first := t.Roles[0]

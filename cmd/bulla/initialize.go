@@ -48,7 +48,7 @@ bulla initialize --mirror https://sigstore.example.com/tuf --root root.json
 bulla initialize`,
 		Args: cobra.NoArgs,
 		Flags: func(fs *pflag.FlagSet) {
-			fs.StringVar(&o.mirror, "mirror", tuf.DefaultMirror, "`URL` of the repository")
+			fs.StringVar(&o.mirror, "mirror", trustsource.PublicMirror, "`URL` of the repository")
 			fs.StringVar(&o.root, "root", "", "root.json to begin with, as a `FILE` or URL")
 			fs.StringVar(&o.checksum, "root-checksum", "", "what --root must have, as the `DIGEST` in hex: SHA-256, or sha512: and a SHA-512")
 			fs.BoolVar(&o.staging, "staging", false, "trust the instance on which Sigstore tries things out")
@@ -90,7 +90,7 @@ func (o *initialize) check(c *cli.Call) error {
 				return cli.Usagef("--staging names the repository and its root; it cannot be given with --%s", name)
 			}
 		}
-		o.mirror = tuf.StagingMirror
+		o.mirror = trustsource.StagingMirror
 	}
 	if _, err := tuf.CacheName(o.mirror); err != nil {
 		return cli.Usagef("%w", err)

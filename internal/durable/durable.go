@@ -18,17 +18,22 @@ import (
 // The file's permissions become mode under the process's umask. A symbolic link is followed, unless somebody
 // else put it into a directory like /tmp; a device or a pipe (/dev/stdout) is written to as it is.
 func WriteFile(path string, data []byte, mode fs.FileMode) error {
-	return write(path, data, mode, true)
+	return write(path, data, Options{Mode: mode, Replace: true})
 }
 
 // CreateFile is [WriteFile] for a file that must not exist yet: the error wraps [fs.ErrExist] if there is anything of
 // that name, even if it appeared while the data was being written.
 func CreateFile(path string, data []byte, mode fs.FileMode) error {
-	return write(path, data, mode, false)
+	return write(path, data, Options{Mode: mode})
 }
 
-func write(path string, data []byte, mode fs.FileMode, replace bool) error {
-	f, err := New(path, Options{Mode: mode, Replace: replace})
+// WriteVolatile is [WriteFile] with [Options.Volatile].
+func WriteVolatile(path string, data []byte, mode fs.FileMode) error {
+	return write(path, data, Options{Mode: mode, Replace: true, Volatile: true})
+}
+
+func write(path string, data []byte, opts Options) error {
+	f, err := New(path, opts)
 	if err != nil {
 		return err
 	}
@@ -43,6 +48,9 @@ func write(path string, data []byte, mode fs.FileMode, replace bool) error {
 type Options struct {
 	Mode    fs.FileMode // permissions, under the process's umask
 	Replace bool        // whether a file of that name may be replaced; if not, Commit fails with [fs.ErrExist]
+	// Volatile is for what can be had again, such as a cache: readers still see the old content or the new, but nothing is
+	// flushed, so that after a power failure the file may be empty or the old one.
+	Volatile bool
 }
 
 // File is a file being written. It appears under its name when [File.Commit] succeeds, and never otherwise.
@@ -51,6 +59,7 @@ type File struct {
 	path    string // where the content ends up, symbolic links resolved
 	direct  bool   // a device or pipe: f is the thing itself
 	replace bool
+	keep    bool // flush it
 }
 
 // New starts writing the file that will be path.
@@ -76,7 +85,7 @@ func New(path string, opts Options) (*File, error) {
 	if err != nil {
 		return nil, named(err, path)
 	}
-	return &File{f: f, path: path, replace: opts.Replace}, nil
+	return &File{f: f, path: path, replace: opts.Replace, keep: !opts.Volatile}, nil
 }
 
 // maxLinks bounds a chain of symbolic links, as Linux does.
@@ -174,7 +183,10 @@ func (f *File) Commit() error {
 		return err
 	}
 	temp := f.f.Name()
-	err := f.f.Sync()
+	var err error
+	if f.keep {
+		err = f.f.Sync()
+	}
 	if err2 := f.f.Close(); err == nil {
 		err = err2
 	}
@@ -185,6 +197,9 @@ func (f *File) Commit() error {
 	if err != nil {
 		os.Remove(temp)
 		return named(err, f.path)
+	}
+	if !f.keep {
+		return nil
 	}
 	return syncDir(filepath.Dir(f.path))
 }

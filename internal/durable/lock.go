@@ -18,6 +18,9 @@ const (
 	Exclusive
 )
 
+// maxPause is the longest time between two attempts: a hundred processes that wait must not keep the one that works from it.
+const maxPause = 50 * time.Millisecond
+
 // errBusy says that somebody holds the lock in a mode that excludes ours.
 var errBusy = errors.New("another process holds it")
 
@@ -33,7 +36,7 @@ func Lock(ctx context.Context, name string, mode LockMode) (unlock func(), err e
 	if err != nil {
 		return nil, err
 	}
-	for {
+	for pause := time.Millisecond; ; pause = min(2*pause, maxPause) {
 		err := tryLock(f, mode == Exclusive)
 		if err == nil {
 			return func() { f.Close() }, nil // which gives the lock back
@@ -46,7 +49,7 @@ func Lock(ctx context.Context, name string, mode LockMode) (unlock func(), err e
 		case <-ctx.Done():
 			f.Close()
 			return nil, &fs.PathError{Op: "lock", Path: name, Err: errors.Join(errBusy, ctx.Err())}
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -58,7 +59,8 @@ func TestLock(t *testing.T) {
 // A counter that is read and written under the lock loses nothing.
 func TestLockExcludes(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "lock")
-	count, wg := 0, sync.WaitGroup{}
+	var count atomic.Int64
+	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
 			unlock, err := Lock(context.Background(), name, Exclusive)
@@ -67,13 +69,13 @@ func TestLockExcludes(t *testing.T) {
 				return
 			}
 			defer unlock()
-			was := count
+			was := count.Load()
 			time.Sleep(time.Millisecond)
-			count = was + 1
+			count.Store(was + 1)
 		})
 	}
 	wg.Wait()
-	if count != 20 {
-		t.Errorf("counted %d of 20", count)
+	if count.Load() != 20 {
+		t.Errorf("counted %d of 20", count.Load())
 	}
 }

@@ -20,6 +20,14 @@ import (
 	"github.com/bulla-sign/bulla/tuf"
 )
 
+// Addresses of Sigstore's own repositories.
+const (
+	// PublicMirror is the public-good instance.
+	PublicMirror = "https://tuf-repo-cdn.sigstore.dev"
+	// StagingMirror is the instance on which Sigstore tries things out.
+	StagingMirror = "https://tuf-repo-cdn.sigstage.dev"
+)
+
 //go:embed staging_root.json
 var stagingRoot string
 
@@ -134,9 +142,9 @@ func isKept(config tuf.Config) (bool, error) {
 // BuiltIn returns the root.json of Sigstore's own repositories, nil for others.
 func BuiltIn(mirror string) []byte {
 	switch mirror {
-	case tuf.DefaultMirror:
+	case PublicMirror:
 		return publicgood.TUFRoot()
-	case tuf.StagingMirror:
+	case StagingMirror:
 		return []byte(stagingRoot)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/bulla-sign/bulla/internal/durable"
 	"github.com/bulla-sign/bulla/tuf"
@@ -24,11 +25,11 @@ func (r *repository) sign(d *tuf.Document, roots ...*tuf.Document) error {
 			return err
 		}
 		for _, root := range roots {
-			listed, _, err := d.Signatures(root)
+			_, missing, _, err := d.Signatures(root)
 			if err != nil {
 				return err
 			}
-			if !unsigned(listed, id) {
+			if !slices.Contains(missing, id) {
 				continue
 			}
 			if err := d.Sign(key); err != nil {
@@ -37,16 +38,6 @@ func (r *repository) sign(d *tuf.Document, roots ...*tuf.Document) error {
 		}
 	}
 	return nil
-}
-
-// unsigned says that a key is listed and has not signed.
-func unsigned(listed []tuf.Signature, id string) bool {
-	for _, s := range listed {
-		if s.KeyID == id {
-			return !s.Signed
-		}
-	}
-	return false
 }
 
 // publish makes files the current ones.
@@ -215,19 +206,12 @@ func (r *repository) putPending(d, root, present *tuf.Document) error {
 	if err := durable.WriteFile(name, data, 0o644); err != nil {
 		return err
 	}
-	listed, threshold, err := d.Signatures(root)
+	signed, missing, threshold, err := d.Signatures(root)
 	if err != nil {
 		return err
 	}
-	signed, missing := 0, ""
-	for _, s := range listed {
-		if s.Signed {
-			signed++
-		} else {
-			missing += " " + s.KeyID
-		}
-	}
-	return fmt.Errorf("%s %w: it has %d of %d, and these keys may sign:%s", name, ErrPending, signed, threshold, missing)
+	return fmt.Errorf("%s %w: it has %d of %d, and these keys may sign: %s",
+		name, ErrPending, len(signed), threshold, strings.Join(missing, " "))
 }
 
 // mergeInto adds the signatures of another copy, by the keys that the roots list for it, and of a root by its own. Roots may

@@ -3,6 +3,7 @@ package tufrepo
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/bulla-sign/bulla/tuf"
@@ -59,20 +60,15 @@ func (s *Server) atHand(d, root *tuf.Document, life time.Duration) bool {
 
 // suffices says that the keys at hand are enough for a role.
 func (r *repository) suffices(d, root *tuf.Document) bool {
-	listed, threshold, err := d.Signatures(root)
+	signed, missing, threshold, err := d.Signatures(root)
 	if err != nil {
 		return false
 	}
 	n := 0
 	for _, key := range r.cfg.Signers {
 		id, err := tuf.KeyID(key.Public())
-		if err != nil {
-			continue
-		}
-		for _, s := range listed {
-			if s.KeyID == id {
-				n++
-			}
+		if err == nil && (slices.Contains(signed, id) || slices.Contains(missing, id)) {
+			n++
 		}
 	}
 	return n >= threshold
