@@ -141,30 +141,3 @@ func (f *follower) run(ctx context.Context) error {
 		}
 	}
 }
-
-// bundleReader reads entries one by one, and a bundle of several of them once.
-type bundleReader struct {
-	tree    *treelog.Log
-	bundle  uint64
-	entries [][]byte
-}
-
-func (b *bundleReader) entry(position uint64) ([]byte, error) {
-	bundle, offset := position/tlog.TileWidth, position%tlog.TileWidth
-	if bundle != b.bundle || offset >= uint64(len(b.entries)) {
-		head, _ := b.tree.Head()
-		if position >= head.Size {
-			return nil, fmt.Errorf("entry %d: %w", position, treelog.ErrNotCovered)
-		}
-		width := int(min(head.Size-bundle*tlog.TileWidth, tlog.TileWidth))
-		data, err := b.tree.Bundle(bundle, width)
-		if err != nil {
-			return nil, err
-		}
-		if b.entries, err = tlog.SplitEntries(data, width); err != nil {
-			return nil, fmt.Errorf("bundle %d: %w", bundle, err)
-		}
-		b.bundle = bundle
-	}
-	return b.entries[offset], nil
-}

@@ -82,8 +82,7 @@ func tryIndex(path, origin string) (*index, error) {
 		err = x.reset()
 	}
 	if err != nil {
-		db.Close()
-		return nil, err
+		return nil, errors.Join(err, db.Close())
 	}
 	return x, nil
 }

@@ -12,16 +12,17 @@ import (
 
 // Log is an open transparency log.
 type Log struct {
-	cfg     Config
-	origin  string
-	key     *noteKey
-	tree    *treelog.Log
-	index   *index
-	follow  *follower
-	submit  *submitter
-	metrics *metrics
-	mux     *http.ServeMux
-	flights chan struct{}
+	cfg      Config
+	origin   string
+	key      *noteKey
+	tree     *treelog.Log
+	index    *index
+	follow   *follower
+	submit   *submitter
+	metrics  *metrics
+	mux      *http.ServeMux
+	flights  chan struct{}
+	searches chan struct{}
 
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
@@ -78,6 +79,7 @@ func (l *Log) begin(ctx context.Context) (err error) {
 		return err
 	}
 	l.flights = make(chan struct{}, l.cfg.MaxInFlight)
+	l.searches = make(chan struct{}, maxSearches)
 	l.routes()
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l.cancel = cancel
@@ -107,5 +109,6 @@ func (l *Log) Close(ctx context.Context) error {
 	err := l.tree.Close(ctx)
 	l.cancel()
 	l.loops.Wait()
+	l.metrics.unregister()
 	return errors.Join(err, l.index.close())
 }

@@ -6,6 +6,8 @@ import (
 
 // metrics of the service. Labels are status codes, of which there are a dozen.
 type metrics struct {
+	registry prometheus.Registerer
+
 	entries  prometheus.Counter
 	repeated prometheus.Counter
 	answers  *prometheus.CounterVec
@@ -17,6 +19,7 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer, l *Log) (*metrics, error) {
 	const ns = "bulla_log"
 	m := &metrics{
+		registry: r,
 		entries: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: ns, Name: "entries_total", Help: "Entries added.",
 		}),
@@ -47,14 +50,22 @@ func newMetrics(r prometheus.Registerer, l *Log) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	all := []prometheus.Collector{m.entries, m.repeated, m.answers, m.seconds, m.searches, m.behind}
-	for i, c := range all {
+	for _, c := range m.all() {
 		if err := r.Register(c); err != nil {
-			for _, done := range all[:i] {
-				r.Unregister(done)
-			}
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+func (m *metrics) all() []prometheus.Collector {
+	return []prometheus.Collector{m.entries, m.repeated, m.answers, m.seconds, m.searches, m.behind}
+}
+
+func (m *metrics) unregister() {
+	if m.registry != nil {
+		for _, c := range m.all() {
+			m.registry.Unregister(c)
+		}
+	}
 }

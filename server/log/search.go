@@ -17,8 +17,9 @@ import (
 // Limits of a search.
 const (
 	defaultPage = 20
-	maxPage     = 100  // each entry may mean reading a bundle
+	maxPage     = 100  // each entry means looking into a bundle
 	maxValue    = 2048 // bytes of what is searched for; a subject is a URL at most
+	maxSearches = 16   // at once: they cost more than they look, and uploads come first
 )
 
 // query is what a search asks for.
@@ -128,6 +129,13 @@ func (l *Log) search(w http.ResponseWriter, r *http.Request) {
 		refuse(w, &refusal{http.StatusBadRequest, grpcInvalidArgument, err.Error(), 0})
 		return
 	}
+	select {
+	case l.searches <- struct{}{}:
+		defer func() { <-l.searches }()
+	default:
+		refuse(w, &refusal{http.StatusServiceUnavailable, grpcUnavailable, "too many searches at once", retryPushback})
+		return
+	}
 	page, err := l.find(q)
 	var body []byte
 	if err == nil {
@@ -159,9 +167,8 @@ func (l *Log) find(q query) (*searchAnswer, error) {
 		positions = positions[:q.limit]
 		page.Next = strconv.FormatUint(positions[q.limit-1], 10)
 	}
-	read := bundleReader{tree: l.tree}
 	for _, p := range positions {
-		body, err := read.entry(p)
+		body, err := l.tree.Entry(p)
 		if err != nil {
 			return nil, err
 		}

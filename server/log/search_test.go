@@ -203,6 +203,20 @@ func TestRefusedSearches(t *testing.T) {
 	}
 }
 
+func TestTooManySearches(t *testing.T) {
+	l, srv := newWorld(t).open(t)
+	for range maxSearches {
+		l.searches <- struct{}{}
+	}
+	status, header, answer := get(t, srv, "/api/v2/search?email=a")
+	checkStatus(t, answer, 14)
+	if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" {
+		t.Errorf("%d: %s", status, answer)
+	}
+	<-l.searches
+	search(t, srv, "email=a")
+}
+
 // TestManyNames: a certificate with many names costs the index little.
 func TestManyNames(t *testing.T) {
 	s := ecdsaSigner(t)

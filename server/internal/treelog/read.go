@@ -2,6 +2,7 @@ package treelog
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -207,16 +208,64 @@ func (f files) bundlePath(index uint64, partial uint8) string {
 
 // Entry returns the entry at index of the published tree: its bytes, in the layout [CT] those of the bundle.
 func (l *Log) Entry(index uint64) ([]byte, error) {
-	data, err := l.Bundle(index>>8, int(index&255)+1)
+	bundle, place := index/tlog.TileWidth, int(index%tlog.TileWidth)
+	if l.cfg.Layout == Entries {
+		return l.entryIn(bundle, place)
+	}
+	data, err := l.Bundle(bundle, place+1)
 	if err != nil {
 		return nil, err
 	}
 	entries, err := l.cfg.Layout.Split(data)
+	if err == nil && len(entries) != place+1 {
+		err = fmt.Errorf("%d entries instead of %d", len(entries), place+1)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("bundle %d: %w", index>>8, err)
+		return nil, fmt.Errorf("bundle %d: %w", bundle, err)
 	}
-	if uint64(len(entries)) != index&255+1 {
-		return nil, fmt.Errorf("bundle %d has %d entries instead of %d", index>>8, len(entries), index&255+1)
+	return entries[place], nil
+}
+
+// entryIn reads one entry without the others around it, which may be 64 KiB each.
+func (l *Log) entryIn(bundle uint64, place int) ([]byte, error) {
+	h := l.head.Load()
+	if h == nil {
+		return nil, ErrNotCovered
 	}
-	return entries[index&255], nil
+	have, err := coverage(0, bundle, place+1, h.Size)
+	if err != nil {
+		return nil, err
+	}
+	f, err := l.files.openBundle(bundle, uint8(have%tlog.TileWidth))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var prefix [2]byte
+	for at := int64(0); ; place-- {
+		if _, err := f.ReadAt(prefix[:], at); err != nil {
+			return nil, fmt.Errorf("bundle %d: %w", bundle, err)
+		}
+		length := int64(binary.BigEndian.Uint16(prefix[:]))
+		if place > 0 {
+			at += 2 + length
+			continue
+		}
+		entry := make([]byte, length)
+		if _, err := f.ReadAt(entry, at+2); err != nil {
+			return nil, fmt.Errorf("bundle %d: %w", bundle, err)
+		}
+		return entry, nil
+	}
+}
+
+// openBundle opens a partial bundle, or the full one if it was cleared away.
+func (f files) openBundle(index uint64, partial uint8) (*os.File, error) {
+	file, err := os.Open(filepath.Join(f.dir, f.bundlePath(index, partial)))
+	if partial != 0 && errors.Is(err, fs.ErrNotExist) {
+		if full, fullErr := os.Open(filepath.Join(f.dir, f.bundlePath(index, 0))); fullErr == nil {
+			return full, nil
+		}
+	}
+	return file, err
 }

@@ -106,6 +106,9 @@ func TestDamagedTilesAreNotServed(t *testing.T) {
 		}
 	}
 	l.files.cache.tiles = nil
+	if _, err := l.Entry(4); err == nil {
+		t.Error("an entry of a damaged bundle was read")
+	}
 	for _, path := range []string{"/tile/0/000.p/5", "/tile/entries/000.p/3"} {
 		got := fetch(l, http.MethodGet, path)
 		if got.Code != http.StatusInternalServerError || strings.Contains(got.Header().Get("Cache-Control"), "immutable") {
