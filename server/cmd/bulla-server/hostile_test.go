@@ -31,10 +31,10 @@ import (
 
 // deployment is a process of bulla-server with all services.
 type deployment struct {
-	URL    string `json:"url"`
-	Token  string `json:"token"`
-	Config string `json:"config"`
-	log    *lockedBuffer
+	URL   string `json:"url"`
+	Token string `json:"token"`
+	Root  string `json:"trustedRoot"`
+	log   *lockedBuffer
 }
 
 type lockedBuffer struct {
@@ -129,13 +129,25 @@ func (d *deployment) ask(t *testing.T, c *http.Client, method, target string, bo
 	return answer{}
 }
 
-// direct is a client that follows nothing and keeps connections.
-func direct() *http.Client {
+// steady is a client that follows nothing and keeps connections.
+func steady() *http.Client {
 	return &http.Client{
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 8},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Timeout:       60 * time.Second,
 	}
+}
+
+// manyClients are at different addresses of the loopback network, so that a limit for one of them does not make the test
+// slow.
+func manyClients() (out []*http.Client) {
+	for i := range 32 {
+		c := steady()
+		from := &net.TCPAddr{IP: net.IPv4(127, 1, 0, byte(i+1))}
+		c.Transport.(*http.Transport).DialContext = (&net.Dialer{LocalAddr: from}).DialContext
+		out = append(out, c)
+	}
+	return out
 }
 
 // trap counts who connects to it: nobody should.
@@ -171,21 +183,32 @@ const secret = "Sw0rdfish-canary"
 func TestHostileClients(t *testing.T) {
 	// Where requests go that a URL of a client's led to: one to the loopback address directly, one to anywhere else by the
 	// proxy of the environment.
-	trap, proxy := newTrap(t), newTrap(t)
+	direct, proxy := newTrap(t), newTrap(t)
 	d := deploy(t, "HTTP_PROXY=http://"+proxy.Addr().String(), "HTTPS_PROXY=http://"+proxy.Addr().String(), "NO_PROXY=")
 	t.Run("corpus", func(t *testing.T) { corpus(t, d) })
 	t.Run("broken HTTP", func(t *testing.T) { brokenHTTP(t, d) })
 	t.Run("URLs", func(t *testing.T) {
-		for _, u := range []string{"http://" + trap.Addr().String() + "/x", "http://canary.invalid/x", "https://canary.invalid/x"} {
+		for _, tr := range []*trap{direct, proxy} { // they do count
+			if c, err := net.Dial("tcp", tr.Addr().String()); err != nil {
+				t.Fatal(err)
+			} else {
+				_, _ = c.Read(make([]byte, 1)) // until it is closed, having been counted
+				_ = c.Close()
+			}
+			if tr.hits.Swap(0) != 1 {
+				t.Fatal("the trap does not count")
+			}
+		}
+		for _, u := range []string{"http://" + direct.Addr().String() + "/x", "http://canary.invalid/x", "https://canary.invalid/x"} {
 			urls(t, d, u)
 		}
 		// Whatever would ask later, in the background, has had its time.
 		time.Sleep(500 * time.Millisecond)
-		if n, m := trap.hits.Load(), proxy.hits.Load(); n+m != 0 {
+		if n, m := direct.hits.Load(), proxy.hits.Load(); n+m != 0 {
 			t.Errorf("URLs of clients were asked: %d times directly, %d times by proxy", n, m)
 		}
 	})
-	c := direct()
+	c := steady()
 	if a := d.ask(t, c, http.MethodGet, "/readyz", nil); a.status != 200 {
 		t.Errorf("not ready afterwards: %d %s", a.status, a.body)
 	}
@@ -260,14 +283,13 @@ func corpus(t *testing.T, d *deployment) {
 	}
 	jobs := make(chan job)
 	var wg sync.WaitGroup
+	clients := manyClients()
 	for worker := range 4 {
 		wg.Go(func() {
-			c := direct()
-			defer c.CloseIdleConnections()
-			n := worker
+			n := worker * 1000
 			for j := range jobs {
 				n++
-				a := d.ask(t, c, j.method, j.path, j.body, func(r *http.Request) {
+				a := d.ask(t, clients[n%len(clients)], j.method, j.path, j.body, func(r *http.Request) {
 					r.Header.Set("Content-Type", types[n%len(types)])
 					r.Header.Set("Authorization", "Bearer "+secret)
 					r.Header.Set("Cookie", "session="+secret)
@@ -295,6 +317,9 @@ func corpus(t *testing.T, d *deployment) {
 	}
 	close(jobs)
 	wg.Wait()
+	for _, c := range clients {
+		c.CloseIdleConnections()
+	}
 }
 
 func judge(t *testing.T, what, path string, a answer) {
@@ -353,8 +378,8 @@ func brokenHTTP(t *testing.T, d *deployment) {
 		_ = c.(*net.TCPConn).CloseWrite()
 		text, _ := io.ReadAll(bufio.NewReader(c)) // what came before a reset
 		_ = c.Close()
-		if strings.Contains(string(text), "HTTP/1.1 2") || strings.Contains(string(text), "HTTP/1.1 5") && !strings.Contains(string(text), "HTTP/1.1 50") {
-			t.Errorf("%.80q was answered: %.200q", raw, text)
+		if strings.Contains(string(text), "HTTP/1.1 2") || strings.Contains(string(text), "HTTP/1.1 500") {
+			t.Errorf("%.80q was answered: %.2000q", raw, text)
 		}
 	}
 }
@@ -362,7 +387,7 @@ func brokenHTTP(t *testing.T, d *deployment) {
 // urls puts a URL wherever a client can: into headers, tokens, certificates and parameters. GHSA-4c4x-jm2x-pf9j,
 // GHSA-59jp-pj84-45mr, GHSA-f5mr-q85p-6hh6: none of them is ever asked.
 func urls(t *testing.T, d *deployment, target string) {
-	c := direct()
+	c := steady()
 	defer c.CloseIdleConnections()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -437,8 +462,10 @@ func urls(t *testing.T, d *deployment, target string) {
 	post("/api/v2/log/entries", "application/json", doc(map[string]any{"apiVersion": "0.0.1", "kind": "rekord", "spec": map[string]any{
 		"data": map[string]any{"url": target}, "signature": map[string]any{"format": "x509", "url": target, "publicKey": map[string]any{"url": target}},
 	}}))
-	for _, path := range []string{"/ct/2026-1/ct/v1/add-chain", "/ct/2026-1/ct/v1/add-pre-chain"} {
-		post(path, "application/json", doc(map[string]any{"chain": [][]byte{der, der}}))
+	for _, path := range []string{"/ct/v1/add-chain", "/ct/v1/add-pre-chain"} {
+		if a := post(d.ctlog(t)+path, "application/json", doc(map[string]any{"chain": [][]byte{der, der}})); a.status != 400 {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
 	}
 	post("/api/v1/timestamp", "application/json", doc(map[string]any{"artifactHash": digest[:], "hashAlgorithm": "sha256", "url": target, "tsaPolicyOID": target}))
 
@@ -447,18 +474,27 @@ func urls(t *testing.T, d *deployment, target string) {
 		"client_id": {"sigstore"}, "redirect_uri": {target}, "request_uri": {target}, "response_type": {"code"}, "scope": {"openid email"},
 		"code_challenge": {strings.Repeat("a", 43)}, "code_challenge_method": {"S256"}, "state": {"x"}, "claims_locales": {target}, "registration": {target},
 	}
-	for _, path := range []string{"/oidc/auth", "/oidc/authorize"} {
-		a := d.ask(t, c, http.MethodGet, path+"?"+q.Encode(), nil)
-		judge(t, path, target, a)
-		if strings.HasPrefix(a.header.Get("Location"), target) {
-			t.Errorf("%s redirects to an address that is none of the client's", path)
-		}
+	var provider struct {
+		Auth   string `json:"authorization_endpoint"`
+		Token  string `json:"token_endpoint"`
+		Device string `json:"device_authorization_endpoint"`
+	}
+	if a := d.ask(t, c, http.MethodGet, "/oidc/.well-known/openid-configuration", nil); json.Unmarshal([]byte(a.body), &provider) != nil || provider.Device == "" {
+		t.Fatalf("discovery: %d %s", a.status, a.body)
+	}
+	path := func(endpoint string) string { return strings.TrimPrefix(endpoint, d.URL) }
+	a := d.ask(t, c, http.MethodGet, path(provider.Auth)+"?"+q.Encode(), nil)
+	judge(t, "authorization", target, a)
+	if a.status == 404 || strings.HasPrefix(a.header.Get("Location"), target) {
+		t.Errorf("authorization: %d, redirects to %q", a.status, a.header.Get("Location"))
 	}
 	q.Set("grant_type", "authorization_code")
 	q.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 	q.Set("client_assertion", forged(map[string]any{"alg": "RS256", "jku": target, "x5u": target}, map[string]any{"iss": target, "sub": "sigstore"}))
-	for _, path := range []string{"/oidc/token", "/oidc/device/code", "/oidc/dev/token"} {
-		post(path, "application/x-www-form-urlencoded", []byte(q.Encode()))
+	for _, endpoint := range []string{provider.Token, provider.Device, d.Token} {
+		if a := post(path(endpoint), "application/x-www-form-urlencoded", []byte(q.Encode())); a.status == 404 {
+			t.Errorf("%s is not there", endpoint)
+		}
 	}
 
 	// Headers and targets that ask a server to be a proxy.
@@ -476,6 +512,24 @@ func urls(t *testing.T, d *deployment, target string) {
 	if a := d.ask(t, c, http.MethodGet, target, nil, func(r *http.Request) { r.Host = uri.Host }); a.status == 200 {
 		t.Errorf("it is a proxy to %s", target)
 	}
+}
+
+// ctlog is the path of the CT log, as the trusted root has it.
+func (d *deployment) ctlog(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile(d.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root struct {
+		CTLogs []struct {
+			BaseURL string `json:"baseUrl"`
+		} `json:"ctlogs"`
+	}
+	if err := json.Unmarshal(data, &root); err != nil || len(root.CTLogs) == 0 {
+		t.Fatalf("trusted root: %v: %s", err, data)
+	}
+	return strings.TrimPrefix(strings.TrimRight(root.CTLogs[0].BaseURL, "/"), d.URL)
 }
 
 // token is a genuine one, of the development login.
