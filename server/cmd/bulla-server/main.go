@@ -33,6 +33,9 @@ func newApp(sys *cli.System) *cli.App {
 			statusCommand(),
 			upCommand(),
 			rotateCommand(),
+			backupCommand(),
+			restoreCommand(),
+			fsckCommand(),
 			versionCommand(),
 		},
 	}

@@ -126,7 +126,7 @@ func describeProgress(p *rotation.Progress) string {
 		rotation.Switch:   "the trusted root has the new key; the service still uses the old one",
 		rotation.Announce: "the service uses the new key; the signing config does not say so yet",
 		rotation.Close:    "the new key is in use; the old key's window is still open",
-		rotation.Done:     "done",
+		rotation.Done:     "done, that one is in use",
 	}[p.Step]
 	if p.NotBefore != nil {
 		what += ", until " + p.NotBefore.Format(time.RFC3339)

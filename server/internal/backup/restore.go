@@ -86,32 +86,16 @@ func unpack(from io.Reader, dir string) (*Manifest, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the backup: %w", err)
 		}
-		data, err := content(r, hdr)
-		if err != nil {
-			return nil, err
+		if hdr.Typeflag != tar.TypeReg || !fs.ValidPath(hdr.Name) || strings.Contains(hdr.Name, `\`) {
+			return nil, fmt.Errorf("the backup has %.100q in it, which is no file below its root", hdr.Name)
 		}
 		if hdr.Name == manifestName {
-			return u.finish(data)
+			return u.finish(r)
 		}
-		if err := u.write(hdr.Name, data); err != nil {
-			return nil, err
+		if err := u.write(r, hdr); err != nil {
+			return nil, fmt.Errorf("restoring %s: %w", hdr.Name, err)
 		}
 	}
-}
-
-// content reads one file of a backup.
-func content(r io.Reader, hdr *tar.Header) ([]byte, error) {
-	if hdr.Typeflag != tar.TypeReg || !fs.ValidPath(hdr.Name) || strings.Contains(hdr.Name, `\`) {
-		return nil, fmt.Errorf("the backup has %.100q in it, which is no file below its root", hdr.Name)
-	}
-	if hdr.Size > maxFile {
-		return nil, fmt.Errorf("the backup's file %s is larger than %d bytes", hdr.Name, maxFile)
-	}
-	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading %s from the backup: %w", hdr.Name, err)
-	}
-	return data, nil
 }
 
 type unpacker struct {
@@ -120,24 +104,32 @@ type unpacker struct {
 	n    int
 }
 
-func (u *unpacker) write(name string, data []byte) (err error) {
-	if err := u.root.MkdirAll(path.Dir(name), restoredDir); err != nil {
+// write writes one file. How large it may be is the disk's business: a backup is its operator's own.
+func (u *unpacker) write(from io.Reader, hdr *tar.Header) (err error) {
+	if err := u.root.MkdirAll(path.Dir(hdr.Name), restoredDir); err != nil {
 		return err
 	}
-	f, err := u.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, restoredFile)
+	f, err := u.root.OpenFile(hdr.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, restoredFile)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.Write(data); err != nil {
+	begin(u.sum, hdr.Name, hdr.Size)
+	if _, err := io.CopyN(io.MultiWriter(f, u.sum), from, hdr.Size); err != nil {
 		return err
 	}
 	u.n++
-	sumFile(u.sum, name, data)
 	return f.Sync()
 }
 
-func (u *unpacker) finish(data []byte) (*Manifest, error) {
+func (u *unpacker) finish(from io.Reader) (*Manifest, error) {
+	data, err := io.ReadAll(io.LimitReader(from, maxManifest+1))
+	if err != nil {
+		return nil, fmt.Errorf("the backup's manifest: %w", err)
+	}
+	if len(data) > maxManifest {
+		return nil, fmt.Errorf("the backup's manifest is larger than %d bytes", maxManifest)
+	}
 	var m Manifest
 	if err := json.Unmarshal(data, &m); err != nil {
 		return nil, fmt.Errorf("the backup's manifest: %w", err)

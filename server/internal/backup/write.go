@@ -8,6 +8,7 @@ package backup
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -59,8 +60,8 @@ const (
 	version      = 1
 	manifestName = "manifest.json"
 	stateName    = "state.json"
-	// maxFile bounds a file of a backup: a full bundle of 256 entries of 64 KiB is 16 MiB, the state 32 MiB.
-	maxFile = 64 << 20
+	// maxManifest bounds the manifest: a line for each shard of a log that there ever was.
+	maxManifest = 4 << 20
 )
 
 // writer writes a tar and remembers what is in it.
@@ -128,7 +129,7 @@ func (w *writer) tree(ctx context.Context, t Tree) (uint64, error) {
 		}
 	}
 	name := path.Join(t.Dir, filepath.ToSlash(tree))
-	data, err := w.read(name)
+	data, err := os.ReadFile(w.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil // nothing was ever logged
 	}
@@ -201,45 +202,43 @@ func (w *writer) file(name string, optional bool) error {
 	if w.seen[name] {
 		return nil
 	}
-	data, err := w.read(name)
+	f, err := os.Open(w.path(name))
 	if optional && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return w.add(name, data)
+	defer func() { _ = f.Close() }() // read only
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	// A file that grows meanwhile is copied up to where it ended.
+	return w.copy(name, f, info.Size())
 }
 
-func (w *writer) read(name string) ([]byte, error) {
-	f, err := os.Open(filepath.Join(w.root, filepath.FromSlash(name)))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // read only
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s is larger than %d bytes", f.Name(), maxFile)
-	}
-	return data, err
-}
+func (w *writer) path(name string) string { return filepath.Join(w.root, filepath.FromSlash(name)) }
 
 func (w *writer) add(name string, data []byte) error {
-	err := w.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(data)), Mode: 0o600, ModTime: w.now.Truncate(time.Second)})
+	return w.copy(name, bytes.NewReader(data), int64(len(data)))
+}
+
+func (w *writer) copy(name string, from io.Reader, size int64) error {
+	err := w.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: restoredFile, ModTime: w.now.Truncate(time.Second)})
 	if err != nil {
 		return err
 	}
-	if _, err := w.tar.Write(data); err != nil {
-		return err
+	begin(w.sum, name, size)
+	if _, err := io.CopyN(io.MultiWriter(w.tar, w.sum), from, size); err != nil {
+		return fmt.Errorf("copying %s: %w", name, err)
 	}
 	w.seen[name] = true
 	w.n++
-	sumFile(w.sum, name, data)
 	return nil
 }
 
-// sumFile adds a file to a sum so that no other list of files has the same.
-func sumFile(sum hash.Hash, name string, data []byte) {
-	fmt.Fprintf(sum, "%d %s %d ", len(name), name, len(data)) // hashes do not fail
-	sum.Write(data)
+// begin adds a file's name and size to a sum, its contents follow: no other list of files has the same sum.
+func begin(sum hash.Hash, name string, size int64) {
+	fmt.Fprintf(sum, "%d %s %d ", len(name), name, size) // hashes do not fail
 }

@@ -104,6 +104,7 @@ type Rotation struct {
 // CA configures the certificate authority.
 type CA struct {
 	Issuers string `yaml:"issuers"`
+	Journal bool   `yaml:"journal"`
 }
 
 // CTLog configures the CT log.

@@ -100,6 +100,7 @@ func Default() *File {
 		Services: Services(),
 		Drain:    Duration(30 * time.Second),
 		Logging:  Logging{Level: "info", Format: "text"},
+		CA:       CA{Journal: true},
 		Rotation: Rotation{Propagation: Duration(24 * time.Hour), Close: Duration(15 * time.Minute)},
 	}
 }

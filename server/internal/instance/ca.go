@@ -22,6 +22,10 @@ const (
 	clientID = "sigstore"
 	// outgoingTime bounds a request to another process of the deployment; a client waits meanwhile.
 	outgoingTime = 15 * time.Second
+	// CADir is the authority's folder in the state directory.
+	CADir       = "ca"
+	journalName = "journal"
+	caDirMode   = 0o700
 	// maxIdentities is the number of identities whose rate is remembered, about 2 MB.
 	maxIdentities = 1 << 15
 )
@@ -57,6 +61,9 @@ func (in *Instance) ca(h *state.History) want {
 			if cfg.Keys, err = in.issuerKeySets(h); err != nil {
 				return nil, err
 			}
+			if cfg.Journal, err = in.openJournal(); err != nil {
+				return nil, err
+			}
 			if cfg.Limit, err = in.identityLimit(); err != nil {
 				return nil, err
 			}
@@ -88,6 +95,25 @@ func (in *Instance) issuers(h *state.History) (*issuerconfig.Config, error) {
 		return nil, errors.New("no identity issuer is configured (ca.issuers), and the deployment has none of its own")
 	}
 	return issuerconfig.New(issuerconfig.Issuer{URL: own.URL, ClientID: clientID, Type: issuerconfig.Email})
+}
+
+// openJournal opens the record of certificates, once for all authorities of the process: while one takes the other's place
+// both write to it.
+func (in *Instance) openJournal() (ca.Journal, error) {
+	if !in.File.CA.Journal {
+		return nil, nil
+	}
+	if in.journal == nil {
+		if err := os.MkdirAll(in.Dir.Path(CADir), caDirMode); err != nil {
+			return nil, err
+		}
+		j, err := ca.OpenJournal(in.Dir.Path(CADir, journalName))
+		if err != nil {
+			return nil, err
+		}
+		in.journal = j
+	}
+	return in.journal, nil
 }
 
 func (in *Instance) identityLimit() (func(string) (bool, time.Duration), error) {

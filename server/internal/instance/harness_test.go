@@ -1,36 +1,23 @@
 package instance_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"io"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/bulla-sign/bulla/algorithm"
-	"github.com/bulla-sign/bulla/bundle"
-	"github.com/bulla-sign/bulla/client"
-	"github.com/bulla-sign/bulla/identity"
 	"github.com/bulla-sign/bulla/server/internal/config"
 	"github.com/bulla-sign/bulla/server/internal/founding"
 	"github.com/bulla-sign/bulla/server/internal/instance"
 	"github.com/bulla-sign/bulla/server/internal/keyring"
 	"github.com/bulla-sign/bulla/server/internal/state"
-	"github.com/bulla-sign/bulla/sign"
+	"github.com/bulla-sign/bulla/server/internal/testclient"
 	"github.com/bulla-sign/bulla/trust"
-	"github.com/bulla-sign/bulla/verify"
 )
-
-const email = "alice@example.com"
 
 // deployment is a founded state, and the processes that run on it.
 type deployment struct {
@@ -39,12 +26,11 @@ type deployment struct {
 	ring *keyring.Keyring
 	port int
 	url  string
-	log  *bytes.Buffer
 }
 
 func newDeployment(t *testing.T) *deployment {
 	t.Helper()
-	d := &deployment{t: t, ring: keyring.Memory(), port: freePort(t), log: new(bytes.Buffer)}
+	d := &deployment{t: t, ring: keyring.Memory(), port: freePort(t)}
 	d.url = "http://localhost:" + strconv.Itoa(d.port)
 	h, err := (&founding.Founder{Ring: d.ring, Now: time.Now}).Found(t.Context(), "example", d.url)
 	if err != nil {
@@ -124,111 +110,15 @@ func (d *deployment) trusted() (*trust.Root, *trust.SigningConfig) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	read := func(path string) []byte {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			d.t.Fatal(err)
-		}
-		return data
-	}
-	root, err := trust.DecodeRoot(read(a.TrustedRoot))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	services, err := trust.DecodeSigningConfig(read(a.SigningConfig))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return root, services
+	return testclient.Trusted(d.t, a.TrustedRoot, a.SigningConfig)
 }
 
-func token(ctx context.Context, issuer string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, issuer+"/dev/token", bytes.NewBufferString(url.Values{"email": {email}}.Encode()))
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return "", err
-	}
-	var answer struct {
-		IDToken string `json:"id_token"`
-	}
-	return answer.IDToken, json.Unmarshal(data, &answer)
-}
-
-// signed is a keyless signature, and what it is over.
-type signed struct {
-	artifact []byte
-	bundle   *bundle.Bundle
-}
-
-// sign signs as any client does: token, certificate, timestamp, log, and verifies under root before it is content.
-func (d *deployment) sign(ctx context.Context, root *trust.Root, services *trust.SigningConfig, artifact string) (*signed, error) {
-	o := client.Options{Root: root, Patience: -1}
-	ca, err := client.NewCA(services.CAs[0].URL, o)
-	if err != nil {
-		return nil, err
-	}
-	log, err := client.NewLogV2(services.Logs[0].URL, o)
-	if err != nil {
-		return nil, err
-	}
-	tsa, err := client.NewTSA(services.TSAs[0].URL, o)
-	if err != nil {
-		return nil, err
-	}
-	session := &sign.Session{Authority: ca, Identity: func(ctx context.Context) (sign.Identity, error) {
-		token, err := token(ctx, services.OIDC[0].URL)
-		return sign.Identity{Token: token, Challenge: email}, err
-	}}
-	opts := sign.Options{Timestampers: []sign.Timestamper{tsa}, Loggers: []sign.Logger{log}, Root: root, Clock: time.Now}
-	if err := session.Use(ctx, &opts); err != nil {
-		return nil, err
-	}
-	s := &signed{artifact: []byte(artifact)}
-	s.bundle, err = sign.Blob(ctx, algorithm.Bytes(s.artifact), opts)
-	return s, err
-}
-
-func (d *deployment) mustSign(artifact string) *signed {
+func (d *deployment) mustSign(artifact string) *testclient.Signed {
 	d.t.Helper()
 	root, services := d.trusted()
-	s, err := d.sign(d.t.Context(), root, services, artifact)
+	s, err := testclient.Sign(d.t.Context(), root, services, artifact)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	return s
-}
-
-// verify verifies under a root, offline.
-func (s *signed) verify(t *testing.T, root *trust.Root, issuer string) {
-	t.Helper()
-	who, err := identity.Exact(email)
-	if err != nil {
-		t.Fatal(err)
-	}
-	by, err := identity.Exact(issuer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	matcher, err := identity.NewMatcher(identity.MatcherOptions{SAN: who, Issuer: by})
-	if err != nil {
-		t.Fatal(err)
-	}
-	report := verify.Verify(&verify.Request{
-		Artifact:   verify.Artifact{Name: "artifact", Message: algorithm.Bytes(s.artifact)},
-		Candidates: []verify.Candidate{{Name: "bundle", Bundle: s.bundle}},
-		Root:       root, Now: time.Now(),
-		Policy: verify.Policy{Identities: []identity.Matcher{matcher}, Timestamps: 1, Claims: verify.Claims{Message: true}},
-	})
-	if err := report.Err(); err != nil {
-		t.Errorf("%q does not verify: %v", s.artifact, err)
-	}
 }

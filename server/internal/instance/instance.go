@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/bulla-sign/bulla/server/ca"
 	"github.com/bulla-sign/bulla/server/httpserver"
 	"github.com/bulla-sign/bulla/server/internal/config"
 	"github.com/bulla-sign/bulla/server/internal/keyring"
@@ -45,6 +46,7 @@ type Instance struct {
 	mounts  map[string]*mounted
 	fresh   map[string]*mounted // opened, and not among the mounts yet
 	started time.Time
+	journal *ca.FileJournal // of the authority; nil until it is opened
 }
 
 // mounted is a mount with what it was made from.
@@ -281,6 +283,9 @@ func (in *Instance) close(ctx context.Context) error {
 		}
 	}
 	in.mounts = nil
+	if in.journal != nil {
+		errs = append(errs, in.journal.Close())
+	}
 	return errors.Join(errs...)
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/bulla-sign/bulla/server/internal/instance"
 	"github.com/bulla-sign/bulla/server/internal/rotation"
 	"github.com/bulla-sign/bulla/server/internal/state"
+	"github.com/bulla-sign/bulla/server/internal/testclient"
 )
 
 func get(t *testing.T, url string) (int, string) {
@@ -46,7 +47,7 @@ func TestAllInOne(t *testing.T) {
 		}
 	}
 	root, services := d.trusted()
-	d.mustSign("all in one").verify(t, root, services.OIDC[0].URL)
+	d.mustSign("all in one").Verify(t, root, services.OIDC[0].URL)
 	s, err := p.Status(t.Context())
 	if err != nil || !s.Ready || len(s.Logs) != 2 || s.Logs[0].Size != 1 || s.Logs[1].Size != 1 {
 		t.Errorf("status %+v, %v", s, err)
@@ -70,11 +71,11 @@ func TestApart(t *testing.T) {
 	services.TSAs[0].URL = fmt.Sprintf("http://localhost:%d/api/v1/timestamp", front[config.ServiceTSA])
 	issuer := services.OIDC[0].URL
 	services.OIDC[0].URL = fmt.Sprintf("http://localhost:%d/oidc", front[config.ServiceIssuer])
-	s, err := d.sign(t.Context(), root, services, "apart")
+	s, err := testclient.Sign(t.Context(), root, services, "apart")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.verify(t, root, issuer)
+	s.Verify(t, root, issuer)
 }
 
 // rotate calls for a rotation, or for its next step.
@@ -100,7 +101,7 @@ func TestRotation(t *testing.T) {
 	p := d.start(f)
 	_, services := d.trusted()
 	issuer := services.OIDC[0].URL
-	all := []*signed{d.mustSign("before")}
+	all := []*testclient.Signed{d.mustSign("before")}
 	before := p.History()
 	stop := d.signing(t)
 	for _, kind := range state.Kinds() {
@@ -124,7 +125,7 @@ func TestRotation(t *testing.T) {
 	}
 	all = append(all, d.mustSign("after"))
 	for _, s := range all {
-		s.verify(t, root, issuer)
+		s.Verify(t, root, issuer)
 	}
 	first, second := after.Instances[state.Log][0].Name, after.Instances[state.Log][1].Name
 	if code, _ := get(t, d.url+"/log/"+first+"/checkpoint"); code != http.StatusOK {
@@ -145,7 +146,7 @@ func TestRotation(t *testing.T) {
 }
 
 // restart: what was frozen is so after a restart, and still read.
-func (d *deployment) restart(t *testing.T, p *process, all []*signed, issuer string) {
+func (d *deployment) restart(t *testing.T, p *process, all []*testclient.Signed, issuer string) {
 	t.Helper()
 	if err := p.stop(); err != nil {
 		t.Fatal(err)
@@ -167,17 +168,17 @@ func (d *deployment) restart(t *testing.T, p *process, all []*signed, issuer str
 	all = append(all, d.mustSign("after a restart"))
 	root, _ := d.trusted()
 	for _, s := range all {
-		s.verify(t, root, issuer)
+		s.Verify(t, root, issuer)
 	}
 }
 
 // signing signs until the function that it returns is called, which returns what was signed. Every client looks at the
 // trust anew for each signature, as cosign does, and none may fail.
-func (d *deployment) signing(t *testing.T) func() []*signed {
+func (d *deployment) signing(t *testing.T) func() []*testclient.Signed {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var mu sync.Mutex
-	var out []*signed
+	var out []*testclient.Signed
 	var longest time.Duration
 	var n atomic.Int64
 	var wait sync.WaitGroup
@@ -186,7 +187,7 @@ func (d *deployment) signing(t *testing.T) func() []*signed {
 			for ctx.Err() == nil {
 				root, services := d.trusted()
 				began := time.Now()
-				s, err := d.sign(context.WithoutCancel(ctx), root, services, fmt.Sprintf("meanwhile %d", n.Add(1)))
+				s, err := testclient.Sign(context.WithoutCancel(ctx), root, services, fmt.Sprintf("meanwhile %d", n.Add(1)))
 				if err != nil {
 					t.Errorf("signing fails during a rotation: %v", err)
 					return
@@ -201,7 +202,7 @@ func (d *deployment) signing(t *testing.T) func() []*signed {
 	for n.Load() < 4 && !t.Failed() {
 		time.Sleep(time.Millisecond)
 	}
-	return func() []*signed {
+	return func() []*testclient.Signed {
 		for at := n.Load(); n.Load() < at+4 && !t.Failed(); {
 			time.Sleep(time.Millisecond)
 		}

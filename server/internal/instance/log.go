@@ -25,6 +25,14 @@ const maxPolicy = 1 << 20
 // LogDir is the directory of a shard in the state directory, relative, with slashes.
 func LogDir(kind state.Kind, name string) string { return string(kind) + "/" + name }
 
+// LogOrigin is the name of a log in its checkpoints.
+func LogOrigin(kind state.Kind, of *state.Instance) string {
+	if kind == state.CTLog {
+		return ctOrigin(of.URL)
+	}
+	return of.Origin
+}
+
 // logs are the active shard at the root of its host, and those that were replaced, each below /log/NAME/.
 func (in *Instance) logs(h *state.History) (out []want) {
 	for i := range h.Instances[state.Log] {

@@ -41,28 +41,26 @@ func (in *Instance) publish(ctx context.Context) error {
 	return writePublic(in.Dir, h)
 }
 
-// material is what clients are told.
-type material struct{ trustedRoot, signingConfig []byte }
-
-func materialOf(h *state.History) (m material, err error) {
+// Material returns the trusted root and the signing config that follow from a history, as clients are given them.
+func Material(h *state.History) (trustedRoot, signingConfig []byte, err error) {
 	root, err := h.TrustedRoot()
 	if err != nil {
-		return m, err
+		return nil, nil, err
 	}
-	if m.trustedRoot, err = root.Encode(); err != nil {
-		return m, err
+	if trustedRoot, err = root.Encode(); err != nil {
+		return nil, nil, err
 	}
 	config, err := h.SigningConfig()
 	if err != nil {
-		return m, err
+		return nil, nil, err
 	}
-	m.signingConfig, err = config.Encode()
-	return m, err
+	signingConfig, err = config.Encode()
+	return trustedRoot, signingConfig, err
 }
 
 // writePublic writes the files for clients that do not use TUF.
 func writePublic(dir *state.Dir, h *state.History) error {
-	m, err := materialOf(h)
+	root, config, err := Material(h)
 	if err != nil {
 		return err
 	}
@@ -72,7 +70,7 @@ func writePublic(dir *state.Dir, h *state.History) error {
 	for _, f := range []struct {
 		name string
 		data []byte
-	}{{trustedRootName, m.trustedRoot}, {signingConfigName, m.signingConfig}} {
+	}{{trustedRootName, root}, {signingConfigName, config}} {
 		if err := writeChanged(dir.Path(publicDir, f.name), f.data); err != nil {
 			return err
 		}

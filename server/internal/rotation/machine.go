@@ -48,7 +48,7 @@ const (
 // Progress is where a rotation is.
 type Progress struct {
 	Kind state.Kind `json:"kind"`
-	Next string     `json:"instance"` // the new one
+	Next string     `json:"instance"` // the new one; when it is done, the one in use
 	Step Step       `json:"step"`     // what comes next
 	// NotBefore is when it comes; zero if nothing is waited for.
 	NotBefore *time.Time `json:"notBefore,omitempty"`
@@ -112,12 +112,15 @@ func (m *Machine) Advance(ctx context.Context, kind state.Kind, hurry bool) (*Pr
 		if err != nil {
 			return nil, err
 		}
+		if h.Active(kind) == nil {
+			return nil, fmt.Errorf("this deployment has no %s", kind)
+		}
 		p := Of(h, kind)
 		if p == nil && !applied { // whoever noted the last step may have died before it applied it
 			err = m.Apply(ctx, h)
 		}
 		if p == nil {
-			return &Progress{Kind: kind, Step: Done}, err
+			return &Progress{Kind: kind, Next: h.Active(kind).Name, Step: Done}, err
 		}
 		if p.NotBefore != nil && m.Now().Before(*p.NotBefore) && !hurry {
 			return p, nil
