@@ -58,7 +58,8 @@ func (in *Instance) server() (httpserver.Config, error) {
 	f := in.File
 	cfg := httpserver.Config{
 		Metrics: f.Metrics, Pprof: f.Pprof, Hosts: f.Hosts, DrainTime: time.Duration(f.Drain),
-		Log: in.Log, Registry: in.registry, Health: in.health, Now: in.Now,
+		Log: in.Log, Registry: in.registry, Expiry: in.expiry, Health: in.health, Now: in.Now,
+		Tracing: httpserver.Tracing{Endpoint: f.Traces},
 		Limits: httpserver.Limits{
 			Connections: f.Limits.Connections, AddressConnections: f.Limits.AddressConnections,
 			AddressRate: f.Limits.AddressRate, AddressBurst: f.Limits.AddressBurst,
