@@ -1,6 +1,6 @@
 # Twelve targets:
 #
-#   build          bin/bulla, static, stripped, version stamped
+#   build          bin/bulla and bin/bulla-server, static, stripped, version stamped
 #   test           everything that needs no network but the Go modules (RACE=1: with the race detector)
 #   demo           sign and verify an image in a real registry on loopback, and see a tampered one refused
 #   bench          the figures, side by side with cosign and sigstore-go
@@ -37,6 +37,7 @@ TOOL     := go run ./internal/tools/tool
 build:
 	mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
+	cd server && CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o ../bin/ ./cmd/...
 
 # scrypt is there to be slow; watched by the race detector it is ten times slower and takes most of the suite's time. It
 # shares nothing with anybody, so it is left out.

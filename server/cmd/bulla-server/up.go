@@ -188,7 +188,7 @@ func (o *up) choosePort() error {
 func (o *up) values(address string) config.Values {
 	v := config.Values{
 		URL: address, Services: config.Services(), Hosts: []string{"localhost", "127.0.0.1", "::1"},
-		Listen: []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port))}, DevelopmentLogin: true, Propagation: "10s",
+		Listen: []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port))}, DevelopmentLogin: true, Propagation: "10s", NoLimits: true,
 	}
 	// localhost is the other address too, where the machine has it: some clients try that one first.
 	if l, err := net.Listen("tcp", net.JoinHostPort("::1", strconv.Itoa(o.port))); err == nil {

@@ -25,6 +25,8 @@ type Values struct {
 	Metrics          string
 	Propagation      string
 	DevelopmentLogin bool
+	// NoLimits takes away what bounds one client: where all of them have one address, and are the operator's own.
+	NoLimits bool
 }
 
 // Template returns a configuration file in which every key is explained. It is checked before it is returned.
