@@ -76,7 +76,7 @@ func parseRoot(data []byte) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Document{RootRole, m.Signed.Version, m.Signed.Expires, typed[metadata.RootType]{m}, data}, nil
+	return parsed(&Document{RootRole, m.Signed.Version, m.Signed.Expires, typed[metadata.RootType]{m}, data})
 }
 
 func parseTargets(data []byte) (*Document, error) {
@@ -84,7 +84,7 @@ func parseTargets(data []byte) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Document{TargetsRole, m.Signed.Version, m.Signed.Expires, typed[metadata.TargetsType]{m}, data}, nil
+	return parsed(&Document{TargetsRole, m.Signed.Version, m.Signed.Expires, typed[metadata.TargetsType]{m}, data})
 }
 
 func parseSnapshot(data []byte) (*Document, error) {
@@ -92,7 +92,7 @@ func parseSnapshot(data []byte) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Document{SnapshotRole, m.Signed.Version, m.Signed.Expires, typed[metadata.SnapshotType]{m}, data}, nil
+	return parsed(&Document{SnapshotRole, m.Signed.Version, m.Signed.Expires, typed[metadata.SnapshotType]{m}, data})
 }
 
 func parseTimestamp(data []byte) (*Document, error) {
@@ -100,7 +100,25 @@ func parseTimestamp(data []byte) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Document{TimestampRole, m.Signed.Version, m.Signed.Expires, typed[metadata.TimestampType]{m}, data}, nil
+	return parsed(&Document{TimestampRole, m.Signed.Version, m.Signed.Expires, typed[metadata.TimestampType]{m}, data})
+}
+
+// parsed refuses what lacks a part that every document has: it would be written as null.
+func parsed(d *Document) (*Document, error) {
+	if err := checkHeader(d.version, d.expires); err != nil {
+		return nil, fmt.Errorf("%s: %w", d.role, err)
+	}
+	if sigs := d.content.signatures(); *sigs == nil {
+		*sigs = []metadata.Signature{}
+	}
+	written, err := d.content.encode()
+	if err == nil {
+		err = vet(written, maxTargets)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: written again it %w", d.role, err)
+	}
+	return d, nil
 }
 
 // Role returns "root", "targets", "snapshot" or "timestamp".
