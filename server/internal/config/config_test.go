@@ -27,7 +27,7 @@ func template(t testing.TB) string {
 
 // every returns the template with the keys that are comments in force.
 func every(t testing.TB) string {
-	return regexp.MustCompile(`(?m)^(\s*)#([a-z0-9-]+:)`).ReplaceAllString(template(t), "$1$2")
+	return regexp.MustCompile(`(?m)^(\s*)#((?:- )?[a-z0-9-]+:)`).ReplaceAllString(template(t), "$1$2")
 }
 
 func TestEveryKeyIsExplained(t *testing.T) {

@@ -141,4 +141,16 @@ type Issuer struct {
 // Monitor configures the monitor.
 type Monitor struct {
 	Interval Duration `yaml:"interval"`
+	Watch    []Watch  `yaml:"watch"`
+}
+
+// Watch is an identity whose entries in the logs are reported; package monitor checks it.
+type Watch struct {
+	Name          string `yaml:"name"`
+	Subject       string `yaml:"subject"`
+	SubjectRegexp string `yaml:"subject-regexp"`
+	Issuer        string `yaml:"issuer"`
+	IssuerRegexp  string `yaml:"issuer-regexp"`
+	Certificate   string `yaml:"certificate"`
+	Key           string `yaml:"key"`
 }

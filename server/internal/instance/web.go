@@ -104,10 +104,18 @@ func (in *Instance) monitor(h *state.History) want {
 		}
 		return monitor.New(ctx, monitor.Config{
 			Logs: logs, Dir: in.Dir.Path("monitor"), Interval: time.Duration(in.File.Monitor.Interval), Client: in.reachLogs(),
-			Now: in.Now, Log: in.Log.With("service", "monitor"), Metrics: reg,
+			Watches: in.watches(), Now: in.Now, Log: in.Log.With("service", "monitor"), Metrics: reg,
 		})
 	}
 	return w
+}
+
+// watches translates the watch list.
+func (in *Instance) watches() (out []monitor.Watch) {
+	for _, w := range in.File.Monitor.Watch {
+		out = append(out, monitor.Watch(w))
+	}
+	return out
 }
 
 // reachLogs is a client for all logs: past the network when they are in this process.
