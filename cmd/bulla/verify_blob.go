@@ -59,7 +59,7 @@ func verifyBlobCommand() *cli.Command {
 
 The artifact is a file, - for standard input, a URL, env://NAME, or a digest such as sha256:HEX. Its signature is in the file that --bundle names. Without --bundle it is looked for beside the artifact, as FILE.sigstore.json, FILE.sigstore, FILE.bundle, or FILE.sig with FILE.pem; the command says which it used.
 
-Every format that cosign ever wrote is read. Nothing is fetched: certificates and logs are checked with the trusted root that ships with the program, or with --trusted-root.`,
+Every format that cosign ever wrote is read. Certificates and logs are checked with --trusted-root, or what bulla initialize has set up, or the public-good root that ships with the program.`,
 		Example: `# signed with a key, not logged
 bulla verify-blob --key cosign.pub --log=none --bundle a.txt.sigstore.json a.txt
 
