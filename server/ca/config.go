@@ -192,8 +192,12 @@ func (s *Server) Ready(ctx context.Context) error {
 				cert.Subject, cert.NotBefore.Format(time.RFC3339), cert.NotAfter.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 		}
 	}
-	if log, ok := s.cfg.CT.(interface{ Ready(context.Context) error }); ok {
-		return log.Ready(ctx)
+	for _, part := range []any{s.cfg.CT, s.cfg.Journal} {
+		if p, ok := part.(interface{ Ready(context.Context) error }); ok {
+			if err := p.Ready(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 )
 
 // FileJournal is a [Journal] in a file: a line of JSON for each intent, on the disk before the certificate is signed. With
@@ -16,6 +18,7 @@ import (
 // holds its key. One flush of the disk serves all requests that wait for it.
 type FileJournal struct {
 	file *os.File
+	size int64 // of what is known to be on the disk; owned by write
 
 	mu      sync.Mutex
 	pending *batch // the next one to be written; nil: none
@@ -44,6 +47,9 @@ func OpenJournal(path string) (*FileJournal, error) {
 	err = j.check()
 	if err == nil {
 		err = syncDir(filepath.Dir(path))
+	}
+	if err == nil {
+		j.size, err = file.Seek(0, io.SeekEnd)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("journal %s: %w", path, err), file.Close())
@@ -128,18 +134,39 @@ func (j *FileJournal) write() {
 		b.err = j.broken
 		j.mu.Unlock()
 		if b.err == nil {
-			if _, b.err = j.file.Write(b.lines); b.err == nil {
-				b.err = j.file.Sync()
-			}
-		}
-		if b.err != nil {
-			b.err = fmt.Errorf("journal: %w", b.err)
-			j.mu.Lock()
-			j.broken = b.err
-			j.mu.Unlock()
+			b.err = j.flush(b.lines)
 		}
 		close(b.done)
 	}
+}
+
+// flush appends lines and has them on the disk. For what did not fit on the disk nothing was promised: it is taken back,
+// and the next lines may fit. After any other failure nobody knows what is there, and the journal takes nothing more.
+func (j *FileJournal) flush(lines []byte) error {
+	_, err := j.file.Write(lines)
+	switch {
+	case err == nil:
+		if err = j.file.Sync(); err == nil {
+			j.size += int64(len(lines))
+			return nil
+		}
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		if cut := j.file.Truncate(j.size); cut == nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
+	err = fmt.Errorf("journal: %w; check the disk, then restart", err)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.broken = err
+	return err
+}
+
+// Ready says whether the journal takes lines.
+func (j *FileJournal) Ready(context.Context) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.broken
 }
 
 // Close closes the file, after requests have ended.

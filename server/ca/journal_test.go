@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/bulla-sign/bulla/server/ca"
@@ -125,5 +126,45 @@ func TestBrokenJournal(t *testing.T) {
 	}
 	if !strings.Contains(w.out.String(), "disk full") {
 		t.Fatal(w.out)
+	}
+}
+
+// What does not fit on the disk is refused and taken back, and once there is room the journal goes on.
+func TestJournalWithoutRoom(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skip("skipped: no small disk can be mounted: ", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	path := filepath.Join(dir, "journal")
+	j, err := ca.OpenJournal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill := filepath.Join(dir, "fill")
+	_ = os.WriteFile(fill, make([]byte, 1<<20), 0o600) // as much as fits
+	var full error
+	for range 200 {
+		if full = j.Record(t.Context(), ca.Intent{}); full != nil {
+			break
+		}
+	}
+	if !errors.Is(full, syscall.ENOSPC) {
+		t.Fatalf("a full disk: %v", full)
+	}
+	if err := j.Ready(t.Context()); err != nil {
+		t.Errorf("a full disk is no broken one: %v", err)
+	}
+	if err := os.Remove(fill); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Record(t.Context(), ca.Intent{}); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ca.OpenJournal(path); err != nil {
+		t.Errorf("what was taken back is still there: %v", err)
 	}
 }

@@ -12,7 +12,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 
@@ -29,10 +32,10 @@ type logView struct {
 	tiles map[tlog.Tile][]byte
 }
 
-// audit asks a server for proof of everything in the ledger, and that each log only grew. What it sees becomes part of the
+// audit asks the server on the state in dir for proof of everything in the ledger, and that each log only grew. What it sees becomes part of the
 // ledger, so that the next audit asks for that too.
-func (l *ledger) audit(ctx context.Context) error {
-	root, err := trustedRoot(ctx)
+func (l *ledger) audit(ctx context.Context, dir string) error {
+	root, err := trustedRoot(dir)
 	if err != nil {
 		return err
 	}
@@ -57,7 +60,7 @@ func (l *ledger) audit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ct, err := l.view(ctx, base.Path)
+	ct, err := l.ctView(ctx, base.Path)
 	if err != nil {
 		return err
 	}
@@ -69,9 +72,9 @@ func (l *ledger) audit(ctx context.Context) error {
 	return nil
 }
 
-// trustedRoot is what the server's TUF repository has. It is taken without TUF: what is asked here is another question.
-func trustedRoot(ctx context.Context) (*trust.Root, error) {
-	data, err := read(ctx, "/tuf/targets/trusted_root.json")
+// trustedRoot is what the server's TUF repository publishes, from the copy that init leaves for people.
+func trustedRoot(dir string) (*trust.Root, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "public", "trusted_root.json"))
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +129,32 @@ func (l *ledger) view(ctx context.Context, path string) (*logView, error) {
 	return v, nil
 }
 
+// publication is how long the CT log may take from an SCT to a checkpoint that covers it: its interval is a second.
+const publication = 10 * time.Second
+
+// ctView is view once the checkpoint covers every certificate: an SCT promises that it soon will.
+func (l *ledger) ctView(ctx context.Context, path string) (*logView, error) {
+	for deadline := time.Now().Add(publication); ; time.Sleep(50 * time.Millisecond) {
+		v, err := l.view(ctx, path)
+		if err != nil || l.covered(v.size) || time.Now().After(deadline) {
+			return v, err
+		}
+	}
+}
+
+func (l *ledger) covered(size int64) bool {
+	for _, c := range l.certificates {
+		scts, err := embedded(c)
+		if err != nil {
+			return true // for promised to say
+		}
+		if index, err := leafIndex(scts[0].Extensions); err == nil && index >= size {
+			return false
+		}
+	}
+	return true
+}
+
 func (v *logView) reader(ctx context.Context) tlog.TileReader {
 	return func(t tlog.Tile) ([]byte, error) {
 		if data, ok := v.tiles[t]; ok {
@@ -173,13 +202,9 @@ func (v *logView) includes(index int64, leaf [tlog.HashSize]byte) error {
 // promised checks that the log has what its SCT in the certificate says: the SCT's signature is over the very bytes of the
 // entry at the index that it names (RFC 6962 3.2 and 3.4 sign and hash the same bytes).
 func (v *logView) promised(ctx context.Context, c *x509.Certificate, key any) error {
-	cert, err := identity.FromX509(c)
+	scts, err := embedded(c)
 	if err != nil {
 		return err
-	}
-	scts, err := cert.EmbeddedSCTs()
-	if err != nil || len(scts) != 1 {
-		return fmt.Errorf("%d SCTs: %w", len(scts), err)
 	}
 	index, err := leafIndex(scts[0].Extensions)
 	if err != nil {
@@ -198,6 +223,19 @@ func (v *logView) promised(ctx context.Context, c *x509.Certificate, key any) er
 		return fmt.Errorf("leaf %d is not what the SCT is about", index)
 	}
 	return v.includes(index, tlog.LeafHash(leaf))
+}
+
+// embedded returns the certificate's one SCT.
+func embedded(c *x509.Certificate) ([]identity.SCT, error) {
+	cert, err := identity.FromX509(c)
+	if err != nil {
+		return nil, err
+	}
+	scts, err := cert.EmbeddedSCTs()
+	if err == nil && len(scts) != 1 {
+		err = fmt.Errorf("%d SCTs", len(scts))
+	}
+	return scts, err
 }
 
 // leafIndex reads the extension that says where an entry lies (C2SP static-ct-api).

@@ -113,7 +113,7 @@ func comeBack(t *testing.T, l *ledger, dir string, how []string) {
 		t.Fatalf("after %s: %v", strings.Join(how, " "), err)
 	}
 	defer s.kill()
-	if err := l.audit(ctx); err != nil {
+	if err := l.audit(ctx, dir); err != nil {
 		t.Fatalf("after %s: %v\n%s", strings.Join(how, " "), err, s.words())
 	}
 	before, certificates, _ := l.counts()
@@ -126,7 +126,7 @@ func comeBack(t *testing.T, l *ledger, dir string, how []string) {
 	if after, more, _ := l.counts(); after != before+1 || more != certificates+1 {
 		t.Fatalf("after %s the server answers, and takes nothing: %s", strings.Join(how, " "), s.words())
 	}
-	if err := l.audit(ctx); err != nil {
+	if err := l.audit(ctx, dir); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -144,7 +144,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		if err := ledger.audit(t.Context()); err != nil {
+		if err := ledger.audit(t.Context(), dir); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		killer := time.AfterFunc(time.Duration(rand.N(700))*time.Millisecond, s.kill)

@@ -28,6 +28,7 @@ type ledger struct {
 	certificates []*x509.Certificate
 	checkpoints  map[string][]string // of each log, by the path below which it lies, as clients have seen them
 	refused      int                 // answers other than a promise
+	lost         error               // why the last client that gave up did
 }
 
 // entry is an acknowledged entry of the transparency log.
@@ -50,6 +51,12 @@ func (l *ledger) refuse() {
 	l.refused++
 }
 
+func (l *ledger) lose(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost = err
+}
+
 // work has clients log entries and get certificates until each has had its number of answers or the server is gone.
 func (l *ledger) work(ctx context.Context, t *testing.T, loggers, entries, certificates int) {
 	t.Helper()
@@ -58,7 +65,8 @@ func (l *ledger) work(ctx context.Context, t *testing.T, loggers, entries, certi
 		wg.Go(func() {
 			for range entries {
 				if err := l.log(ctx); err != nil {
-					return // the server is gone
+					l.lose(err)
+					return
 				}
 			}
 		})
@@ -66,6 +74,7 @@ func (l *ledger) work(ctx context.Context, t *testing.T, loggers, entries, certi
 	wg.Go(func() {
 		for range certificates {
 			if err := l.certify(ctx); err != nil {
+				l.lose(err)
 				return
 			}
 		}

@@ -34,7 +34,7 @@ func TestSyncedBeforeAnswered(t *testing.T) {
 	}
 	detach()
 	if entries, certificates, refused := ledger.counts(); entries != each || certificates != each || refused != 0 {
-		t.Fatalf("%d entries, %d certificates, %d refused", entries, certificates, refused)
+		t.Fatalf("%d entries, %d certificates, %d refused; %v", entries, certificates, refused, ledger.lost)
 	}
 	f, err := os.Open(out)
 	if err != nil {
@@ -78,6 +78,7 @@ type disk struct {
 	known      map[string]bool   // paths that existed
 	pending    map[string]string // by thread: the call that has not returned
 	begun      map[string]int    // by thread: the changes that a sync under way covers
+	through    map[string]bool   // paths opened with O_SYNC: what is written there is on the disk when the call returns
 	syncs      int
 	answers    int
 	violations []string
@@ -86,7 +87,7 @@ type disk struct {
 func newDisk(dir string) *disk {
 	d := &disk{
 		dir: dir, dirty: map[string]int{}, changed: map[string]bool{}, known: map[string]bool{},
-		pending: map[string]string{}, begun: map[string]int{},
+		pending: map[string]string{}, begun: map[string]int{}, through: map[string]bool{},
 	}
 	// What is there now may have been made during the trace; those paths are found in it with O_EXCL or a temporary name.
 	_ = filepath.WalkDir(house.template, func(path string, _ os.DirEntry, err error) error {
@@ -144,6 +145,10 @@ func (d *disk) begin(thread, text string) {
 			d.answer(args)
 			return
 		}
+		if d.through[f[1]] && name != "ftruncate" {
+			d.syncs++
+			return
+		}
 		d.change(f[1])
 	case "fsync", "fdatasync":
 		if f := onFile.FindStringSubmatch(args); f != nil {
@@ -155,13 +160,20 @@ func (d *disk) begin(thread, text string) {
 		}
 	case "mkdir", "mkdirat", "unlink", "unlinkat":
 		if p := quoted.FindStringSubmatch(args); p != nil {
-			d.change(filepath.Dir(p[1]))
+			d.changeDir(p[1])
 		}
 	case "openat":
-		if p := quoted.FindStringSubmatch(args); p != nil && strings.Contains(args, "O_CREAT") && !d.known[p[1]] {
-			d.known[p[1]] = true
-			d.change(filepath.Dir(p[1]))
+		if p := quoted.FindStringSubmatch(args); p != nil {
+			d.open(p[1], args)
 		}
+	}
+}
+
+func (d *disk) open(path, args string) {
+	d.through[path] = strings.Contains(args, "O_SYNC") || strings.Contains(args, "O_DSYNC")
+	if strings.Contains(args, "O_CREAT") && !d.known[path] {
+		d.known[path] = true
+		d.changeDir(path)
 	}
 }
 
@@ -186,6 +198,13 @@ func (d *disk) change(path string) {
 	d.changed[path] = true
 }
 
+// changeDir changes the directory that a path is a name in, unless nothing rests on that name.
+func (d *disk) changeDir(path string) {
+	if !derived(path) {
+		d.change(filepath.Dir(path))
+	}
+}
+
 // rename moves what is not synced of a file along with it, and changes both directories.
 func (d *disk) rename(from, to string) {
 	if n := d.dirty[from]; n > 0 {
@@ -194,9 +213,9 @@ func (d *disk) rename(from, to string) {
 	} else {
 		delete(d.dirty, to)
 	}
-	d.known[to] = true
-	d.change(filepath.Dir(from))
-	d.change(filepath.Dir(to))
+	d.known[to], d.through[to] = true, false
+	d.changeDir(from)
+	d.changeDir(to)
 }
 
 // answer is called when something is written to a connection.
@@ -213,9 +232,12 @@ func (d *disk) answer(args string) {
 	}
 }
 
-// derived says that a promise does not rest on a path: the search index can be built again, and the published checkpoint
-// is in the lock store before it is in its file.
+// derived says that a promise does not rest on a path: the search index can be built again; locks between processes have
+// no content; and the checkpoint is in the lock store before it is in its file, which is replaced in the log's own
+// directory by way of a temporary one.
 func derived(path string) bool {
-	base := filepath.Base(path)
-	return strings.Contains(path, "/index") || strings.HasPrefix(base, "checkpoint") || strings.HasPrefix(base, ".checkpoint")
+	dir, base := filepath.Split(path)
+	inLog := strings.HasSuffix(filepath.Dir(filepath.Clean(dir)), "log")
+	return strings.Contains(path, "/index") || strings.HasSuffix(base, ".lock") ||
+		inLog && (base == "checkpoint" || strings.HasPrefix(base, ".bulla-"))
 }
