@@ -149,6 +149,7 @@ func TestCacheDoesNotGoBack(t *testing.T) {
 
 // Whatever lies in the cache is verified: at worst it is not used.
 func TestDamagedCache(t *testing.T) {
+	t.Parallel()
 	r := newRepository(t)
 	for _, name := range []string{"timestamp.json", "snapshot.json", "targets.json", "targets/trusted_root.json", "targets/signing_config.v0.2.json"} {
 		for what, damage := range map[string]func(data []byte) []byte{

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -295,7 +296,7 @@ func TestHugeFiles(t *testing.T) {
 		for _, chunked := range []bool{false, true} {
 			t.Run(fmt.Sprint(tt.name, " chunked=", chunked), func(t *testing.T) {
 				r := newRepository(t)
-				sent := 0
+				var sent atomic.Int64
 				r.answer(func(w http.ResponseWriter, req *http.Request) bool {
 					if !strings.HasSuffix(req.URL.Path, "/"+tt.name) {
 						return false
@@ -305,15 +306,16 @@ func TestHugeFiles(t *testing.T) {
 					}
 					for range 1 << 12 {
 						n, err := w.Write(make([]byte, 1<<18))
-						if sent += n; err != nil {
+						sent.Add(int64(n))
+						if err != nil {
 							return true
 						}
 					}
 					return true
 				})
 				refused(t, r.client(), "bytes")
-				if sent > 64<<20 {
-					t.Errorf("the server could send %d bytes", sent)
+				if sent.Load() > 64<<20 {
+					t.Errorf("the server could send %d bytes", sent.Load())
 				}
 			})
 		}
@@ -374,8 +376,8 @@ func TestNoAnswer(t *testing.T) {
 
 func TestRedirects(t *testing.T) {
 	r := newRepository(t)
-	stranger := 0
-	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { stranger++; r.ServeHTTP(w, req) }))
+	var stranger atomic.Int64
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { stranger.Add(1); r.ServeHTTP(w, req) }))
 	defer other.Close()
 	r.answer(func(w http.ResponseWriter, req *http.Request) bool {
 		http.Redirect(w, req, other.URL+req.URL.Path, http.StatusFound)
@@ -383,8 +385,8 @@ func TestRedirects(t *testing.T) {
 	})
 	refused(t, r.client(), "redirect to another host")
 	refused(t, r.client(func(c *tuf.Config) { c.HTTP = &http.Client{} }), "redirect to another host")
-	if stranger != 0 {
-		t.Errorf("the other host was asked %d times", stranger)
+	if stranger.Load() != 0 {
+		t.Errorf("the other host was asked %d times", stranger.Load())
 	}
 	// On the same host they are followed, a few times.
 	r.answer(func(w http.ResponseWriter, req *http.Request) bool {
