@@ -70,8 +70,10 @@ func (c *Config) complete() error {
 		value *time.Duration
 		usual time.Duration
 	}{
-		{"root", &c.Lifetimes.Root, usualRoot}, {"targets", &c.Lifetimes.Targets, usualTargets},
-		{"snapshot", &c.Lifetimes.Snapshot, usualSnapshot}, {"timestamp", &c.Lifetimes.Timestamp, usualTimestamp},
+		{"root", &c.Lifetimes.Root, usualRoot},
+		{"targets", &c.Lifetimes.Targets, usualTargets},
+		{"snapshot", &c.Lifetimes.Snapshot, usualSnapshot},
+		{"timestamp", &c.Lifetimes.Timestamp, usualTimestamp},
 	} {
 		if *l.value == 0 {
 			*l.value = l.usual
