@@ -120,7 +120,7 @@ func (o *initialise) run(ctx context.Context, c *cli.Call) error {
 	if !o.generatePassword && len(keys) == 0 {
 		c.Infof("keep the keys ca-root, tsa-root, tuf-root and tuf-targets in %s offline", dir.Path("keys"))
 	}
-	_, err = fmt.Fprintln(c.Out, cosignLine(o.url, anchors))
+	_, err = fmt.Fprintf(c.Out, "%s\n%s\n", initializeLine("cosign", o.url, anchors), initializeLine("bulla", o.url, anchors))
 	return err
 }
 
@@ -197,9 +197,9 @@ func generatePassword(path string) error {
 	return keyring.NewPasswordFile(path)
 }
 
-// cosignLine is the command that makes cosign trust a deployment.
-func cosignLine(address string, a instance.Anchors) string {
-	return fmt.Sprintf("cosign initialize --mirror %s/tuf --root %s --root-checksum %s", address, quote(a.Root), a.RootSHA256)
+// initializeLine is the command that makes cosign or bulla trust a deployment.
+func initializeLine(program, address string, a instance.Anchors) string {
+	return fmt.Sprintf("%s initialize --mirror %s/tuf --root %s --root-checksum %s", program, address, quote(a.Root), a.RootSHA256)
 }
 
 // quote makes a path one word of a shell.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"os/signal"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/keys"
 	"github.com/bulla-sign/bulla/server/internal/instance"
 )
 
@@ -40,6 +42,9 @@ On SIGHUP the state is read again. Rotations need no signal: they tell the runni
 // serve runs a process until ctx ends.
 func serve(ctx context.Context, cfg instance.Config) error {
 	in, err := instance.New(ctx, cfg)
+	if errors.Is(err, keys.ErrWrongPassword) {
+		return cli.Errorf(cli.ExitInput, "%w", err)
+	}
 	if err != nil {
 		return err
 	}

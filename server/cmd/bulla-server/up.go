@@ -204,7 +204,7 @@ func (o *up) values(address string) config.Values {
 func (o *up) print(c *cli.Call, address string, a instance.Anchors) {
 	r := upResult{
 		URL: address, Issuer: address + "/oidc", Token: address + "/oidc/dev/token", Mirror: address + "/tuf", Anchors: a,
-		Config: filepath.Join(o.dir, configName), PID: os.Getpid(), Cosign: cosignLine(address, a), Bulla: bullaLine(a),
+		Config: filepath.Join(o.dir, configName), PID: os.Getpid(), Cosign: initializeLine("cosign", address, a), Bulla: initializeLine("bulla", address, a),
 	}
 	var err error
 	if o.output.String() == "json" {
@@ -215,11 +215,6 @@ func (o *up) print(c *cli.Call, address string, a instance.Anchors) {
 	if err != nil {
 		c.Warnf("printing how to reach the services: %v", err)
 	}
-}
-
-// bullaLine makes bulla trust a deployment, and sign with it, in one shell.
-func bullaLine(a instance.Anchors) string {
-	return fmt.Sprintf("export BULLA_TRUSTED_ROOT=%s BULLA_SIGNING_CONFIG=%s", quote(a.TrustedRoot), quote(a.SigningConfig))
 }
 
 // dataDir is where up keeps its state: the XDG data directory, or where that would be.

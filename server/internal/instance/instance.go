@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -174,7 +175,7 @@ func (in *Instance) generation(ctx context.Context, h *state.History, wanted []w
 			for _, m := range opened {
 				err = errors.Join(err, m.Close(ctx))
 			}
-			return fmt.Errorf("%s: %w", w.name, err)
+			return named(w.name, err)
 		}
 		next[w.key], opened = m, append(opened, m)
 		in.freshen(w.key, m)
@@ -191,6 +192,14 @@ func (in *Instance) generation(ctx context.Context, h *state.History, wanted []w
 		in.Log.InfoContext(ctx, "opened", "service", m.name)
 	}
 	return in.retire(ctx, old, opened)
+}
+
+// named says whose error it is, unless the error does.
+func named(name string, err error) error {
+	if strings.HasPrefix(err.Error(), name+":") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }
 
 // freshen notes a service that was opened but is not mounted yet; nil forgets all.
