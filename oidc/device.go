@@ -77,7 +77,8 @@ func (a *deviceAnswer) check() error {
 	return nil
 }
 
-// tell says what to do. The address with the code in it is only for the drawing: who types wants the short one.
+// tell says what to do. The address with the code in it, where the provider has one, saves the typing; the code is told all
+// the same, so that it can be compared with the one that the page shows (RFC 8628 3.3.1).
 func (l *Login) tell(a *deviceAnswer) {
 	full := a.Complete
 	if full == "" || clean(full) != full || len(full) > maxQR || !strings.HasPrefix(full, "http") {
@@ -88,7 +89,7 @@ func (l *Login) tell(a *deviceAnswer) {
 			fmt.Fprintln(l.Out, draw(code))
 		}
 	}
-	fmt.Fprintf(l.Out, "Enter the verification code %s in your browser at: %s\n", a.User, a.Address)
+	fmt.Fprintf(l.Out, "Enter the verification code %s in your browser at: %s\n", a.User, full)
 	fmt.Fprintf(l.Out, "Code will be valid for %d seconds\n", int(a.Expires))
 }
 

@@ -302,7 +302,7 @@ func TestDevice(t *testing.T) {
 	if err != nil || token.Email != s.Email {
 		t.Fatalf("%v, %v", token, err)
 	}
-	for _, want := range []string{"\x1b[30;107m", "▀", "Enter the verification code WDJB-MJHT in your browser at: " + s.Issuer + "/device\n", "Code will be valid for 300 seconds\n"} {
+	for _, want := range []string{"\x1b[30;107m", "▀", "Enter the verification code WDJB-MJHT in your browser at: " + s.Issuer + "/device?user_code=WDJB-MJHT\n", "Code will be valid for 300 seconds\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("did not say %q", want)
 		}

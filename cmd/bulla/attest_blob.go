@@ -33,7 +33,7 @@ func attestBlobCommand() *cli.Command {
 		Use: "attest-blob [flags] FILE", Short: "Sign a statement about a file", Group: "Sign", BindEnv: true,
 		Long: `Sign a statement about a file, such as its provenance or its bill of materials.
 
-The statement is made of the predicate and the file's digest, or given whole with --statement; it must be about the file. The predicate's JSON goes into it byte for byte.
+The statement is made of the predicate and the file's digest, or given whole with --statement; it must be about the file, and is signed as it stands if no file is given. The predicate's JSON goes into it byte for byte.
 
 The signed statement goes into a Sigstore bundle: the file that --bundle names, or else FILE.sigstore.json beside the file. It is signed with an identity or with --key, and logged, as with sign-blob.`,
 		Example: `bulla attest-blob --predicate provenance.json --type slsaprovenance1 a.txt
@@ -63,7 +63,7 @@ func (o *attestBlob) check(c *cli.Call) error {
 	if err := o.signing.check(c); err != nil {
 		return err
 	}
-	if len(c.Args) == 0 && o.hash == "" {
+	if len(c.Args) == 0 && o.hash == "" && o.statement == "" {
 		return cli.Usagef("the file that the statement is about is missing: give FILE, or its digest with --hash")
 	}
 	const why, instead = "the bundle holds everything", "say with --bundle FILE where it goes"
@@ -109,7 +109,12 @@ func (o *attestBlob) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	artifact, err := o.artifact(ctx, c, ref)
+	var artifact *blob.Blob
+	if ref == "" && o.hash == "" {
+		artifact, err = claim.subject()
+	} else {
+		artifact, err = o.artifact(ctx, c, ref)
+	}
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"crypto"
+	"encoding/hex"
 	"strconv"
 
 	"github.com/spf13/pflag"
 
 	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/internal/blob"
 	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/describe"
 	"github.com/bulla-sign/bulla/predicate"
 )
 
@@ -123,6 +127,24 @@ func (p *claim) names(algorithm, digest string) error {
 	}
 	return cli.Errorf(cli.ExitInput, "the statement in %s is not about this artifact: none of its %s names %s:%s",
 		p.from, plural(len(st.Subjects), "subject"), algorithm, digest)
+}
+
+// subject is the artifact that a whole statement names first, where no other word on it was given.
+func (p *claim) subject() (*blob.Blob, error) {
+	st, err := bundle.ParseStatement(p.statement)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range st.Subjects {
+		if sum, err := hex.DecodeString(s.Digests["sha256"]); err == nil && len(sum) == crypto.SHA256.Size() {
+			name := s.Name
+			if name == "" {
+				name = "sha256:" + s.Digests["sha256"]
+			}
+			return blob.FromDigest(describe.Printable(name), crypto.SHA256, sum), nil
+		}
+	}
+	return nil, cli.Errorf(cli.ExitInput, "the statement in %s names no subject by its SHA-256", p.from)
 }
 
 func plural(n int, what string) string {

@@ -26,9 +26,11 @@ func (s *signing) bundlePath(c *cli.Call, artifact string) (string, error) {
 		return s.Bundle, nil
 	case c.Cosign:
 		return "", cli.Usagef("must specify --bundle with --new-bundle-format")
+	case artifact == "":
+		return "", cli.Usagef("there is no file beside which the bundle could be written").WithHint("say where it goes with --bundle FILE")
 	}
 	info, err := os.Stat(artifact)
-	if artifact == "" || artifact == "-" || strings.Contains(artifact, ":") && errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+	if artifact == "-" || strings.Contains(artifact, ":") && errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return "", cli.Usagef("the bundle cannot be written beside %s: that is not a file", artifactName(artifact)).
 			WithHint("say where it goes with --bundle FILE")
 	}
