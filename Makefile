@@ -2,7 +2,7 @@
 #
 #   build          bin/bulla and bin/bulla-server, static, stripped, version stamped
 #   test           everything that needs no network but the Go modules (RACE=1: with the race detector)
-#   demo           sign and verify an image in a real registry on loopback, and see a tampered one refused
+#   demo           a private Sigstore and a real registry on loopback: sign with an identity, verify, see a tampered image refused
 #   bench          the figures, side by side with cosign and sigstore-go
 #   fuzz           every fuzz target for FUZZTIME (10s)
 #   lint           formatting, vet, staticcheck, errcheck

@@ -1,5 +1,6 @@
-// Command demo shows what bulla is for, in a minute and on this machine alone: it starts a real registry on loopback,
-// pushes a small image, makes a key, signs, verifies, and sees a tampered image refused. It leaves nothing behind.
+// Command demo shows what bulla is for, in a minute and on this machine alone: it starts a real registry and a private
+// Sigstore on loopback, pushes a small image, signs it with an identity, verifies who signed, sees a tampered image refused,
+// and looks at what the transparency log has of it. It leaves nothing behind.
 //
 //	make demo
 package main
@@ -50,7 +51,7 @@ func run(ctx context.Context, bulla string) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	s := &show{ctx: ctx, exe: exe, dir: dir, env: append(os.Environ(),
-		"COSIGN_PASSWORD=a password for the demo", "HOME="+dir, "DOCKER_CONFIG="+dir)}
+		"HOME="+dir, "DOCKER_CONFIG="+dir, "TMPDIR="+dir)}
 
 	step("A registry, on this machine only")
 	data := filepath.Join(dir, "registry")
@@ -64,36 +65,57 @@ func run(ctx context.Context, bulla string) (err error) {
 	defer server.Close()
 	fmt.Println("it listens at", server.Addr)
 
-	step("A small image in it")
-	tag := server.Addr + "/demo/app:v1"
-	image, err := realregistry.PushImage(ctx, tag, "hello from the image that was shipped\n")
+	step("A private Sigstore, on this machine only: issuer, certificate authority, logs, timestamps, trust")
+	services, err := s.up()
+	if err != nil {
+		return err
+	}
+	err = s.story(services, server.Addr+"/demo/app:v1")
+	if down := s.down(services); err == nil {
+		err = down
+	}
+	return err
+}
+
+// story is what the demo tells once everything runs.
+func (s *show) story(services *services, tag string) error {
+	step("A small image in the registry")
+	image, err := realregistry.PushImage(s.ctx, tag, "hello from the image that was shipped\n")
 	if err != nil {
 		return err
 	}
 	fmt.Println(image)
-	return s.signAndVerify(tag, image)
+
+	step("Trust the new instance")
+	if err := s.must("initialize", "--mirror", services.Mirror, "--root", services.Root, "--root-checksum", services.RootSHA256); err != nil {
+		return err
+	}
+	if err := s.signAndVerify(services, tag, image); err != nil {
+		return err
+	}
+	return s.lookAtLog(services)
 }
 
 // noMatchingSignatures is the exit status for "there are signatures, and none of them fits"; see docs/exit-codes.md.
 const noMatchingSignatures = 12
 
-// signAndVerify is the story itself.
-func (s *show) signAndVerify(tag, image string) error {
-	step("A key of our own")
-	if err := s.must("generate-key-pair"); err != nil {
+// who signs in the demo. The development login believes everybody.
+const who = "alice@example.com"
+
+func (s *show) signAndVerify(services *services, tag, image string) error {
+	step("An identity token: in CI the job has one, people log in with a browser, here the issuer believes whoever asks")
+	if err := s.token(services, "token.jwt"); err != nil {
 		return err
 	}
 
-	step("Sign the image: no services are involved, so a signing configuration says that there are none")
-	if err := s.must("signing-config", "create", "--out", "no-services.json"); err != nil {
-		return err
-	}
-	if err := s.must("sign", "--key", "cosign.key", "--signing-config", "no-services.json", image); err != nil {
+	step("Sign the image: token, certificate for ten minutes, timestamp, log entry; no key is kept")
+	if err := s.must("sign", "--yes", "--identity-token", "token.jwt", image); err != nil {
 		return err
 	}
 
-	step("Verify it, by its tag: --log=none says aloud that no transparency log is asked for")
-	if err := s.must("verify", "--key", "cosign.pub", "--log=none", "-o", "text", tag); err != nil {
+	step("Verify it, by its tag, and by who signed it")
+	verify := []string{"verify", "--certificate-identity", who, "--certificate-oidc-issuer", services.Issuer, "-o", "text", tag}
+	if err := s.must(verify...); err != nil {
 		return err
 	}
 
@@ -112,7 +134,7 @@ func (s *show) signAndVerify(tag, image string) error {
 	fmt.Println(tampered)
 
 	step("The same command on the same tag now refuses, and says why")
-	code, err := s.call("verify", "--key", "cosign.pub", "--log=none", "-o", "text", tag)
+	code, err := s.call(verify...)
 	if err != nil {
 		return err
 	}
@@ -120,8 +142,6 @@ func (s *show) signAndVerify(tag, image string) error {
 	if code != noMatchingSignatures {
 		return fmt.Errorf("the tampered image must be refused with exit status %d", noMatchingSignatures)
 	}
-
-	step("Done: the registry is gone, and so are the files")
 	return nil
 }
 
