@@ -38,7 +38,7 @@ func (l *Login) Browser(ctx context.Context) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer back.listener.Close()
+	defer func() { _ = back.listener.Close() }() // the server has closed it already when all went well
 	var words [3]string // state, nonce, verifier
 	for i := range words {
 		if words[i], err = secret(); err != nil {
@@ -109,8 +109,7 @@ func (l *Login) listen() (*callback, error) {
 	}
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	if err != nil {
-		listener.Close()
-		return nil, err
+		return nil, errors.Join(err, listener.Close())
 	}
 	u.Host = net.JoinHostPort(u.Hostname(), port)
 	if u.Path == "" {
@@ -173,7 +172,7 @@ func (c *callback) wait(ctx context.Context, state string) (string, error) {
 		last, stop := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer stop()
 		if server.Shutdown(last) != nil {
-			server.Close()
+			_ = server.Close() // nothing more can be done for the page
 		}
 	}()
 	select {

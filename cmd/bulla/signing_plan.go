@@ -154,10 +154,14 @@ func (s *signing) connect(ctx context.Context, c *cli.Call, source *trustsource.
 	if s.TrustedRoot == "" && !p.asksAny() {
 		return nil
 	}
-	root, err := config.Trust{
+	from := config.Trust{
 		TrustedRoot: s.TrustedRoot, LookupEnv: c.LookupEnv,
 		Default: func() (*trust.Root, error) { return rootFrom(ctx, c, source) },
-	}.Load()
+	}
+	if names := from.Variables(); len(names) > 0 {
+		c.Warnf("what is trusted comes from the environment: %s", strings.Join(names, ", "))
+	}
+	root, err := from.Load()
 	if err != nil {
 		return inputError(err)
 	}
