@@ -121,6 +121,12 @@ func TestCertifyRefused(t *testing.T) {
 			delete(m, "signedCertificateEmbeddedSct")
 			m["signedCertificateDetachedSct"] = c
 		}), want: "an authority must embed it"},
+		{name: "detached, and empty", id: good(), edit: change(t, func(m map[string]any) {
+			c := m["signedCertificateEmbeddedSct"].(map[string]any)
+			c["signedCertificateTimestamp"] = ""
+			delete(m, "signedCertificateEmbeddedSct")
+			m["signedCertificateDetachedSct"] = c
+		}), leaf: func(l *mint.LeafOptions) { l.CTLogs = nil }, want: "the certificate has no SCT"},
 		{name: "both forms", id: good(), edit: change(t, func(m map[string]any) {
 			m["signedCertificateDetachedSct"] = m["signedCertificateEmbeddedSct"]
 		}), want: "not a certificate"},

@@ -49,7 +49,7 @@ func (c *CA) check(v *issued, id sign.Identity, spki []byte) error {
 			return wrong("the certificate is for %s, and the token for %s", printable(san.Value), printable(id.Challenge))
 		}
 	}
-	if v.detached != nil {
+	if len(v.detached) > 0 {
 		return wrong("the certificate's SCT lies beside it, where no bundle has a place for it; an authority must embed it")
 	}
 	if c.s.Root == nil {

@@ -100,6 +100,10 @@ func TestUploadThatLanded(t *testing.T) {
 		{"v1 without proof", "v1", "/api/v1/log/entries", func(s *services.Services) { s.NoProof = true }},
 		{"v2", "v2", "/api/v2/log/entries", nil},
 		{"v2 conflict", "v2", "/api/v2/log/entries", func(s *services.Services) { s.Conflict = true }},
+		{"v2 conflict, files at the root", "v2", "/api/v2/log/entries", func(s *services.Services) {
+			s.Conflict = true
+			s.Fail(services.Fault{Path: "/api/v2/checkpoint", Status: 501, Times: -1}, services.Fault{Path: "/api/v2/tile", Status: 501, Times: -1})
+		}},
 	} {
 		for _, envelope := range []bool{false, true} {
 			s := services.New(t)

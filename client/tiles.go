@@ -2,8 +2,10 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/bulla-sign/bulla/tlog"
@@ -18,18 +20,24 @@ const coverTimeout = 30 * time.Second
 func (l *LogV2) prove(ctx context.Context, e *tlog.Entry) error {
 	ctx, cancel := context.WithTimeout(ctx, coverTimeout)
 	defer cancel()
+	// The API has the files below api/v2 (rekor_service.proto), the tiles specification below the log's own address.
+	prefix := "/api/v2/"
 	for {
-		a, err := l.read(ctx, "/checkpoint", tlog.MaxCheckpointSize)
+		a, err := l.read(ctx, prefix+"checkpoint", tlog.MaxCheckpointSize)
+		if err != nil && prefix != "/" && notServed(err) {
+			prefix = "/"
+			continue
+		}
 		if err != nil {
 			return err
 		}
 		cp, err := tlog.ParseCheckpoint(string(a.body))
 		if err != nil {
-			return l.s.fail(l.reading("/checkpoint", 0), a, wrong("the checkpoint: %w", err))
+			return l.s.fail(l.reading(prefix+"checkpoint", 0), a, wrong("the checkpoint: %w", err))
 		}
 		if cp.Size > e.LogIndex {
 			hashes, err := tlog.ProofFromTiles(e.LogIndex, cp.Size, func(t tlog.Tile) ([]byte, error) {
-				a, err := l.read(ctx, "/"+t.Path(), int64(tlog.TileWidth*tlog.HashSize))
+				a, err := l.read(ctx, prefix+t.Path(), int64(tlog.TileWidth*tlog.HashSize))
 				if err != nil {
 					return nil, err
 				}
@@ -42,14 +50,21 @@ func (l *LogV2) prove(ctx context.Context, e *tlog.Entry) error {
 			return nil
 		}
 		if err := sleep(ctx, max(l.s.Pause, 10*time.Millisecond)); err != nil {
-			return l.s.fail(l.reading("/checkpoint", 0), a, &cause{ErrUnavailable, fmt.Errorf("its checkpoint covers %d entries, and not yet the entry at index %d", cp.Size, e.LogIndex)})
+			return l.s.fail(l.reading(prefix+"checkpoint", 0), a, &cause{ErrUnavailable, fmt.Errorf("its checkpoint covers %d entries, and not yet the entry at index %d", cp.Size, e.LogIndex)})
 		}
 	}
 }
 
 // reading is a request to read a file of the log.
 func (l *LogV2) reading(path string, limit int64) *request {
-	return &request{asked: "its " + path[1:], method: http.MethodGet, url: l.s.base + "/api/v2" + path, accept: "*/*", limit: limit}
+	asked := strings.TrimPrefix(strings.TrimPrefix(path, "/api/v2"), "/")
+	return &request{asked: "its " + asked, method: http.MethodGet, url: l.s.base + path, accept: "*/*", limit: limit}
+}
+
+// notServed says whether a log answered that it has no such file, or serves none.
+func notServed(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && (e.Status == http.StatusNotFound || e.Status == http.StatusMethodNotAllowed || e.Status == http.StatusNotImplemented)
 }
 
 func (l *LogV2) read(ctx context.Context, path string, limit int64) (*answer, error) {

@@ -35,6 +35,7 @@ func (s *Services) Polls(errors ...string) {
 
 func (s *Services) registerIssuer(mux *http.ServeMux) {
 	mux.HandleFunc("GET /oidc/.well-known/openid-configuration", s.discovery)
+	mux.HandleFunc("GET /oidc/keys", s.keys)
 	mux.HandleFunc("GET /oidc/auth", s.authorize)
 	mux.HandleFunc("POST /oidc/token", s.token)
 	mux.HandleFunc("POST /oidc/device/code", s.deviceCode)
@@ -45,7 +46,21 @@ func (s *Services) discovery(w http.ResponseWriter, _ *http.Request) {
 		"issuer": s.Issuer, "authorization_endpoint": s.Issuer + "/auth", "token_endpoint": s.Issuer + "/token",
 		"device_authorization_endpoint": s.Issuer + "/device/code", "jwks_uri": s.Issuer + "/keys",
 		"code_challenge_methods_supported": []string{"plain", "S256"},
+		"id_token_signing_alg_values_supported": []string{"ES256"},
 	})
+}
+
+// keys is the key that tokens are signed with (RFC 7517).
+func (s *Services) keys(w http.ResponseWriter, _ *http.Request) {
+	point, err := s.tokenKey.PublicKey.Bytes() // 4, X, Y
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	enc := base64.RawURLEncoding
+	reply(w, http.StatusOK, object{"keys": []object{{
+		"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "x": enc.EncodeToString(point[1:33]), "y": enc.EncodeToString(point[33:]),
+	}}})
 }
 
 // authorize logs everybody in at once and sends the browser back.

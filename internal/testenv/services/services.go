@@ -91,6 +91,8 @@ func (s *Services) mux() *http.ServeMux {
 	mux.HandleFunc("POST /api/v2/log/entries", s.createV2)
 	mux.HandleFunc("GET /api/v2/checkpoint", s.checkpointV2)
 	mux.HandleFunc("GET /api/v2/tile/{path...}", s.tileV2)
+	mux.HandleFunc("GET /checkpoint", s.checkpointV2)
+	mux.HandleFunc("GET /tile/{path...}", s.tileV2)
 	mux.HandleFunc("POST /api/v1/log/entries", s.createV1)
 	mux.HandleFunc("POST /api/v1/log/entries/retrieve", s.retrieveV1)
 	mux.HandleFunc("GET /api/v1/log/entries/{uuid}", s.getV1)
