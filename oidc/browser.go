@@ -39,7 +39,7 @@ func (l *Login) Browser(ctx context.Context) (*Token, error) {
 		return nil, err
 	}
 	defer func() { _ = back.listener.Close() }() // the server has closed it already when all went well
-	var words [3]string // state, nonce, verifier
+	var words [3]string                          // state, nonce, verifier
 	for i := range words {
 		if words[i], err = secret(); err != nil {
 			return nil, err

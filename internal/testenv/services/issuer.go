@@ -45,7 +45,7 @@ func (s *Services) discovery(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusOK, object{
 		"issuer": s.Issuer, "authorization_endpoint": s.Issuer + "/auth", "token_endpoint": s.Issuer + "/token",
 		"device_authorization_endpoint": s.Issuer + "/device/code", "jwks_uri": s.Issuer + "/keys",
-		"code_challenge_methods_supported": []string{"plain", "S256"},
+		"code_challenge_methods_supported":      []string{"plain", "S256"},
 		"id_token_signing_alg_values_supported": []string{"ES256"},
 	})
 }
