@@ -33,10 +33,11 @@ func needStrace(t *testing.T) string {
 }
 
 // inject is the command that runs the server with a fault at the n-th call of a kind in each of its threads (strace
-// counts them by thread).
+// counts them by thread). Its filter in the kernel, --seccomp-bpf, is not for this: strace 6.1 then counts no further
+// than one.
 func inject(strace, kind, fault string, n int) []string {
 	return []string{
-		strace, "-f", "-qqq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=" + calls[kind], "-e", "signal=none",
+		strace, "-f", "-qqq", "-o", "/dev/null", "-e", "trace=" + calls[kind], "-e", "signal=none",
 		"-e", fmt.Sprintf("inject=%s:%s:when=%d", calls[kind], fault, n),
 	}
 }
@@ -52,12 +53,15 @@ func points(t *testing.T) func(yield func(int) bool) {
 	}
 }
 
+// fewest is how many points there are at least, in the sample that CI takes.
+const fewest = 5
+
 // step leaves out more the further one gets, unless all points are to be tried.
 func step(n int) int {
 	if soak {
 		return 1
 	}
-	return n * 2 / 3
+	return n
 }
 
 // TestKilledAtEveryCall kills the server at its n-th sync, rename and write, at start-up and under load, starts it again
@@ -66,17 +70,18 @@ func TestKilledAtEveryCall(t *testing.T) {
 	strace := needStrace(t)
 	for kind := range calls {
 		t.Run(kind, func(t *testing.T) {
-			var tried, promised int
+			var died, promised int
 			for n := range points(t) {
 				reached, count := killAt(t, inject(strace, kind, "signal=KILL", n))
-				tried, promised = tried+1, promised+count
+				promised += count
 				if !reached {
 					break
 				}
+				died++
 			}
-			t.Logf("%d points; %d promises, all kept", tried, promised)
-			if promised == 0 {
-				t.Error("nothing was ever promised, so nothing was tested")
+			t.Logf("it died at %d points; %d promises, all kept", died, promised)
+			if promised == 0 || died < fewest {
+				t.Error("too few points or promises: little was tested")
 			}
 		})
 	}
@@ -97,7 +102,7 @@ func killAt(t *testing.T, wrap []string) (reached bool, promises int) {
 	} else if !s.gone() {
 		t.Fatal(err)
 	}
-	reached = s.gone()
+	reached = s.gone() || ledger.lost != nil // strace may not have told of the death yet
 	s.kill()
 	comeBack(t, ledger, dir, wrap)
 	entries, certificates, _ := ledger.counts()

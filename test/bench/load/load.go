@@ -123,21 +123,28 @@ func Client(inFlight int) *http.Client {
 // maxAnswer bounds an answer: the largest is an entry with its proof, some 10 KB.
 const maxAnswer = 1 << 20
 
+// Request is a POST and the status that its answer must have.
+type Request struct {
+	URL, ContentType string
+	Body             []byte
+	Want             int
+}
+
 // Post sends a body and returns the answer; another status than the one wanted is an error.
-func Post(ctx context.Context, c *http.Client, url, contentType string, body []byte, want int) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+func Post(ctx context.Context, c *http.Client, r Request) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(r.Body))
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("Content-Type", r.ContentType)
 	resp, err := c.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err == nil && resp.StatusCode != want {
-		err = fmt.Errorf("%s: %s: %.200s", url, resp.Status, answer)
+	if err == nil && resp.StatusCode != r.Want {
+		err = fmt.Errorf("%s: %s: %.200s", r.URL, resp.Status, answer)
 	}
 	return answer, err
 }

@@ -59,7 +59,7 @@ func Log(c *http.Client, url string, bodies [][]byte) Task {
 		if i >= len(bodies) {
 			return errors.New("there are no more uploads")
 		}
-		_, err := Post(ctx, c, url+"/api/v2/log/entries", "application/json", bodies[i], http.StatusCreated)
+		_, err := Post(ctx, c, Request{url + "/api/v2/log/entries", "application/json", bodies[i], http.StatusCreated})
 		return err
 	}
 }
@@ -75,7 +75,7 @@ func Stamp(c *http.Client, url string) (Task, error) {
 		return nil, err
 	}
 	return func(ctx context.Context, _ int) error {
-		_, err := Post(ctx, c, url, "application/timestamp-query", der, http.StatusOK)
+		_, err := Post(ctx, c, Request{url, "application/timestamp-query", der, http.StatusOK})
 		return err
 	}, nil
 }
@@ -107,7 +107,7 @@ func Sign(c *http.Client, s Services, keys []*ecdsa.PrivateKey) Task {
 		if err != nil {
 			return err
 		}
-		if _, err := Post(ctx, c, s.TSA, "application/timestamp-query", der, http.StatusOK); err != nil {
+		if _, err := Post(ctx, c, Request{s.TSA, "application/timestamp-query", der, http.StatusOK}); err != nil {
 			return err
 		}
 		body, err := uploadOf(digest[:], sig, map[string]any{
@@ -116,7 +116,7 @@ func Sign(c *http.Client, s Services, keys []*ecdsa.PrivateKey) Task {
 		if err != nil {
 			return err
 		}
-		_, err = Post(ctx, c, s.Log+"/api/v2/log/entries", "application/json", body, http.StatusCreated)
+		_, err = Post(ctx, c, Request{s.Log + "/api/v2/log/entries", "application/json", body, http.StatusCreated})
 		return err
 	}
 }
@@ -141,7 +141,7 @@ func (s *Services) certificate(ctx context.Context, c *http.Client, key *ecdsa.P
 	if err != nil {
 		return nil, err
 	}
-	answer, err := Post(ctx, c, s.CA+"/api/v2/signingCert", "application/json", body, http.StatusOK)
+	answer, err := Post(ctx, c, Request{s.CA + "/api/v2/signingCert", "application/json", body, http.StatusOK})
 	if err != nil {
 		return nil, err
 	}
