@@ -33,6 +33,7 @@ func newApp(sys *cli.System) *cli.App {
 			statusCommand(),
 			upCommand(),
 			rotateCommand(),
+			tufCommand(),
 			backupCommand(),
 			restoreCommand(),
 			fsckCommand(),

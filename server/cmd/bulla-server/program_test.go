@@ -179,6 +179,7 @@ func (o *operator) initialise(dir string) string {
 
 // From init to a restored backup: what an operator does.
 func TestOperator(t *testing.T) {
+	t.Parallel()
 	o := &operator{t, t.TempDir()}
 	address := o.initialise("d")
 	if code, _, errs := o.run("init", "--dir", "d", "--generate-password"); code == 0 || !strings.Contains(errs, "state already") {
@@ -344,6 +345,7 @@ func (o *operator) flipped(pattern string, do func()) {
 
 // The server is killed at growing distances from the beginning of a rotation, and each time another one goes on.
 func TestKilledWhileRotating(t *testing.T) {
+	t.Parallel()
 	o := &operator{t, t.TempDir()}
 	address := o.initialise("d")
 	config := "--config=d/bulla-server.yaml"
@@ -373,7 +375,59 @@ func TestKilledWhileRotating(t *testing.T) {
 	o.must("fsck", config)
 }
 
+// The targets key lies in a safe: a rotation waits for its signature, and goes on when that is brought.
+func TestOfflineKey(t *testing.T) {
+	t.Parallel()
+	o := &operator{t, t.TempDir()}
+	address := o.initialise("d")
+	config := "--config=d/bulla-server.yaml"
+	keys, err := filepath.Glob(o.path("d/keys/tuf-targets-*.key"))
+	if err != nil || len(keys) != 1 {
+		t.Fatal(keys, err)
+	}
+	if err := os.Rename(keys[0], o.path("safe.key")); err != nil {
+		t.Fatal(err)
+	}
+	server := o.serve("d", address)
+	before := o.mustSign("d", "before")
+	if code, _, errs := o.run("rotate", config, "--now", "tsa"); code == 0 || !strings.Contains(errs, "tuf pending") {
+		t.Fatalf("without the targets key: exit status %d, %s", code, errs)
+	}
+	doc := strings.TrimSpace(o.must("tuf", "pending", config))
+	if code, _, errs := o.run("tuf", "import", config, doc); code == 0 {
+		t.Fatalf("an unsigned document is taken: %s", errs)
+	}
+	password, err := os.ReadFile(o.path("d/password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(built(t), "tuf", "sign", "--key", "safe.key", doc)
+	cmd.Dir, cmd.Env = o.dir, []string{"BULLA_PASSWORD=" + strings.TrimSpace(string(password))}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	o.must("tuf", "import", config, doc)
+	// The switch needs nothing of the targets key: the address is the same. The end of the old window does.
+	if code, _, errs := o.run("rotate", config, "--continue", "--now", "tsa"); code == 0 || !strings.Contains(errs, "step close") {
+		t.Fatalf("after the import: exit status %d, %s", code, errs)
+	}
+	var status struct {
+		Keys []struct{ Kind, Name, Phase string }
+	}
+	if err := json.Unmarshal([]byte(o.must("status", config, "-o", "json")), &status); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range status.Keys {
+		if k.Kind == "tsa" && strings.HasSuffix(k.Name, "-2") && k.Phase != "active" {
+			t.Errorf("the new key is %s", k.Phase)
+		}
+	}
+	o.verify("d", before, o.mustSign("d", "after"))
+	server.stop(t)
+}
+
 func TestUp(t *testing.T) {
+	t.Parallel()
 	o := &operator{t, t.TempDir()}
 	for _, args := range [][]string{{"--ephemeral"}, {"--dir", "state", "--port", "0"}, {"--dir", "state"}} {
 		lines := o.upOnce(args)
@@ -421,6 +475,7 @@ func (o *operator) upOnce(args []string) []string {
 }
 
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	o := &operator{t, t.TempDir()}
 	o.initialise("d")
 	config, err := os.ReadFile(o.path("d/bulla-server.yaml"))

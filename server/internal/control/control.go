@@ -31,6 +31,8 @@ const (
 	maxSocketPath = 103
 	// maxAnswer bounds an answer: a status is some 50 KB after years of rotations.
 	maxAnswer = 16 << 20
+	// maxRequest bounds a request: a document of the TUF repository in base 64.
+	maxRequest = 8 << 20
 	// headerTime bounds how long a request may take to say what it wants; it comes from this machine.
 	headerTime = 10 * time.Second
 )
@@ -189,7 +191,7 @@ func (p *Peer) Call(ctx context.Context, path string, request, response any) err
 func Handle[Request, Response any](mux *http.ServeMux, path string, answer func(context.Context, Request) (Response, error)) {
 	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 		var request Request
-		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)) // a few flags
+		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
 		dec.DisallowUnknownFields()
 		if err := dec.Decode(&request); err != nil {
 			reply(w, http.StatusBadRequest, map[string]string{"error": err.Error()})

@@ -20,6 +20,10 @@ const (
 	PathFollow = "/follow" // nothing -> Followed
 	PathStatus = "/status" // nothing -> Status
 	PathRotate = "/rotate" // Rotate -> rotation.Progress
+	// PathPending gives out the TUF repository's documents that wait for signatures: nothing -> [][]byte.
+	PathPending = "/tuf/pending"
+	// PathImport takes one back: []byte -> nothing.
+	PathImport = "/tuf/import"
 )
 
 // Nothing is the request of a command without arguments.
@@ -45,6 +49,8 @@ type Rotate struct {
 // upkeepInterval is how often a process looks whether a rotation can go on.
 const upkeepInterval = 5 * time.Second
 
+var errNoRepository = errors.New("this process does not run the TUF repository")
+
 type admin struct {
 	server atomic.Pointer[control.Server]
 }
@@ -57,6 +63,20 @@ func (in *Instance) listenAdmin() error {
 	})
 	control.Handle(mux, PathStatus, func(ctx context.Context, _ Nothing) (Status, error) { return in.Status(ctx) })
 	control.Handle(mux, PathRotate, in.rotate)
+	control.Handle(mux, PathPending, func(context.Context, Nothing) ([][]byte, error) {
+		s := in.repository()
+		if s == nil {
+			return nil, errNoRepository
+		}
+		return s.Pending()
+	})
+	control.Handle(mux, PathImport, func(ctx context.Context, document []byte) (Nothing, error) {
+		s := in.repository()
+		if s == nil {
+			return Nothing{}, errNoRepository
+		}
+		return Nothing{}, s.Import(ctx, document)
+	})
 	server, err := control.Listen(in.Dir.Path(), mux)
 	if err == nil {
 		in.admin.server.Store(server)

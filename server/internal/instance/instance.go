@@ -67,6 +67,9 @@ func New(ctx context.Context, cfg Config) (*Instance, error) {
 	if in.expiry, err = httpserver.NewExpiry(in.registry, cfg.Now); err != nil {
 		return nil, err
 	}
+	if err := in.registerExpiry(); err != nil {
+		return nil, err
+	}
 	if err := in.Follow(ctx); err != nil {
 		return nil, errors.Join(err, in.close(ctx))
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,7 +38,9 @@ func get(t *testing.T, url string) (int, string) {
 // Everything in one process: all endpoints answer, and a keyless signature verifies.
 func TestAllInOne(t *testing.T) {
 	d := newDeployment(t)
-	p := d.start(d.file(d.port, config.Services()...))
+	f := d.file(d.port, config.Services()...)
+	f.Metrics = net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
+	p := d.start(f)
 	for _, path := range []string{
 		"/healthz", "/readyz", "/api/v2/trustBundle", "/api/v2/configuration", "/api/v1/rootCert", "/checkpoint", "/api/v2/checkpoint",
 		"/ct/2026-1/checkpoint", "/ct/2026-1/ct/v1/get-roots", "/api/v1/timestamp/certchain", "/oidc/.well-known/openid-configuration", "/oidc/keys",
@@ -44,6 +48,14 @@ func TestAllInOne(t *testing.T) {
 		path = strings.ReplaceAll(path, "2026-1", p.History().Active(state.CTLog).Name)
 		if code, body := get(t, d.url+path); code != http.StatusOK {
 			t.Errorf("%s: status %d, %s", path, code, body)
+		}
+	}
+	_, metrics := get(t, "http://"+f.Metrics+"/metrics")
+	for _, want := range []string{
+		`bulla_expires_in_seconds{name="ca chain"} 9.4`, `bulla_expires_in_seconds{name="tuf timestamp"} `, `bulla_expires_in_seconds{name="tuf root"} `,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics do not have %s", want)
 		}
 	}
 	root, services := d.trusted()

@@ -90,7 +90,14 @@ func (h *History) service(kind Kind, version uint32) []trust.Service {
 	if in == nil {
 		return nil
 	}
-	return []trust.Service{{URL: in.URL, MajorAPIVersion: version, Window: trust.Window{Start: in.Start}, Operator: h.Name}}
+	start := in.Start
+	for _, older := range h.Instances[kind] { // a new key at an old address is the same service to a client
+		if older.URL == in.URL {
+			start = older.Start
+			break
+		}
+	}
+	return []trust.Service{{URL: in.URL, MajorAPIVersion: version, Window: trust.Window{Start: start}, Operator: h.Name}}
 }
 
 // Certificates returns the instance's chain, nil if it has none.
