@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -122,13 +123,17 @@ The exit status is 22 when something is wrong.`,
 				}
 			}
 			wrong := 0
+			out := bufio.NewWriter(c.Out)
 			for _, f := range findings {
 				if f.Error != "" {
 					wrong++
 				}
 				if output.String() == "text" {
-					printFinding(c, f)
+					fmt.Fprintln(out, describeFinding(f))
 				}
+			}
+			if err := out.Flush(); err != nil {
+				return err
 			}
 			if wrong > 0 {
 				return cli.Errorf(cli.ExitInput, "%d of %d checks failed", wrong, len(findings))
@@ -138,13 +143,12 @@ The exit status is 22 when something is wrong.`,
 	}
 }
 
-func printFinding(c *cli.Call, f upkeep.Finding) {
+func describeFinding(f upkeep.Finding) string {
 	switch {
 	case f.Error != "":
-		fmt.Fprintf(c.Out, "WRONG %s: %s\n", f.Part, f.Error)
+		return fmt.Sprintf("WRONG %s: %s", f.Part, f.Error)
 	case f.Note != "":
-		fmt.Fprintf(c.Out, "ok    %s: %s\n", f.Part, f.Note)
-	default:
-		fmt.Fprintf(c.Out, "ok    %s\n", f.Part)
+		return fmt.Sprintf("ok    %s: %s", f.Part, f.Note)
 	}
+	return "ok    " + f.Part
 }

@@ -67,7 +67,9 @@ func tufPendingCommand() *cli.Command {
 				if err := durable.WriteFile(path, doc, documentMode); err != nil {
 					return err
 				}
-				fmt.Fprintln(c.Out, path)
+				if _, err := fmt.Fprintln(c.Out, path); err != nil {
+					return err
+				}
 			}
 			return nil
 		},

@@ -240,5 +240,5 @@ func (w *writer) copy(name string, from io.Reader, size int64) error {
 
 // begin adds a file's name and size to a sum, its contents follow: no other list of files has the same sum.
 func begin(sum hash.Hash, name string, size int64) {
-	fmt.Fprintf(sum, "%d %s %d ", len(name), name, size) // hashes do not fail
+	_, _ = fmt.Fprintf(sum, "%d %s %d ", len(name), name, size) // hashes do not fail
 }

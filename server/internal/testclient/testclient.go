@@ -35,7 +35,7 @@ func Token(ctx context.Context, issuer string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }() // read to its end
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return "", err
