@@ -71,8 +71,18 @@ func (b *bench) run(only string) error {
 	for _, part := range []struct {
 		name string
 		f    func() error
-	}{{"start", b.start}, {"blob", b.blob}, {"library", b.library}, {"large", b.large}, {"size", b.size},
-		{"ready", b.ready}, {"latency", b.entryLatency}, {"entries", b.entries}, {"timestamps", b.timestamps}, {"signings", b.signings}} {
+	}{
+		{"start", b.start},
+		{"blob", b.blob},
+		{"library", b.library},
+		{"large", b.large},
+		{"size", b.size},
+		{"ready", b.ready},
+		{"latency", b.entryLatency},
+		{"entries", b.entries},
+		{"timestamps", b.timestamps},
+		{"signings", b.signings},
+	} {
 		if only != "" && only != part.name {
 			continue
 		}
