@@ -179,23 +179,6 @@ func (s *server) kill() {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// pid is the number of the server's process, not that of what it runs under.
-func (s *server) pid(t *testing.T) int {
-	t.Helper()
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", s.cmd.Process.Pid, s.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if first, _, _ := strings.Cut(strings.TrimSpace(string(children)), " "); first != "" {
-		pid, err := strconv.Atoi(first)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return pid
-	}
-	return s.cmd.Process.Pid
-}
-
 // state returns a copy of the template.
 func state(t *testing.T) string {
 	t.Helper()
