@@ -117,6 +117,9 @@ func (o *initialise) run(ctx context.Context, c *cli.Call) error {
 		return c.PrintJSON(made{dir.Path(), path, o.url, anchors})
 	}
 	c.Infof("made %s: now \"bulla-server serve --config %s\"", dir.Path(), path)
+	if !o.login && (len(o.services) == 0 || slices.Contains(o.services, string(config.ServiceIssuer))) {
+		c.Infof("before that, say in the configuration under issuer who can sign in (users, or an upstream provider), or take issuer out of services and name other issuers under ca")
+	}
 	if !o.generatePassword && len(keys) == 0 {
 		c.Infof("keep the keys ca-root, tsa-root, tuf-root and tuf-targets in %s offline", dir.Path("keys"))
 	}

@@ -163,7 +163,7 @@ func (o *operator) verify(dir string, all ...*testclient.Signed) {
 }
 
 // initialise makes a deployment in dir, and returns its address.
-func (o *operator) initialise(dir string) string {
+func (o *operator) initialise(dir string, more ...string) string {
 	o.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -173,7 +173,10 @@ func (o *operator) initialise(dir string) string {
 	_ = l.Close() // its port is wanted
 	_, port, _ := strings.Cut(listen, ":")
 	address := "http://localhost:" + port
-	o.must("init", "--dir", dir, "--url", address, "--listen", listen, "--generate-password", "--development-login")
+	if more == nil {
+		more = []string{"--development-login"}
+	}
+	o.must(append([]string{"init", "--dir", dir, "--url", address, "--listen", listen, "--generate-password"}, more...)...)
 	return address
 }
 
@@ -535,6 +538,36 @@ func TestRefused(t *testing.T) {
 	}
 	if code, _, errs := o.run("rotate", "--config", "d/bulla-server.yaml", "log"); code != 20 || !strings.Contains(errs, "hint:") {
 		t.Errorf("rotate without a server: exit status %d, %s", code, errs)
+	}
+}
+
+// Without the development login somebody must be able to sign in in another way.
+func TestUsers(t *testing.T) {
+	t.Parallel()
+	o := &operator{t, t.TempDir()}
+	address := o.initialise("d", "--services", "issuer")
+	if code, _, errs := o.run("serve", "--config", "d/bulla-server.yaml"); code == 0 || !strings.Contains(errs, "nobody could sign in") {
+		t.Errorf("an issuer without people: exit status %d, %s", code, errs)
+	}
+	hash := exec.Command(built(t), "hash-password")
+	hash.Stdin = strings.NewReader("correct horse\n")
+	out, err := hash.Output()
+	if err != nil || !strings.HasPrefix(string(out), "$2") {
+		t.Fatalf("%s, %v", out, err)
+	}
+	config, err := os.ReadFile(o.path("d/bulla-server.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(config), "  #users:", "  users:\n    - email: alice@example.com\n      password-hash: "+strings.TrimSpace(string(out)), 1)
+	if err := os.WriteFile(o.path("d/bulla-server.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.serve("d", address).stop(t)
+	hash = exec.Command(built(t), "hash-password")
+	hash.Stdin = strings.NewReader("short\n")
+	if err := hash.Run(); err == nil {
+		t.Error("a short password is hashed")
 	}
 }
 

@@ -102,6 +102,7 @@ func TestRefused(t *testing.T) {
 		{"half of TLS", "#certificate: tls.crt", "certificate: tls.crt", "go together"},
 		{"profiles without metrics", `metrics: "127.0.0.1:9090"`, "metrics: \"\"\npprof: true", "pprof"},
 		{"proxy", "#proxies: [10.0.0.0/8]", "proxies: [10.0.0.1]", "no prefix"},
+		{"elsewhere", "metrics: ", "elsewhere:\n  log: 10.0.0.4:8080\nmetrics: ", "http or https"},
 		{"level", "level: info", "level: loud", "level"},
 		{"format", "format: text", "format: xml", "format"},
 		{"policy", "#policy: 1.3.6.1.4.1.57264.2", "policy: one.two", "object identifier"},

@@ -134,8 +134,41 @@ type TUF struct {
 
 // Issuer configures the OIDC issuer.
 type Issuer struct {
-	DevelopmentLogin         bool `yaml:"development-login"`
-	DevelopmentLoginAnywhere bool `yaml:"development-login-anywhere"`
+	DevelopmentLogin         bool       `yaml:"development-login"`
+	DevelopmentLoginAnywhere bool       `yaml:"development-login-anywhere"`
+	TokenLifetime            Duration   `yaml:"token-lifetime"`
+	Users                    []User     `yaml:"users"`
+	Upstreams                []Upstream `yaml:"upstreams"`
+	Clients                  []Client   `yaml:"clients"`
+}
+
+// User is somebody who signs in with a password; package issuer checks it.
+type User struct {
+	Email        string `yaml:"email"`
+	PasswordHash string `yaml:"password-hash"`
+	ID           string `yaml:"id"`
+}
+
+// Upstream is a provider whose word the issuer takes; package issuer checks it.
+type Upstream struct {
+	ID               string   `yaml:"id"`
+	Name             string   `yaml:"name"`
+	Issuer           string   `yaml:"issuer"`
+	ClientID         string   `yaml:"client-id"`
+	ClientSecretFile string   `yaml:"client-secret-file"`
+	Scopes           []string `yaml:"scopes"`
+	AssumeVerified   bool     `yaml:"assume-verified"`
+}
+
+// Client may ask for tokens, beside the client "sigstore"; package issuer checks it.
+type Client struct {
+	ID         string   `yaml:"id"`
+	Name       string   `yaml:"name"`
+	SecretHash string   `yaml:"secret-hash"`
+	Redirects  []string `yaml:"redirects"`
+	Machine    bool     `yaml:"machine"`
+	Email      string   `yaml:"email"`
+	Audience   string   `yaml:"audience"`
 }
 
 // Monitor configures the monitor.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -134,6 +135,11 @@ func (f *File) Check() error {
 	if f.Pprof && f.Metrics == "" {
 		return errors.New("pprof: it answers at the metrics address, and there is none")
 	}
+	for name, at := range map[string]string{"ctlog": f.Elsewhere.CTLog, "issuer": f.Elsewhere.Issuer, "log": f.Elsewhere.Log} {
+		if u, err := url.Parse(at); at != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "") {
+			return fmt.Errorf("elsewhere: %s: %q is not an http or https address", name, at)
+		}
+	}
 	for _, p := range f.Proxies {
 		if _, err := netip.ParsePrefix(p); err != nil {
 			return fmt.Errorf("proxies: %q is no prefix such as 10.0.0.0/8 or 10.1.2.3/32", p)
@@ -199,6 +205,9 @@ func (f *File) resolve(dir string) {
 	paths := []*string{&f.State, &f.PasswordFile, &f.PlugInDir, &f.CA.Issuers, &f.CTLog.Lock, &f.Log.Lock, &f.Log.Witnesses}
 	for i := range f.Listen {
 		paths = append(paths, &f.Listen[i].Certificate, &f.Listen[i].Key)
+	}
+	for i := range f.Issuer.Upstreams {
+		paths = append(paths, &f.Issuer.Upstreams[i].ClientSecretFile)
 	}
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {

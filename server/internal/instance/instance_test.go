@@ -74,7 +74,8 @@ func TestApart(t *testing.T) {
 		front[s] = freePort(t)
 		d.start(d.file(front[s], s))
 	}
-	f := d.file(d.port, config.ServiceCA)
+	f := d.file(d.port, config.ServiceCA, config.ServiceWeb, config.ServiceMonitor)
+	f.Elsewhere.Log = fmt.Sprintf("http://127.0.0.1:%d", front[config.ServiceLog])
 	f.Elsewhere.CTLog = fmt.Sprintf("http://127.0.0.1:%d", front[config.ServiceCTLog])
 	f.Elsewhere.Issuer = fmt.Sprintf("http://127.0.0.1:%d", front[config.ServiceIssuer])
 	d.start(f)
@@ -88,6 +89,12 @@ func TestApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Verify(t, root, issuer)
+	if code, body := get(t, d.url+"/ui/log"); code != http.StatusOK || !strings.Contains(body, testclient.Email) {
+		t.Errorf("the page about a log elsewhere: status %d, without the entry", code)
+	}
+	if code, body := get(t, d.url+"/monitor"); code != http.StatusOK || strings.Contains(body, `"alarm":`) {
+		t.Errorf("the monitor of logs elsewhere: status %d, %s", code, body)
+	}
 }
 
 // rotate calls for a rotation, or for its next step.

@@ -3,10 +3,16 @@ package instance
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/bulla-sign/bulla/server/httpserver"
+	"github.com/bulla-sign/bulla/server/internal/config"
+	"github.com/bulla-sign/bulla/server/internal/keyring"
 	"github.com/bulla-sign/bulla/server/internal/state"
 	"github.com/bulla-sign/bulla/server/issuer"
 )
@@ -16,20 +22,43 @@ func (in *Instance) issuer(h *state.History) want {
 	return want{
 		key: "issuer", name: "issuer", // one for ever: a new key does not end the logins that are under way
 		open: func(ctx context.Context, reg prometheus.Registerer) (service, error) {
-			s, err := issuer.New(ctx, issuer.Config{
-				URL:                           active.URL,
-				Name:                          h.Name,
-				Keys:                          issuerKeys{in},
-				DevelopmentLogin:              in.File.Issuer.DevelopmentLogin,
-				AllowDevelopmentLoginAnywhere: in.File.Issuer.DevelopmentLoginAnywhere,
-				Now:                           in.Now,
-				Log:                           in.Log.With("service", "issuer"),
-				Metrics:                       reg,
-			})
-			return s, err
+			cfg, err := issuerConfig(&in.File.Issuer)
+			if err != nil {
+				return nil, err
+			}
+			cfg.URL, cfg.Name, cfg.Keys = active.URL, h.Name, issuerKeys{in}
+			cfg.ClientAddress = func(r *http.Request) netip.Addr { return httpserver.ClientAddress(r.Context()) }
+			cfg.Now, cfg.Log, cfg.Metrics = in.Now, in.Log.With("service", "issuer"), reg
+			return issuer.New(ctx, cfg)
 		},
 		settle: func(ctx context.Context, s service) error { return s.(*issuer.Issuer).Reload(ctx) },
 	}
+}
+
+// issuerConfig translates the configuration.
+func issuerConfig(from *config.Issuer) (issuer.Config, error) {
+	cfg := issuer.Config{
+		DevelopmentLogin: from.DevelopmentLogin, AllowDevelopmentLoginAnywhere: from.DevelopmentLogin && from.DevelopmentLoginAnywhere,
+		TokenLifetime: time.Duration(from.TokenLifetime), Clients: []issuer.Client{issuer.DefaultClient()},
+	}
+	for _, u := range from.Users {
+		cfg.Users = append(cfg.Users, issuer.User(u))
+	}
+	for _, c := range from.Clients {
+		cfg.Clients = append(cfg.Clients, issuer.Client(c))
+	}
+	for _, u := range from.Upstreams {
+		up := issuer.Upstream{ID: u.ID, Name: u.Name, Issuer: u.Issuer, ClientID: u.ClientID, Scopes: u.Scopes, AssumeVerified: u.AssumeVerified}
+		if u.ClientSecretFile != "" {
+			secret, err := keyring.ReadSecret(u.ClientSecretFile)
+			if err != nil {
+				return cfg, fmt.Errorf("the client secret for %s: %w", u.Issuer, err)
+			}
+			up.ClientSecret = string(secret)
+		}
+		cfg.Upstreams = append(cfg.Upstreams, up)
+	}
+	return cfg, nil
 }
 
 // issuerKeys are the issuer's keys as the state has them. The key of a rotation that has not switched yet is published

@@ -3,6 +3,8 @@ package instance
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,7 +44,7 @@ func (in *Instance) web(h *state.History) want {
 			if err != nil {
 				return nil, err
 			}
-			cfg.TransparencyLog = &web.TransparencyLog{URL: log.URL, Key: public, Client: in.reachLog(log)}
+			cfg.TransparencyLog = &web.TransparencyLog{URL: log.URL, Key: public, Client: in.reachLogs()}
 			return web.New(ctx, cfg)
 		},
 	}
@@ -65,14 +67,6 @@ func pageServices(h *state.History) (out []web.Service) {
 		}
 	}
 	return out
-}
-
-// reachLog is a client for the transparency log: of this process, if it has it.
-func (in *Instance) reachLog(of *state.Instance) *http.Client {
-	if in.File.Runs(config.ServiceLog) {
-		return &http.Client{Transport: web.Direct{Handler: &in.router}, Timeout: outgoingTime}
-	}
-	return outgoing()
 }
 
 // monitor watches the logs of the deployment, the frozen ones too, from where clients see them.
@@ -118,12 +112,43 @@ func (in *Instance) watches() (out []monitor.Watch) {
 	return out
 }
 
-// reachLogs is a client for all logs: past the network when they are in this process.
+// reachLogs is a client for the deployment's logs: past the network for those in this process, and where the configuration
+// says that they are for the others.
 func (in *Instance) reachLogs() *http.Client {
-	if in.File.Runs(config.ServiceLog) && in.File.Runs(config.ServiceCTLog) {
-		return &http.Client{Transport: web.Direct{Handler: &in.router}, Timeout: outgoingTime}
+	return &http.Client{
+		Transport:     &logTransport{in: in, other: http.DefaultTransport},
+		Timeout:       outgoingTime,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return outgoing()
+}
+
+// logTransport sends requests for logs to where they are.
+type logTransport struct {
+	in    *Instance
+	other http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *logTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	f := t.in.File
+	service, elsewhere := config.ServiceLog, f.Elsewhere.Log
+	if strings.HasPrefix(r.URL.Path, "/ct/") {
+		service, elsewhere = config.ServiceCTLog, f.Elsewhere.CTLog
+	}
+	if f.Runs(service) {
+		return web.Direct{Handler: &t.in.router}.RoundTrip(r)
+	}
+	if elsewhere == "" {
+		return t.other.RoundTrip(r)
+	}
+	at, err := url.Parse(elsewhere)
+	if err != nil {
+		return nil, err
+	}
+	r = r.Clone(r.Context())
+	r.URL.Scheme, r.URL.Host, r.URL.Path = at.Scheme, at.Host, strings.TrimSuffix(at.Path, "/")+r.URL.Path
+	r.Host = ""
+	return t.other.RoundTrip(r)
 }
 
 func watched(of *state.Instance, kind state.Kind, as monitor.Kind) (monitor.Log, error) {

@@ -189,23 +189,32 @@ func readFile(path string) ([]byte, error) {
 	return data, err
 }
 
-// PasswordFile returns a function that reads a password from a file, for [keys.Environment]: its contents without the
-// newline at the end. A file that others may read is refused.
+// PasswordFile returns a function that reads a password from a file, for [keys.Environment], as [ReadSecret] does.
 func PasswordFile(path string) func(context.Context, bool) ([]byte, error) {
 	return func(context.Context, bool) ([]byte, error) {
-		info, err := os.Stat(path)
+		password, err := ReadSecret(path)
 		if err != nil {
 			return nil, fmt.Errorf("password file: %w", err)
 		}
-		if mode := info.Mode().Perm(); mode&0o077 != 0 {
-			return nil, fmt.Errorf("password file %s may be read by others (mode %o): make it 600", path, mode)
-		}
-		data, err := readFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("password file: %w", err)
-		}
-		return []byte(strings.TrimRight(string(data), "\r\n")), nil
+		return password, nil
 	}
+}
+
+// ReadSecret reads a secret from a file: its contents without the newline at the end. A file that others may read is
+// refused.
+func ReadSecret(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, fmt.Errorf("%s may be read by others (mode %o): make it 600", path, mode)
+	}
+	data, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return []byte(strings.TrimRight(string(data), "\r\n")), nil
 }
 
 // passwordBytes is the length of a generated password before it is written in base 32: as strong as any key.
