@@ -22,6 +22,8 @@ type RegistryOptions struct {
 	TLS         bool
 	User        string // with Password: ask for basic credentials
 	Password    string
+	Bearer      bool // with User: ask for a token, which its token server gives for these credentials
+	Quirks      Quirks
 }
 
 // Registry is an OCI registry in memory on a loopback port, that counts requests and fails on demand.
@@ -33,6 +35,8 @@ type RegistryOptions struct {
 type Registry struct {
 	Host   string // "127.0.0.1:port"
 	Server *httptest.Server
+	// Storage is where redirects of the quirks lead.
+	Storage *httptest.Server
 
 	options RegistryOptions
 	inner   http.Handler
@@ -40,10 +44,12 @@ type Registry struct {
 
 	mu     sync.Mutex
 	counts map[string]int
+	aside  map[string]int
 	log    []string
 	agents map[string]bool
 	faults []*Fault
 	stale  map[string]*staleAnswer
+	quirks quirkState
 }
 
 // Fault is one way to fail. Zero fields do nothing; several may be combined. The first fault that matches is used.
@@ -73,8 +79,11 @@ func NewRegistry(t testing.TB, o RegistryOptions) *Registry {
 	quiet := log.New(io.Discard, "", 0)
 	r := &Registry{
 		options: o, inner: registry.New(registry.Logger(quiet), registry.WithReferrersSupport(o.Referrers)),
-		counts: map[string]int{}, agents: map[string]bool{}, stale: map[string]*staleAnswer{},
+		counts: map[string]int{}, aside: map[string]int{}, agents: map[string]bool{}, stale: map[string]*staleAnswer{},
+		quirks: quirkState{history: map[string][]version{}},
 	}
+	r.Storage = httptest.NewServer(http.HandlerFunc(r.serveStorage))
+	t.Cleanup(r.Storage.Close)
 	r.Server = httptest.NewUnstartedServer(r)
 	r.Server.Config.ErrorLog = quiet // TLS handshakes of clients that try HTTPS first
 	if o.TLS {
@@ -105,10 +114,24 @@ func (r *Registry) Heal() {
 func (r *Registry) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.counts, r.log = map[string]int{}, nil
+	r.counts, r.aside, r.log = map[string]int{}, map[string]int{}, nil
 }
 
-// Total is the number of requests since the start or Reset, without the ping of /v2/.
+// Apart is the number of requests since the start or Reset that Total does not count: of "ping", "token" or "redirect".
+func (r *Registry) Apart(kind string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.aside[kind]
+}
+
+func (r *Registry) apart(kind string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.aside[kind]++
+}
+
+// Total is the number of requests since the start or Reset, without the ping of /v2/, the exchange of tokens and what a
+// redirect leads to.
 func (r *Registry) Total() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

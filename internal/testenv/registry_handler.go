@@ -13,10 +13,16 @@ import (
 
 // ServeHTTP is the registry with its faults, conditions and lag.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	if req.URL.Path == "/v2/" || req.URL.Path == "/v2" {
+	switch req.URL.Path {
+	case "/v2/", "/v2":
+		r.apart("ping")
 		if r.authorized(w, req) {
 			r.inner.ServeHTTP(w, req)
 		}
+		return
+	case "/token":
+		r.apart("token")
+		r.serveToken(w, req)
 		return
 	}
 	r.mu.Lock()
@@ -44,12 +50,38 @@ func (r *Registry) authorized(w http.ResponseWriter, req *http.Request) bool {
 	if r.options.User == "" {
 		return true
 	}
-	if user, password, ok := req.BasicAuth(); ok && user == r.options.User && password == r.options.Password {
+	if r.options.Bearer {
+		if req.Header.Get("Authorization") == "Bearer "+registryToken {
+			return true
+		}
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s/token",service="test"`, r.Server.URL))
+		writeError(w, http.StatusUnauthorized, "UNAUTHORIZED")
+		return false
+	}
+	if r.known(req) {
 		return true
 	}
 	w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 	writeError(w, http.StatusUnauthorized, "UNAUTHORIZED")
 	return false
+}
+
+func (r *Registry) known(req *http.Request) bool {
+	user, password, ok := req.BasicAuth()
+	return ok && user == r.options.User && password == r.options.Password
+}
+
+// registryToken is what the token server gives.
+const registryToken = "a-token-of-the-test"
+
+// serveToken is the token server ("Token Authentication Specification" of the distribution project).
+func (r *Registry) serveToken(w http.ResponseWriter, req *http.Request) {
+	if !r.known(req) {
+		writeError(w, http.StatusUnauthorized, "UNAUTHORIZED")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"token":%q}`, registryToken)
 }
 
 func (r *Registry) answer(w *httptest.ResponseRecorder, req *http.Request, f *Fault) {
@@ -66,12 +98,19 @@ func (r *Registry) answer(w *httptest.ResponseRecorder, req *http.Request, f *Fa
 		_, _ = io.WriteString(w, f.Body) // a recorder does not fail
 	case f != nil && f.LoseWrite:
 		w.WriteHeader(http.StatusCreated)
+	case r.busy(w), r.redirected(w, req):
 	case req.Method == http.MethodPut && requestKind(req) == "PUT manifests":
 		r.put(w, req)
-	case req.Method == http.MethodGet && r.serveStale(w, req):
-	default:
+	case req.Method != http.MethodGet && req.Method != http.MethodHead:
 		r.inner.ServeHTTP(w, req)
-		r.tagAnswer(w, req)
+	default:
+		read := httptest.NewRecorder()
+		if req.Method == http.MethodHead || !r.serveStale(read, req) && !r.serveOld(read, req.URL.Path) {
+			r.inner.ServeHTTP(read, req)
+		}
+		read = r.distort(read, req)
+		r.tagAnswer(read, req)
+		copyAnswer(w, read)
 	}
 }
 
@@ -85,11 +124,14 @@ func (r *Registry) put(w *httptest.ResponseRecorder, req *http.Request) {
 	req.Body = io.NopCloser(bytes.NewReader(body))
 	r.writes.Lock()
 	defer r.writes.Unlock()
+	if r.refuseRewrite(w, req.URL.Path) {
+		return
+	}
 	if r.options.ETag && !r.options.IgnoreMatch {
 		current := r.current(req.URL.Path)
-		etag := `"` + current.Header().Get("Docker-Content-Digest") + `"`
+		etag := r.etag(current.Header().Get("Docker-Content-Digest"))
 		exists := current.Code == http.StatusOK
-		if want := req.Header.Get("If-Match"); want != "" && (!exists || want != etag) ||
+		if want := req.Header.Get("If-Match"); want != "" && (!exists || want != etag || r.options.Quirks.WeakETag) ||
 			req.Header.Get("If-None-Match") == "*" && exists {
 			writeError(w, http.StatusPreconditionFailed, "PRECONDITION_FAILED")
 			return
@@ -99,12 +141,19 @@ func (r *Registry) put(w *httptest.ResponseRecorder, req *http.Request) {
 		Subject *struct{ Digest string }
 	}
 	_ = json.Unmarshal(body, &manifest) // no subject when it does not parse
-	r.remember(req.URL.Path)
+	paths := []string{req.URL.Path}
 	if manifest.Subject != nil {
 		repo, _, _ := strings.Cut(req.URL.Path, "/manifests/")
-		r.remember(repo + "/referrers/" + manifest.Subject.Digest)
+		paths = append(paths, repo+"/referrers/"+manifest.Subject.Digest)
+	}
+	for _, path := range paths {
+		r.remember(path)
+		r.record(path, true)
 	}
 	r.inner.ServeHTTP(w, req)
+	for _, path := range paths {
+		r.record(path, false)
+	}
 	if manifest.Subject != nil && r.options.OCISubject && w.Code == http.StatusCreated {
 		w.Header().Set("OCI-Subject", manifest.Subject.Digest)
 	}
@@ -143,18 +192,21 @@ func (r *Registry) serveStale(w *httptest.ResponseRecorder, req *http.Request) b
 		return false
 	}
 	old.left--
-	for name, values := range old.answer.Header() {
-		w.Header()[name] = values
-	}
-	w.WriteHeader(old.answer.Code)
-	_, _ = w.Write(old.answer.Body.Bytes()) // a recorder does not fail
+	copyAnswer(w, old.answer)
 	return true
 }
 
 func (r *Registry) tagAnswer(w *httptest.ResponseRecorder, req *http.Request) {
 	if digest := w.Header().Get("Docker-Content-Digest"); r.options.ETag && digest != "" && req.Method == http.MethodGet {
-		w.Header().Set("ETag", `"`+digest+`"`)
+		w.Header().Set("ETag", r.etag(digest))
 	}
+}
+
+func (r *Registry) etag(digest string) string {
+	if r.options.Quirks.WeakETag {
+		return `W/"` + digest + `"`
+	}
+	return `"` + digest + `"`
 }
 
 // send copies the recorded answer to the client, damaged as the fault says.
