@@ -72,6 +72,9 @@ type Log struct {
 	changed    chan struct{} // closed and replaced when head or refusal changes
 	closing    chan struct{}
 	closed     bool
+
+	ending sync.Mutex // held by Close
+	stuck  error      // why a Close did not come to its end
 }
 
 // Open opens the log in cfg.Dir, or makes one. An error means that the configuration is wrong or that the directory cannot
@@ -251,8 +254,14 @@ func (l *Log) Await(ctx context.Context, index uint64) (Head, error) {
 	}
 }
 
-// Close waits until what was added is published, as far as the context allows, and lets go of the directory.
+// Close waits until what was added is published, as far as the context allows, and lets go of the directory. When the
+// context ended first, the directory stays this process's, and so say all further calls.
 func (l *Log) Close(ctx context.Context) error {
+	l.ending.Lock()
+	defer l.ending.Unlock()
+	if l.stuck != nil {
+		return l.stuck
+	}
 	err := l.drain(ctx)
 	if closed := error(ErrClosed); l.refusal.CompareAndSwap(nil, &closed) {
 		l.announce()
@@ -260,6 +269,7 @@ func (l *Log) Close(ctx context.Context) error {
 	l.cancel()
 	if err != nil {
 		// A batch may still be being written: the directory stays ours until the process ends.
+		l.stuck = err
 		l.metrics.unregister()
 		return err
 	}
@@ -267,16 +277,16 @@ func (l *Log) Close(ctx context.Context) error {
 	return nil
 }
 
-// drain stops taking entries, and waits until all that were taken are published.
+// drain stops taking entries, and waits until all that were taken are published. It waits each time that it is called:
+// whoever called it first may have left.
 func (l *Log) drain(ctx context.Context) error {
 	l.mu.Lock()
-	first := !l.closed
-	if first {
+	if !l.closed {
 		l.closed = true
 		close(l.closing)
 	}
 	l.mu.Unlock()
-	if !first || l.appender == nil {
+	if l.appender == nil {
 		return nil
 	}
 	done := make(chan struct{})
