@@ -167,7 +167,10 @@ func TestLegacy(t *testing.T) {
 	for name, request := range map[string]map[string]any{
 		"DER": {"publicKey": map[string]any{"content": spki, "algorithm": "ecdsa"}, "signedEmailAddress": sign(t, key, email)},
 		"PEM": {"publicKey": map[string]any{"content": []byte(keyPEM(t, key))}, "signedEmailAddress": sign(t, key, email)},
-		"CSR": {"certificateSigningRequest": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr(t, key)})},
+		"CSR": {"certificateSigningRequest": csrPEM(csr(t, key))},
+		// What Fulcio's own client writes.
+		"CSR beside nothing": {"publicKey": map[string]any{"content": nil}, "signedEmailAddress": nil, "certificateSigningRequest": csrPEM(csr(t, key))},
+		"key beside nothing": {"publicKey": map[string]any{"content": spki}, "signedEmailAddress": sign(t, key, email), "certificateSigningRequest": nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rw := do(t, w, http.MethodPost, v1, request, bearer)
@@ -176,6 +179,10 @@ func TestLegacy(t *testing.T) {
 			}
 			w.checkIssued(t, pemChain(t, rw.Body.Bytes()), key.Public())
 		})
+	}
+	both := map[string]any{"publicKey": map[string]any{"content": spki}, "signedEmailAddress": sign(t, key, email), "certificateSigningRequest": csrPEM(csr(t, key))}
+	if rw := do(t, w, http.MethodPost, v1, both, bearer); rw.Code != http.StatusBadRequest || !strings.Contains(rw.Body.String(), "both") {
+		t.Errorf("a key and a request: %d %s", rw.Code, rw.Body)
 	}
 	rw := do(t, w, http.MethodGet, "/api/v1/rootCert", nil, nil)
 	if chain := pemChain(t, rw.Body.Bytes()); rw.Code != http.StatusOK || len(chain) != 2 || !chain[1].Equal(w.chain[1]) {

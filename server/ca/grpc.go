@@ -20,6 +20,9 @@ import (
 // serviceName is Fulcio's gRPC service.
 const serviceName = "dev.sigstore.fulcio.v2.CA"
 
+// metadataToken is where a gRPC request may have its token if it is not in the message, as in Fulcio.
+const metadataToken = "oidcidentitytoken"
+
 // codec writes the messages of package fulciopb, and generated ones (those of the health service) as usual.
 type codec struct{}
 
@@ -100,6 +103,10 @@ func (s *Server) newGRPC() *grpc.Server {
 }
 
 func (s *Server) createGRPC(ctx context.Context, req *fulciopb.SigningRequest) (any, error) {
+	if err := fromMetadata(ctx, req); err != nil {
+		s.metrics.observe(apiGRPC, refused.String(), 0)
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
 	chain, err := s.create(ctx, apiGRPC, req)
 	if err == nil {
 		return &fulciopb.SigningCertificate{Chain: fulciopb.Chain{Certificates: chain}}, nil
@@ -113,6 +120,21 @@ func (s *Server) createGRPC(ctx context.Context, req *fulciopb.SigningRequest) (
 	}
 	_, code := why.kind.codes()
 	return nil, status.Error(code, why.message)
+}
+
+// fromMetadata takes the token of the metadata, by the rule of [bearer].
+func fromMetadata(ctx context.Context, req *fulciopb.SigningRequest) error {
+	values := metadata.ValueFromIncomingContext(ctx, metadataToken)
+	switch {
+	case len(values) == 0 || len(values) == 1 && values[0] == "":
+		return nil
+	case len(values) > 1:
+		return fmt.Errorf("the request has more than one token in its metadata, %s", metadataToken)
+	case req.Token != "" && req.Token != values[0]:
+		return fmt.Errorf("the request has two different tokens, in its message and in its metadata, %s", metadataToken)
+	}
+	req.Token = values[0]
+	return nil
 }
 
 // recovered keeps a panic from ending the process: gRPC runs its handlers in goroutines of its own, where net/http does

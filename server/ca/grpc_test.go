@@ -201,6 +201,41 @@ func TestGRPC(t *testing.T) {
 	_ = res.Body.Close()
 }
 
+// The token may be in the metadata, where Fulcio's gateway puts it; but there is one at most.
+func TestGRPCTokenInMetadata(t *testing.T) {
+	w := newWorld(t, nil)
+	types := fulcio(t)
+	conn, _ := dialGRPC(t, w)
+	key := newKey(t, elliptic.P256())
+	raw := w.idp.token(t, claims(nil))
+	for name, c := range map[string]struct {
+		message  string
+		metadata []string
+		want     string
+	}{
+		"metadata alone":  {"", []string{raw}, ""},
+		"the same twice":  {raw, []string{raw}, ""},
+		"nothing in it":   {raw, []string{""}, ""},
+		"two in metadata": {"", []string{raw, raw}, "more than one token in its metadata"},
+		"two different":   {raw, []string{raw + "A"}, "two different tokens"},
+		"none":            {"", []string{""}, "no identity token"},
+	} {
+		req := dynamicpb.NewMessage(types.ByName("CreateSigningCertificateRequest"))
+		if c.message != "" {
+			set(req, protoreflect.ValueOfString(c.message), "credentials", "oidc_identity_token")
+		}
+		set(req, protoreflect.ValueOfBytes(csrPEM(csr(t, key))), "certificate_signing_request")
+		ctx := t.Context()
+		for _, value := range c.metadata {
+			ctx = metadata.AppendToOutgoingContext(ctx, "oidcidentitytoken", value)
+		}
+		err := conn.Invoke(ctx, service+"CreateSigningCertificate", req, dynamicpb.NewMessage(types.ByName("SigningCertificate")))
+		if c.want == "" && err != nil || c.want != "" && (status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestGRPCHealth(t *testing.T) {
 	w := newWorld(t, nil)
 	conn, _ := dialGRPC(t, w)

@@ -230,7 +230,7 @@ func TestRequestRefused(t *testing.T) {
 		"basic":                  {http.MethodPost, v2, whole, http.Header{"Authorization": {"Basic YTpi"}}, 400, "Bearer TOKEN"},
 		"empty bearer":           {http.MethodPost, v2, whole, http.Header{"Authorization": {"Bearer "}}, 400, "Bearer TOKEN"},
 		"legacy without a token": {http.MethodPost, v1, `{}`, nil, 400, "no identity token"},
-		"legacy key and CSR":     {http.MethodPost, v1, `{"publicKey":{},"certificateSigningRequest":"AAAA"}`, nil, 400, "both"},
+		"legacy key and CSR":     {http.MethodPost, v1, `{"publicKey":{"content":"AAAA"},"certificateSigningRequest":"AAAA"}`, nil, 400, "both"},
 		"GET":                    {http.MethodGet, v2, nil, nil, 405, "takes POST"},
 		"POST":                   {http.MethodPost, "/api/v2/trustBundle", "{}", nil, 405, "takes GET"},
 		"elsewhere":              {http.MethodGet, "/api/v2/other", nil, nil, 404, "nothing here"},

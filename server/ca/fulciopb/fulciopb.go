@@ -147,6 +147,9 @@ func ParseLegacyJSON(data []byte) (*SigningRequest, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if r.HasCSR && r.HasKey { // Fulcio's own client of this API writes both members, one of them with nothing in it
+		r.HasCSR, r.HasKey = len(r.CSR) > 0, len(r.PublicKey) > 0
+	}
 	if r.HasCSR && r.HasKey {
 		return nil, errors.New("the request has both a public key and a certificate signing request")
 	}
