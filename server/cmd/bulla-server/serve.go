@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -48,7 +47,6 @@ func serve(ctx context.Context, cfg instance.Config) error {
 	if err != nil {
 		return err
 	}
-	debug.FreeOSMemory() // opening an encrypted key takes 64 MiB, which nothing needs later
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)

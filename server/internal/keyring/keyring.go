@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 
@@ -21,6 +22,8 @@ import (
 type Keyring struct {
 	dir string // of key files whose reference is a relative path
 	env keys.Environment
+
+	deriving sync.Mutex // one at a time: each takes 64 MiB
 
 	mu       sync.Mutex
 	inMemory bool
@@ -71,7 +74,10 @@ func (k *Keyring) Make(ctx context.Context, name, alg string) (ref string, key c
 	if err != nil {
 		return "", nil, err
 	}
+	k.deriving.Lock()
 	data, err := keys.EncryptPEM(rand.Reader, key, password)
+	debug.FreeOSMemory() // as in open
+	k.deriving.Unlock()
 	if err != nil {
 		return "", nil, err
 	}
@@ -131,6 +137,10 @@ func (k *Keyring) open(ctx context.Context, ref string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The 64 MiB that the password's key is derived in are given back before the next one needs as many.
+	k.deriving.Lock()
+	defer k.deriving.Unlock()
+	defer debug.FreeOSMemory()
 	return keys.DecryptPEM(data, password)
 }
 
