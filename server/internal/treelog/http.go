@@ -2,6 +2,7 @@ package treelog
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
 	"strconv"
@@ -18,6 +19,7 @@ const maxPath = 64
 const (
 	immutable = "public, max-age=31536000, immutable" // C2SP tlog-tiles: tiles never change
 	noCache   = "no-cache"
+	octets    = "application/octet-stream"
 )
 
 // ServeHTTP answers reads (C2SP tlog-tiles, static-ct-api): /checkpoint, /tile/<L>/<N>[.p/<W>] and the entries' bundles.
@@ -39,27 +41,46 @@ func (l *Log) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not the path of a tile", http.StatusNotFound)
 		return
 	}
-	read := func() ([]byte, error) {
-		if t.Bundle {
-			return l.Bundle(t.Index, t.Width)
-		}
-		return l.Tile(t.Level, t.Index, t.Width)
+	if t.Bundle {
+		l.serveBundle(w, path, t)
+		return
 	}
-	data, err := read()
+	data, err := l.Tile(t.Level, t.Index, t.Width)
 	if errors.Is(err, fs.ErrNotExist) {
-		data, err = read() // the partial tile may have been cleared away since the checkpoint was looked at
+		data, err = l.Tile(t.Level, t.Index, t.Width) // the partial tile may have been cleared away since the checkpoint was looked at
 	}
-	switch {
-	case errors.Is(err, ErrNotCovered):
+	if err != nil {
+		l.failTile(w, path, err)
+		return
+	}
+	serve(w, data, octets, immutable)
+}
+
+// serveBundle copies a bundle from its file: it may have 16 MiB, which must not be held for each client that takes its
+// time.
+func (l *Log) serveBundle(w http.ResponseWriter, path string, t tilePath) {
+	b, err := l.openBundle(t.Index, t.Width)
+	if errors.Is(err, fs.ErrNotExist) {
+		b, err = l.openBundle(t.Index, t.Width)
+	}
+	if err != nil {
+		l.failTile(w, path, err)
+		return
+	}
+	defer b.Close()
+	header(w, b.length, octets, immutable)
+	_, _ = io.CopyN(w, b, b.length) // the server drops it for HEAD; a reader who has left is nobody's concern
+}
+
+func (l *Log) failTile(w http.ResponseWriter, path string, err error) {
+	if errors.Is(err, ErrNotCovered) {
 		w.Header().Set("Cache-Control", noCache)
 		http.Error(w, "the published checkpoint does not cover this", http.StatusNotFound)
-	case err != nil:
-		l.cfg.Log.Error("a tile cannot be read", "log", l.cfg.Origin, "path", path, "error", err)
-		w.Header().Set("Cache-Control", "no-store")
-		http.Error(w, "the tile cannot be read", http.StatusInternalServerError)
-	default:
-		serve(w, data, "application/octet-stream", immutable)
+		return
 	}
+	l.cfg.Log.Error("a tile cannot be read", "log", l.cfg.Origin, "path", path, "error", err)
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, "the tile cannot be read", http.StatusInternalServerError)
 }
 
 func (l *Log) serveCheckpoint(w http.ResponseWriter) {
@@ -73,12 +94,16 @@ func (l *Log) serveCheckpoint(w http.ResponseWriter) {
 }
 
 func serve(w http.ResponseWriter, data []byte, kind, cache string) {
+	header(w, int64(len(data)), kind, cache)
+	_, _ = w.Write(data) // as in serveBundle
+}
+
+func header(w http.ResponseWriter, length int64, kind, cache string) {
 	h := w.Header()
 	h.Set("Content-Type", kind)
 	h.Set("Cache-Control", cache)
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(data)))
-	_, _ = w.Write(data) // the server drops it for HEAD; a reader who has left is nobody's concern
+	h.Set("Content-Length", strconv.FormatInt(length, 10))
 }
 
 // tilePath names a tile or a bundle of entries.

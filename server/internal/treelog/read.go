@@ -1,10 +1,12 @@
 package treelog
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -232,40 +234,89 @@ func (l *Log) entryIn(bundle uint64, place int) ([]byte, error) {
 	if h == nil {
 		return nil, ErrNotCovered
 	}
-	have, err := coverage(0, bundle, place+1, h.Size)
-	if err != nil {
-		return nil, err
-	}
-	f, err := l.files.openBundle(bundle, uint8(have%tlog.TileWidth))
+	f, _, err := l.files.openBundle(bundle, place+1, h.Size)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	var prefix [2]byte
-	for at := int64(0); ; place-- {
-		if _, err := f.ReadAt(prefix[:], at); err != nil {
-			return nil, fmt.Errorf("bundle %d: %w", bundle, err)
-		}
-		length := int64(binary.BigEndian.Uint16(prefix[:]))
-		if place > 0 {
-			at += 2 + length
-			continue
-		}
-		entry := make([]byte, length)
-		if _, err := f.ReadAt(entry, at+2); err != nil {
-			return nil, fmt.Errorf("bundle %d: %w", bundle, err)
-		}
-		return entry, nil
+	at, err := after(f, place)
+	if err != nil {
+		return nil, fmt.Errorf("bundle %d: %w", bundle, err)
 	}
+	end, err := after(io.NewSectionReader(f, at, MaxEntry+2), 1)
+	if err != nil {
+		return nil, fmt.Errorf("bundle %d: %w", bundle, err)
+	}
+	entry := make([]byte, end-2)
+	if _, err := f.ReadAt(entry, at+2); err != nil {
+		return nil, fmt.Errorf("bundle %d: %w", bundle, err)
+	}
+	return entry, nil
 }
 
-// openBundle opens a partial bundle, or the full one if it was cleared away.
-func (f files) openBundle(index uint64, partial uint8) (*os.File, error) {
-	file, err := os.Open(filepath.Join(f.dir, f.bundlePath(index, partial)))
+// after returns how many bytes the first n entries of a bundle of layout [Entries] take.
+func after(f io.ReaderAt, n int) (at int64, err error) {
+	var prefix [2]byte
+	for range n {
+		if _, err := f.ReadAt(prefix[:], at); err != nil {
+			return 0, err
+		}
+		at += 2 + int64(binary.BigEndian.Uint16(prefix[:]))
+	}
+	return at, nil
+}
+
+// openBundle opens the file of a bundle, which must have width entries in a tree of the given size, and says how many it
+// has: the partial one, or the full one if that was cleared away.
+func (f files) openBundle(index uint64, width int, size uint64) (file *os.File, have int, err error) {
+	if have, err = coverage(0, index, width, size); err != nil {
+		return nil, 0, err
+	}
+	partial := uint8(have % tlog.TileWidth)
+	file, err = os.Open(filepath.Join(f.dir, f.bundlePath(index, partial)))
 	if partial != 0 && errors.Is(err, fs.ErrNotExist) {
 		if full, fullErr := os.Open(filepath.Join(f.dir, f.bundlePath(index, 0))); fullErr == nil {
-			return full, nil
+			return full, tlog.TileWidth, nil
 		}
 	}
-	return file, err
+	return file, have, err
+}
+
+// openedBundle is a bundle, or the beginning of one, that is being read.
+type openedBundle struct {
+	io.Reader
+	io.Closer
+	length int64
+}
+
+// openBundle is [Log.Bundle] for whoever hands the bytes on.
+func (l *Log) openBundle(index uint64, width int) (*openedBundle, error) {
+	h := l.head.Load()
+	if h == nil {
+		return nil, ErrNotCovered
+	}
+	file, have, err := l.files.openBundle(index, width, h.Size)
+	if err != nil {
+		return nil, err
+	}
+	b := &openedBundle{Reader: file, Closer: file}
+	switch {
+	case have == width:
+		var info fs.FileInfo
+		if info, err = file.Stat(); err == nil {
+			b.length = info.Size()
+		}
+	case l.cfg.Layout == Entries:
+		b.length, err = after(file, width)
+	default: // where an entry of certificates ends is seen by reading it
+		var data []byte
+		if data, err = io.ReadAll(file); err == nil {
+			data, err = l.cfg.Layout.head(data, width)
+			b.Reader, b.length = bytes.NewReader(data), int64(len(data))
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("bundle %d: %w", index, err), file.Close())
+	}
+	return b, nil
 }

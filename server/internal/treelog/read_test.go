@@ -5,7 +5,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/bulla-sign/bulla/tlog"
@@ -178,4 +181,55 @@ func FuzzSplit(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestBundlesAreNotHeld reads a bundle of entries that are as large as they can be. Held in memory for each of a thousand
+// readers who take their time, such bundles would be all the memory there is.
+func TestBundlesAreNotHeld(t *testing.T) {
+	w := newWorld(t)
+	l := w.open(t)
+	large := func(i int) []byte { return append([]byte{byte(i)}, make([]byte, MaxEntry-1)...) }
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			index, err := l.Add(t.Context(), large(i))
+			if err == nil {
+				_, err = l.Await(t.Context(), index)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for path, width := range map[string]int{"/tile/entries/000.p/64": 64, "/tile/entries/000.p/40": 40} {
+		out := &discarded{header: http.Header{}}
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		l.ServeHTTP(out, r)
+		runtime.ReadMemStats(&after)
+		if want := width * (2 + MaxEntry); out.n != want || out.header.Get("Content-Length") != strconv.Itoa(want) {
+			t.Errorf("%s has %d bytes (%s), want %d", path, out.n, out.header.Get("Content-Length"), want)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+			t.Errorf("%s takes %d bytes of memory for %d bytes", path, took, out.n)
+		}
+	}
+	if got, err := l.Entry(7); err != nil || string(got) != string(large(int(got[0]))) {
+		t.Errorf("entry 7: %v", err)
+	}
+}
+
+// discarded is an answer that nobody keeps.
+type discarded struct {
+	header http.Header
+	n      int
+}
+
+func (d *discarded) Header() http.Header { return d.header }
+func (d *discarded) WriteHeader(int)     {}
+func (d *discarded) Write(p []byte) (int, error) {
+	d.n += len(p)
+	return len(p), nil
 }
