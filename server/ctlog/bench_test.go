@@ -2,7 +2,10 @@ package ctlog
 
 import (
 	"crypto/x509"
+	"net/http"
 	"testing"
+
+	"github.com/bulla-sign/bulla/tlog"
 )
 
 // BenchmarkCheck is what a submission costs before it is logged: the signature of the precertificate, mostly.
@@ -48,4 +51,17 @@ func BenchmarkAddPreChain(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkGetEntries is what somebody can ask for without having given anything.
+func BenchmarkGetEntries(b *testing.B) {
+	w := newWorld(b)
+	s := w.open(b)
+	w.fill(b, s, tlog.TileWidth)
+	b.ReportAllocs()
+	for b.Loop() {
+		if rw := get(s, "/ct/v1/get-entries?start=0&end=255"); rw.Code != http.StatusOK {
+			b.Fatal(rw.Code)
+		}
+	}
 }

@@ -10,12 +10,11 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 
+	"github.com/bulla-sign/bulla/server/internal/treelog"
 	"github.com/bulla-sign/bulla/tlog"
 )
 
 const (
-	// maxEntries is how many entries one answer of get-entries has at most (RFC 6962 4.6 leaves it to the log): a bundle.
-	maxEntries = tlog.TileWidth
 	// maxAnswer ends an answer of get-entries early, in bytes before base64: entries can be large, and each repeats its chain.
 	maxAnswer = 4 << 20
 )
@@ -118,8 +117,8 @@ type leafEntry struct {
 	Path  [][]byte `json:"audit_path,omitzero"` // in get-entry-and-proof
 }
 
-// getEntries answers get-entries (RFC 6962 4.6), with fewer entries than were asked for where they end, in one bundle, or
-// become too many.
+// getEntries answers get-entries (RFC 6962 4.6, which leaves their number to the log), with fewer entries than were asked
+// for where the bundle ends that the first one is in, or they become too large.
 func (s *Server) getEntries(r *http.Request) (any, error) {
 	q, err := numbers(r, "start", "end")
 	if err != nil {
@@ -136,10 +135,23 @@ func (s *Server) getEntries(r *http.Request) (any, error) {
 	if start >= h.size {
 		return nil, refuse("start: the log has %d entries", h.size)
 	}
-	end = min(end, h.size-1)
 	entries, size := []leafEntry{}, 0
-	for at := start; at <= end && len(entries) < maxEntries && size < maxAnswer; at++ {
-		e, err := s.entry(at)
+	// All from one bundle, which is read once: it has as many entries as one answer at most.
+	bundle := start / tlog.TileWidth
+	end = min(end, h.size-1, (bundle+1)*tlog.TileWidth-1)
+	data, err := s.tree.Bundle(bundle, int(end%tlog.TileWidth)+1)
+	if err != nil {
+		return nil, err
+	}
+	all, err := treelog.CT.Split(data)
+	if err == nil && len(all) != int(end%tlog.TileWidth)+1 {
+		err = fmt.Errorf("%d entries", len(all))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bundle %d: %w", bundle, err)
+	}
+	for at := start; at <= end && size < maxAnswer; at++ {
+		e, err := s.shown(at, all[at%tlog.TileWidth])
 		if err != nil {
 			return nil, err
 		}
@@ -190,12 +202,17 @@ func (s *Server) covers(name string, size uint64) error {
 	return nil
 }
 
-// entry reads an entry of the published tree and turns it into what RFC 6962 shows.
+// entry reads an entry of the published tree.
 func (s *Server) entry(place uint64) (leafEntry, error) {
 	data, err := s.tree.Entry(place)
 	if err != nil {
 		return leafEntry{}, err
 	}
+	return s.shown(place, data)
+}
+
+// shown turns an entry of a data tile into what RFC 6962 shows.
+func (s *Server) shown(place uint64, data []byte) (leafEntry, error) {
 	leaf, err := parseTileLeaf(data)
 	if err != nil {
 		return leafEntry{}, fmt.Errorf("entry %d: %w", place, err)

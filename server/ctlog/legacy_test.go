@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"sync"
 	"testing"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -170,6 +171,38 @@ func checkEntries(t *testing.T, w *world, s *Server, last *x509.Certificate) {
 	getJSON(t, s, &all, "/ct/v1/get-entries?start=3&end=4")
 	if len(all.Entries) != 2 {
 		t.Errorf("%d entries of 3 to 4", len(all.Entries))
+	}
+}
+
+// An answer ends where the bundle does that it begins in, and the next one goes on there.
+func TestEntriesOfTwoBundles(t *testing.T) {
+	w := newWorld(t)
+	s := w.open(t)
+	var wg sync.WaitGroup
+	for range tlog.TileWidth + 3 {
+		precert, _ := w.ca.precert(t)
+		wg.Go(func() {
+			sct, err := s.AddPreChain(t.Context(), w.ca.chain(precert))
+			if err == nil {
+				_, err = s.tree.Await(t.Context(), indexOf(t, sct))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, c := range []struct{ start, end, want int }{{250, 258, 6}, {256, 1000, 3}, {257, 257, 1}, {0, 1000, 256}} {
+		var got struct{ Entries []entryJSON }
+		getJSON(t, s, &got, "/ct/v1/get-entries?start=%d&end=%d", c.start, c.end)
+		if len(got.Entries) != c.want {
+			t.Errorf("%d entries from %d to %d, want %d", len(got.Entries), c.start, c.end, c.want)
+		}
+		for i, e := range got.Entries {
+			if hash, err := s.tree.LeafHash(uint64(c.start + i)); err != nil || hash != tlog.LeafHash(e.Leaf) {
+				t.Errorf("entry %d is another one: %v", c.start+i, err)
+			}
+		}
 	}
 }
 
