@@ -102,6 +102,10 @@ type Limits struct {
 	// InFlight bounds the requests being answered at a time. Default 1024: with the entries waiting for a checkpoint
 	// of the log, more than the log can sequence in that time. Negative: none.
 	InFlight int
+	// AddressInFlight bounds those of one client address, so that one who sends or takes bytes as slowly as he may does not
+	// keep everybody else out. Default a quarter of InFlight, at least 2, and none where AddressRate or InFlight is none;
+	// negative: none.
+	AddressInFlight int
 }
 
 // Durations and sizes where the configuration has none, explained at [Limits].
@@ -136,6 +140,12 @@ func (l Limits) filled() Limits {
 	l.AddressBurst = orDefault(l.AddressBurst, 200)
 	l.Addresses = orDefault(l.Addresses, 1<<16)
 	l.InFlight = orDefault(l.InFlight, 1024)
+	if l.AddressInFlight == 0 {
+		l.AddressInFlight = -1
+		if l.AddressRate > 0 && l.InFlight > 0 {
+			l.AddressInFlight = max(2, l.InFlight/4)
+		}
+	}
 	return l
 }
 

@@ -24,6 +24,7 @@ type handler struct {
 	proxies proxies
 	limiter *Limiter      // nil: none
 	slots   chan struct{} // nil: none
+	sites   *sites        // nil: none
 	log     *slog.Logger
 	now     func() time.Time
 	metrics *metrics
@@ -92,6 +93,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.slots != nil {
 		defer func() { <-h.slots }()
 	}
+	defer h.sites.leave(addr)
 	h.next.ServeHTTP(e, r)
 }
 
@@ -115,7 +117,8 @@ func plainID(id string) bool {
 	return id != "" && len(id) <= 64
 }
 
-// admit says whether the services get to see the request; if not, it has been answered. If so, a slot is taken.
+// admit says whether the services get to see the request; if not, it has been answered. If so, a slot is taken, and one of
+// the client's own.
 func (h *handler) admit(e *exchange, r *http.Request, addr netip.Addr) bool {
 	if len(h.hosts) > 0 && !slices.Contains(h.hosts, hostName(r.Host)) {
 		return h.refuse(e, r, refusal{
@@ -136,6 +139,13 @@ func (h *handler) admit(e *exchange, r *http.Request, addr netip.Addr) bool {
 			fmt.Sprintf("the request's body has %d bytes, the limit is %d", r.ContentLength, h.limits.BodyBytes),
 		})
 	}
+	if !h.sites.enter(addr) {
+		RetryAfter(e, time.Second)
+		return h.refuse(e, r, refusal{
+			refusedAddressInFlight, http.StatusTooManyRequests, grpcResourceExhausted,
+			"too many requests from this address are being answered",
+		})
+	}
 	if h.slots == nil {
 		return true
 	}
@@ -143,6 +153,7 @@ func (h *handler) admit(e *exchange, r *http.Request, addr netip.Addr) bool {
 	case h.slots <- struct{}{}:
 		return true
 	default:
+		h.sites.leave(addr)
 		RetryAfter(e, time.Second)
 		return h.refuse(e, r, refusal{
 			refusedInFlight, http.StatusServiceUnavailable, grpcUnavailable,

@@ -306,7 +306,7 @@ func TestAddressRate(t *testing.T) {
 
 func TestInFlight(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	s := start(t, Config{Limits: Limits{InFlight: 2}}, mux("/", func(w http.ResponseWriter, r *http.Request) {
+	s := start(t, Config{Limits: Limits{InFlight: 2, AddressInFlight: -1}}, mux("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/wait" {
 			entered <- struct{}{}
 			<-leave

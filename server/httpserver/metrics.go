@@ -28,6 +28,7 @@ const (
 	refusedAddressConnections = "address_connections"
 	refusedAddressRate        = "address_rate"
 	refusedInFlight           = "in_flight"
+	refusedAddressInFlight    = "address_in_flight"
 	refusedHost               = "host"
 	refusedBody               = "body"
 )
@@ -65,7 +66,8 @@ func newMetrics(reg prometheus.Registerer, open func() float64) (*metrics, error
 		routes: make(map[string]string),
 	}
 	for _, reason := range []string{
-		refusedConnections, refusedAddressConnections, refusedAddressRate, refusedInFlight, refusedHost, refusedBody,
+		refusedConnections, refusedAddressConnections, refusedAddressRate, refusedInFlight, refusedAddressInFlight,
+		refusedHost, refusedBody,
 	} {
 		m.refused.WithLabelValues(reason) // so that all are there, at 0, from the start
 	}

@@ -72,6 +72,9 @@ func New(cfg Config, next http.Handler) (*Server, error) {
 			return nil, fmt.Errorf("server: %w", err)
 		}
 	}
+	if lim.AddressInFlight > 0 {
+		s.handler.sites = &sites{max: lim.AddressInFlight, open: make(map[netip.Prefix]int)}
+	}
 	if lim.InFlight > 0 {
 		s.handler.slots = make(chan struct{}, lim.InFlight)
 	}

@@ -90,6 +90,7 @@ type Limits struct {
 	AddressRate        float64  `yaml:"address-rate"`
 	AddressBurst       int      `yaml:"address-burst"`
 	InFlight           int      `yaml:"in-flight"`
+	AddressInFlight    int      `yaml:"address-in-flight"`
 	RequestTime        Duration `yaml:"request-time"`
 	IdentityRate       float64  `yaml:"identity-rate"`
 	IdentityBurst      int      `yaml:"identity-burst"`

@@ -63,7 +63,7 @@ func (in *Instance) server() (httpserver.Config, error) {
 		Limits: httpserver.Limits{
 			Connections: f.Limits.Connections, AddressConnections: f.Limits.AddressConnections,
 			AddressRate: f.Limits.AddressRate, AddressBurst: f.Limits.AddressBurst,
-			InFlight: f.Limits.InFlight, RequestTime: time.Duration(f.Limits.RequestTime),
+			InFlight: f.Limits.InFlight, AddressInFlight: f.Limits.AddressInFlight, RequestTime: time.Duration(f.Limits.RequestTime),
 		},
 	}
 	for _, l := range f.Listen {
