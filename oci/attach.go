@@ -123,6 +123,15 @@ func (c *Client) attached(ctx context.Context, s *session, img *Image, bundle st
 	if err != nil {
 		return "", err
 	}
+	if l.tag != nil {
+		_, m, err := c.lastOf(ctx, s, PlaceContinued, referrersTag(img.Digest), 0)
+		if err == nil && m != nil {
+			err = c.addIndex(l, m)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
 	f := &finder{client: c}
 	candidates, _ := f.candidates(l, &Place{})
 	for i, cand := range candidates {
@@ -221,8 +230,9 @@ func (c *Client) listInTag(ctx context.Context, s *session, img *Image, d descri
 	}
 	u := &update{
 		client: c, session: s, place: PlaceFallback, tag: referrersTag(img.Digest),
-		list: &indexList{img: img, limit: c.limits.Referrers}, add: entry{key: d.Digest, raw: raw},
+		add: entry{key: d.Digest, raw: raw},
 	}
+	u.list = &indexList{img: img, limit: c.limits.Referrers, isTag: func() (bool, error) { return c.isTag(ctx, s, u.tag) }}
 	return u.run(ctx)
 }
 
@@ -230,13 +240,24 @@ func (c *Client) listInTag(ctx context.Context, s *session, img *Image, d descri
 type indexList struct {
 	img   *Image
 	limit int
+	isTag func() (bool, error) // asks whether the tag exists; used when it leads to the image
+
+	known bool // it does not, or did not when we asked
 }
 
 func (l *indexList) read(m *fetched) ([]entry, error) {
 	if l.isImage(m) {
-		if l.img.Tag == "" || l.img.Tag == referrersTag(l.img.Digest) {
+		if l.known || l.img.Tag != "" && l.img.Tag != referrersTag(l.img.Digest) {
+			return nil, nil
+		}
+		exists, err := l.isTag()
+		if err != nil {
+			return nil, fmt.Errorf("the tag leads to the image itself, and whether it exists is not known: %w", err)
+		}
+		if exists {
 			return nil, errors.New("the tag leads to the image itself, and replacing it might leave the image without a tag; give the image another tag and name it by that")
 		}
+		l.known = true
 		return nil, nil
 	}
 	if m.mediaType != typeOCIIndex {

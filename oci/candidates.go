@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/bulla-sign/bulla/bundle"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Annotations of a bundle's manifest (bundle spec "OCI referrers") and of the older layers.
@@ -28,6 +30,9 @@ type finder struct {
 	session *session
 	img     *Image
 	options FindOptions
+	found   *Evidence
+	enough  bool    // options.Enough is reached
+	chains  []chain // shared tags that are there, and may be continued
 
 	mu    sync.Mutex
 	left  int64 // bytes of evidence that may still be read
@@ -41,56 +46,84 @@ var errNotEvidence = errors.New("not evidence")
 // referrers looks at the list of referrers. A registry that got the API after images were signed should serve what the
 // referrers tag had listed until then ("Enabling the Referrers API"); as not all do, a list without evidence is not the last
 // word, even when something else was attached since.
-func (f *finder) referrers(ctx context.Context, found *Evidence) {
+func (f *finder) referrers(ctx context.Context) {
 	l, err := f.client.referrers(ctx, f.session, f.img)
-	f.collect(ctx, found, l, err)
-	if err == nil && l.api && len(found.Items) == 0 {
+	f.collect(ctx, l, err)
+	if err == nil && l.api && !f.enough && f.more() {
 		l, err = f.client.fallback(ctx, f.session, f.img)
-		f.collect(ctx, found, l, err)
+		f.collect(ctx, l, err)
+	}
+	if err == nil && l.tag != nil {
+		f.chains = append(f.chains, chain{base: referrersTag(f.img.Digest), place: PlaceFallback})
 	}
 }
 
-// collect fetches what a list names.
-func (f *finder) collect(ctx context.Context, found *Evidence, l *listing, err error) {
-	place := Place{Name: l.place, Ref: l.ref, Outcome: Absent, Note: l.note}
+// collect fetches what a list names and was not fetched before.
+func (f *finder) collect(ctx context.Context, l *listing, err error) {
+	f.found.Places = append(f.found.Places, Place{Name: l.place, Ref: l.ref, Outcome: Absent, Note: l.note})
+	place := &f.found.Places[len(f.found.Places)-1]
 	if err != nil {
 		place.Outcome, place.Err = Unknown, err
-		found.Places = append(found.Places, place)
 		return
 	}
-	candidates, skipped := f.candidates(l, &place)
+	candidates, skipped := f.candidates(l, place)
+	candidates = slices.DeleteFunc(candidates, f.again)
+	place.Skipped = skipped
 	if l.cut == nil && len(candidates) > f.client.limits.Candidates {
 		l.cut = fmt.Errorf("the list has more than %d candidates", f.client.limits.Candidates)
 	}
 	candidates = candidates[:min(len(candidates), f.client.limits.Candidates)]
-	items := f.fetch(ctx, l.place, candidates)
-	for i := range items {
-		if items[i] == nil {
-			skipped++
-			continue
-		}
-		if items[i].Err == errNotEvidence {
-			skipped++
-			place.Other = append(place.Other, items[i].Digest)
-			continue
-		}
-		found.Items = append(found.Items, *items[i])
-		place.Count++
-	}
-	place.Skipped = skipped
-	if place.Count > 0 {
-		place.Outcome = Present
-	}
 	if l.cut != nil {
 		place.Err = &UnknownError{
 			Place: l.place, URL: l.ref, Detail: l.cut.Error(), Err: l.cut,
 			Hint: "raise the limit if so many are expected, or remove what should not be there",
 		}
-		if place.Count == 0 {
-			place.Outcome = Unknown
-		}
+		place.Outcome = Unknown
 	}
-	found.Places = append(found.Places, place)
+	// In portions, so that what suffices is not followed by all the rest. They grow, so that many do not take long.
+	for size := f.options.Portion; len(candidates) > 0 && !f.enough; size *= 2 {
+		if size <= 0 || size > len(candidates) {
+			size = len(candidates)
+		}
+		f.take(place, f.fetch(ctx, l.place, candidates[:size]))
+		candidates = candidates[size:]
+		f.took()
+	}
+}
+
+// again says whether a list names what another one has named.
+func (f *finder) again(cand candidate) bool {
+	return cand.err == nil && slices.ContainsFunc(f.found.Items, func(i Item) bool { return i.Digest == cand.Digest && !i.Legacy })
+}
+
+// againLayer says whether a layer was read from another tag.
+func (f *finder) againLayer(raw jsontext.Value) bool {
+	d, err := parseDescriptor(raw)
+	if err != nil {
+		return false
+	}
+	key := layerKey(d)
+	return slices.ContainsFunc(f.found.Items, func(i Item) bool {
+		return i.Legacy && i.Digest == d.Digest && layerKey(descriptor{Digest: i.Digest, Annotations: i.Annotations}) == key
+	})
+}
+
+// take enters what was fetched.
+func (f *finder) take(place *Place, items []*Item) {
+	for _, item := range items {
+		if item == nil {
+			place.Skipped++
+			continue
+		}
+		if item.Err == errNotEvidence {
+			place.Skipped++
+			place.Other = append(place.Other, item.Digest)
+			continue
+		}
+		f.found.Items = append(f.found.Items, *item)
+		place.Count++
+		place.Outcome = Present
+	}
 }
 
 // candidate is an entry of a list that may be evidence.
@@ -102,10 +135,20 @@ type candidate struct {
 // candidates leaves out what states to be something else. The statement is believed only where it is a definite other
 // type: some registries report the config's media type instead, and older indexes have none.
 func (f *finder) candidates(l *listing, place *Place) (list []candidate, skipped int) {
+	type key struct {
+		digest, mediaType string
+		size              int64
+	}
+	seen := map[key]bool{}
 	for i, raw := range l.entries {
 		d, err := parseDescriptor(raw)
 		if err == nil {
 			err = d.check(f.client.limits.Manifest)
+		}
+		if this := (key{d.Digest, d.MediaType, d.Size}); err == nil && seen[this] {
+			continue // pages may repeat an entry, and lists too
+		} else if err == nil {
+			seen[this] = true
 		}
 		if err != nil {
 			list = append(list, candidate{descriptor: descriptor{Digest: printable(d.Digest, 150)}, err: fmt.Errorf("%s: manifests[%d]: %w", l.place, i, err)})

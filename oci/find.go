@@ -31,7 +31,7 @@ func (o Outcome) String() string {
 
 // Place is somewhere evidence was looked for.
 type Place struct {
-	Name    string // one of PlaceReferrers, PlaceFallback, PlaceSignatures, PlaceAttestations, PlaceSBOMs
+	Name    string // one of PlaceReferrers, PlaceFallback, PlaceSignatures, PlaceAttestations, PlaceSBOMs, PlaceContinued
 	Ref     string // the reference that was asked for
 	Outcome Outcome
 	Err     error    // why it is Unknown, or why only a part was read
@@ -68,11 +68,25 @@ type FindOptions struct {
 	// PredicateType, when set, skips referrers that state another one in their annotations, whether the list repeats those or
 	// only the manifest has them. A referrer that states none is always returned.
 	PredicateType string
+	// Enough, when set, is called with all that was found so far, each time there is more. When it returns true, looking
+	// stops: what was not looked at by then is not in the result. It is never called by two goroutines at once.
+	Enough func(found *Evidence) bool
+	// Portion is how many candidates of a list are fetched before Enough is asked; each portion is twice as large as the one
+	// before. 0 fetches all of a list first.
+	Portion int
+	// Every asks every place, although evidence was found already. Without it the referrers tag is not asked after the
+	// referrers API has shown evidence, and the continuations of tags are not.
+	Every bool
 }
 
 // Find looks for the evidence attached to an image. The image may come from [Client.Parse] when it was addressed by digest;
-// then one bundle costs three requests (list, manifest, blob), or four without the referrers API. To keep to that, ask for
-// the older tags only when the bundles do not suffice: a later Find adds what they hold.
+// then one bundle costs three requests (list, manifest, blob), or four without the referrers API, and n bundles 2n+1, or
+// 2n+2.
+//
+// The places are asked in this order, each only when [FindOptions] and what was found before demand it: the referrers API;
+// the referrers tag, when there is no API, or when the API has shown no evidence; the older tags .sig and .att; the
+// continuations of those tags that are there. With Enough, a place is asked as long as Enough has not been reached: evidence
+// that does not suffice is followed by the places that may have more, so that "not enough" is known of all of them.
 //
 // Every candidate is returned, those that cannot be decoded with their Err. The error is nil when something was decoded,
 // and when every place answered. It is an [*UnknownError] when nothing was decoded and some answer is missing, and wraps
@@ -91,17 +105,43 @@ func (c *Client) Find(ctx context.Context, img *Image, o FindOptions) (*Evidence
 	if err != nil {
 		return found, err
 	}
-	f := &finder{client: c, session: s, img: img, options: o, left: c.limits.Total, blobs: map[string]*lazyBlob{}}
-	if o.Bundles {
-		f.referrers(ctx, found)
-	}
-	if o.Signatures {
-		f.layers(ctx, found, "sig")
-	}
-	if o.Attestations {
-		f.layers(ctx, found, "att")
+	f := &finder{client: c, session: s, img: img, options: o, found: found, left: c.limits.Total, blobs: map[string]*lazyBlob{}}
+	f.search(ctx)
+	if f.enough {
+		return found, nil
 	}
 	return found, c.conclude(ctx, img, found)
+}
+
+// search asks one place after the other.
+func (f *finder) search(ctx context.Context) {
+	o := f.options
+	if o.Bundles {
+		f.referrers(ctx)
+	}
+	if o.Signatures && !f.enough {
+		f.layers(ctx, "sig")
+	}
+	if o.Attestations && !f.enough {
+		f.layers(ctx, "att")
+	}
+	for _, chain := range f.chains {
+		if !f.enough && f.more() {
+			f.continued(ctx, chain)
+		}
+	}
+}
+
+// more says whether a place is to be asked that is unlikely to have something.
+func (f *finder) more() bool {
+	return f.options.Every || f.options.Enough != nil || len(f.found.Items) == 0
+}
+
+// took asks whether what was found is enough.
+func (f *finder) took() {
+	if !f.enough && f.options.Enough != nil && len(f.found.Items) > 0 {
+		f.enough = f.options.Enough(f.found)
+	}
 }
 
 // conclude decides whether what was found is an answer.

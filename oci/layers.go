@@ -27,10 +27,10 @@ func legacyPlace(suffix string) string {
 }
 
 // layers looks at one of the older tags.
-func (f *finder) layers(ctx context.Context, found *Evidence, suffix string) {
+func (f *finder) layers(ctx context.Context, suffix string) {
 	tag := f.client.legacyTag(f.img, suffix)
-	place := Place{Name: legacyPlace(suffix), Ref: f.session.repo.Name() + ":" + tag, Outcome: Absent}
-	defer func() { found.Places = append(found.Places, place) }()
+	f.found.Places = append(f.found.Places, Place{Name: legacyPlace(suffix), Ref: f.session.repo.Name() + ":" + tag, Outcome: Absent})
+	place := &f.found.Places[len(f.found.Places)-1]
 	if len(tag) > maxTag {
 		place.Note = "this digest is too long for such a tag"
 		return
@@ -44,13 +44,9 @@ func (f *finder) layers(ctx context.Context, found *Evidence, suffix string) {
 	if m == nil {
 		return
 	}
-	for _, item := range f.layersOf(ctx, place.Name, m) {
-		found.Items = append(found.Items, *item)
-		place.Count++
-	}
-	if place.Count > 0 {
-		place.Outcome = Present
-	}
+	f.chains = append(f.chains, chain{base: tag, place: legacyPlace(suffix)})
+	f.take(place, f.layersOf(ctx, place.Name, m))
+	f.took()
 }
 
 // legacyManifest reads the manifest behind one of the older tags; nil when there is none.

@@ -15,6 +15,8 @@ const (
 	PlaceSignatures   = "signature tag"
 	PlaceAttestations = "attestation tag"
 	PlaceSBOMs        = "sbom tag"
+	// The continuations of a shared tag, where tags are immutable; see [Client.AttachBundle].
+	PlaceContinued = "continuation tags"
 )
 
 // listing is a list of an image's referrers.
@@ -155,19 +157,18 @@ func (c *Client) fallback(ctx context.Context, s *session, img *Image) (*listing
 		return l, nil
 	}
 	l.tag = m
-	broken := func(detail string) error {
-		return &UnknownError{
-			Place: PlaceFallback, Method: http.MethodGet, URL: l.ref, Detail: detail,
-			Hint: "see what this tag holds, and remove it if it is not a list of referrers",
-		}
-	}
+	return l, c.addIndex(l, m)
+}
+
+// addIndex adds what an index under a tag lists.
+func (c *Client) addIndex(l *listing, m *fetched) error {
 	if m.mediaType != typeOCIIndex {
-		return l, broken(fmt.Sprintf("the tag holds %s, want an image index", m.mediaType))
+		return notAList(l.place, l.ref, fmt.Errorf("the tag holds %s, want an image index", m.mediaType))
 	}
 	index, err := parseManifest(m.body, m.mediaType)
 	if err != nil {
-		return l, broken(err.Error())
+		return notAList(l.place, l.ref, err)
 	}
 	l.add(index.Manifests, c.limits.Referrers)
-	return l, nil
+	return nil
 }

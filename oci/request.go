@@ -19,10 +19,12 @@ type request struct {
 	place  string // for errors
 	method string
 	path   string   // below /v2/<repository>/
+	query  string   // goes with path
 	url    *url.URL // in place of path: an upload location or a further page
 	header map[string]string
 	body   []byte
 	limit  int64 // of the answer's body, in bytes
+	once   bool  // not to be sent again as it is: what it says may be out of date by then
 }
 
 // answer is what came back, with its body read.
@@ -59,7 +61,7 @@ func (c *Client) do(ctx context.Context, s *session, r request) (*answer, error)
 // retry says whether and when to send again: after answers that mean "busy", and after a lost connection for calls that
 // change nothing.
 func (c *Client) retry(r request, a *answer, err error, try int) (time.Duration, bool) {
-	if err == nil || try >= tries || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if err == nil || r.once || try >= tries || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return 0, false
 	}
 	wait := time.Duration(try)*200*time.Millisecond + c.options.Jitter(200*time.Millisecond)
@@ -70,25 +72,45 @@ func (c *Client) retry(r request, a *answer, err error, try int) (time.Duration,
 	if r.method == http.MethodGet && errors.Is(err, io.ErrUnexpectedEOF) {
 		return wait, true
 	}
-	switch a.status {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-	default:
+	if !a.busy() {
 		return 0, false
 	}
-	if after := a.header.Get("Retry-After"); after != "" {
-		seconds, err := strconv.Atoi(after)
-		if err != nil || seconds < 0 || time.Duration(seconds)*time.Second > maxRetryAfter {
-			return 0, false
-		}
-		wait = max(wait, time.Duration(seconds)*time.Second)
+	after, ok := a.retryAfter(c.options.Now())
+	return max(wait, after), ok
+}
+
+// busy says whether an answer means "not now".
+func (a *answer) busy() bool {
+	switch a.status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
 	}
-	return wait, true
+	return false
+}
+
+// retryAfter is how long the registry asks to wait (RFC 9110, 10.2.3: seconds, or a date); false says that this is longer
+// than we wait, or cannot be read.
+func (a *answer) retryAfter(now time.Time) (time.Duration, bool) {
+	after := a.header.Get("Retry-After")
+	if after == "" {
+		return 0, true
+	}
+	if seconds, err := strconv.Atoi(after); err == nil {
+		ok := seconds >= 0 && seconds <= int(maxRetryAfter/time.Second)
+		return time.Duration(seconds) * time.Second, ok
+	}
+	date, err := http.ParseTime(after)
+	if err != nil {
+		return 0, false
+	}
+	wait := max(0, date.Sub(now))
+	return wait, wait <= maxRetryAfter
 }
 
 func (c *Client) once(ctx context.Context, s *session, r request) (*answer, error) {
 	target := r.url
 	if target == nil {
-		target = &url.URL{Scheme: s.scheme, Host: s.repo.RegistryStr(), Path: "/v2/" + s.repo.RepositoryStr() + "/" + r.path}
+		target = &url.URL{Scheme: s.scheme, Host: s.repo.RegistryStr(), Path: "/v2/" + s.repo.RepositoryStr() + "/" + r.path, RawQuery: r.query}
 	}
 	u := *target
 	var body io.Reader

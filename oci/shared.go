@@ -44,10 +44,24 @@ type update struct {
 	known   map[string]bool // keys of seen
 	removed map[string]bool // keys that replace took out, or that are gone from the registry
 	settle  time.Duration   // how long other writers may take between reading and writing
+
+	appending bool // the registry does not let the tag be written again: the list is continued in further tags
+	last      int  // the number of the last of those that was seen; 0: none
+	taken     bool // the registry has just refused a tag, because somebody else was first
+
+	unsure int           // writes in a row of which it is not known whether they took place
+	wait   time.Duration // what the registry asked to wait
 }
 
 // errConflict says that somebody else wrote in between.
 var errConflict = errors.New("the tag was changed by somebody else")
+
+// errUnsure says that a write may or may not have taken place: the answer was lost, or the registry failed or was busy.
+// The list must be read before anything else is written, since others go on meanwhile.
+var errUnsure = errors.New("the registry did not say whether the tag was written")
+
+// maxUnsure is how many such writes in a row are made up for: a registry that refuses a third of all requests gets through.
+const maxUnsure = 6
 
 // run adds the entry and returns when a read-back, made after other writers have had the time to finish, has shown it and
 // everything that was seen before. It ends with a [*LostError] when that cannot be reached.
@@ -88,6 +102,8 @@ func (u *update) run(ctx context.Context) error {
 		switch {
 		case last == nil:
 			written = want
+		case errors.Is(last, errUnsure) && u.unsure <= maxUnsure:
+			u.client.options.Log("%s: %s", u.name(), last)
 		case !errors.Is(last, errConflict):
 			return u.lost(attempt, entries, last)
 		}
@@ -103,13 +119,30 @@ func (u *update) run(ctx context.Context) error {
 }
 
 func (u *update) read(ctx context.Context) (*fetched, []entry, error) {
-	m, err := u.client.manifest(ctx, u.session, u.place, u.tag)
+	tag := u.tag
+	if u.appending {
+		n, m, err := u.client.lastOf(ctx, u.session, u.place, u.tag, u.last)
+		if err != nil {
+			return nil, nil, err
+		}
+		if u.last = n; m != nil {
+			return u.parse(m)
+		}
+		if n > 0 {
+			tag = continuation(u.tag, n)
+		}
+	}
+	m, err := u.client.manifest(ctx, u.session, u.place, tag)
 	if isNotFound(err) {
 		return nil, nil, nil
 	}
 	if err != nil {
 		return nil, nil, err
 	}
+	return u.parse(m)
+}
+
+func (u *update) parse(m *fetched) (*fetched, []entry, error) {
 	entries, err := u.list.read(m)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", u.name(), err)
@@ -172,22 +205,60 @@ func (u *update) write(ctx context.Context, base *fetched, entries []entry, bega
 		u.settle = max(u.settle, min(4*took, maxSettle))
 		return fmt.Errorf("%w: it took %s to read it", errConflict, took.Round(time.Millisecond))
 	}
-	r := request{place: u.place, path: "manifests/" + u.tag, body: body, header: map[string]string{"Content-Type": mediaType}}
-	// A weak entity tag never matches (RFC 9110, 13.1.1).
-	if base != nil && base.etag != "" && !strings.HasPrefix(base.etag, "W/") {
-		r.header["If-Match"] = base.etag
-	} else if _, ok := c.etags.Load(u.session.repo.RegistryStr()); ok && base == nil {
-		r.header["If-None-Match"] = "*"
+	tag := u.tag
+	if u.appending {
+		if base == nil {
+			return fmt.Errorf("%w: it cannot be written, and cannot be seen yet", errConflict)
+		}
+		tag = continuation(u.tag, u.last+1)
 	}
+	r := request{place: u.place, path: "manifests/" + tag, body: body, header: map[string]string{"Content-Type": mediaType}, once: true}
+	u.condition(&r, base)
 	a, err := c.putManifest(ctx, u.session, r)
 	u.settle = max(u.settle, min(4*c.options.Now().Sub(began), maxSettle))
-	if err == nil || a == nil {
-		return err
+	if err == nil {
+		u.unsure = 0
+		return nil
 	}
-	switch a.status {
-	case http.StatusPreconditionFailed, http.StatusConflict:
+	return u.refused(ctx, base, a, err)
+}
+
+// condition lets the registry refuse the write when the tag has changed, where it knows how to.
+func (u *update) condition(r *request, base *fetched) {
+	// A weak entity tag never matches (RFC 9110, 13.1.1).
+	if base != nil && !u.appending && base.etag != "" && !strings.HasPrefix(base.etag, "W/") {
+		r.header["If-Match"] = base.etag
+	} else if _, ok := u.client.etags.Load(u.session.repo.RegistryStr()); ok && (base == nil || u.appending) {
+		r.header["If-None-Match"] = "*"
+	}
+}
+
+// refused decides what an error of the write means.
+func (u *update) refused(ctx context.Context, base *fetched, a *answer, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return err
+	case a == nil && isUnknown(err), a != nil && (a.busy() || a.status == http.StatusInternalServerError):
+		if a != nil {
+			wait, ok := a.retryAfter(u.client.options.Now())
+			if !ok {
+				return err
+			}
+			u.wait = wait
+		}
+		u.unsure++
+		return fmt.Errorf("%w: %w", errUnsure, err)
+	case a == nil:
+		return err
+	case immutable(a, err):
+		if !u.appending {
+			u.client.options.Log("%s: the registry keeps tags as they are; the list is continued in %s", u.name(), continuation(u.tag, 1))
+		}
+		u.appending, u.taken = true, true
 		return fmt.Errorf("%w: %w", errConflict, err)
-	case http.StatusNotFound, http.StatusBadRequest:
+	case a.status == http.StatusPreconditionFailed, a.status == http.StatusConflict:
+		return fmt.Errorf("%w: %w", errConflict, err)
+	case a.status == http.StatusNotFound, a.status == http.StatusBadRequest:
 		// A registry refuses a list of what it no longer has. What we meant to restore may have been deleted on purpose.
 		if u.forgetDeleted(ctx, base) {
 			return fmt.Errorf("%w: %w", errConflict, err)
@@ -230,7 +301,12 @@ func (u *update) forgetDeleted(ctx context.Context, base *fetched) bool {
 
 // pause waits until writers that had read the list before us must have written.
 func (u *update) pause(ctx context.Context, spread int) error {
-	return u.client.options.Sleep(ctx, u.settle+u.client.options.Jitter(u.settle*time.Duration(spread)))
+	wait := max(u.wait, u.settle)
+	u.wait = 0
+	if u.taken {
+		u.taken, wait, spread = false, 0, 1 // the registry has decided, and there is nothing to wait for
+	}
+	return u.client.options.Sleep(ctx, wait+u.client.options.Jitter(u.settle*time.Duration(spread)))
 }
 
 func (u *update) lost(attempts int, entries []entry, err error) error {
@@ -245,7 +321,7 @@ func (u *update) lost(attempts int, entries []entry, err error) error {
 			missing = append(missing, entryDigest(e))
 		}
 	}
-	if errors.Is(err, errConflict) {
+	if errors.Is(err, errConflict) && !u.appending {
 		err = nil
 	}
 	return &LostError{Tag: u.name(), Digest: entryDigest(u.add), Lost: missing, Attempts: attempts, Err: err}

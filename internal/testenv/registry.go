@@ -82,6 +82,7 @@ func NewRegistry(t testing.TB, o RegistryOptions) *Registry {
 		counts: map[string]int{}, aside: map[string]int{}, agents: map[string]bool{}, stale: map[string]*staleAnswer{},
 		quirks: quirkState{history: map[string][]version{}},
 	}
+	r.SetQuirks(o.Quirks)
 	r.Storage = httptest.NewServer(http.HandlerFunc(r.serveStorage))
 	t.Cleanup(r.Storage.Close)
 	r.Server = httptest.NewUnstartedServer(r)

@@ -131,7 +131,7 @@ func (r *Registry) put(w *httptest.ResponseRecorder, req *http.Request) {
 		current := r.current(req.URL.Path)
 		etag := r.etag(current.Header().Get("Docker-Content-Digest"))
 		exists := current.Code == http.StatusOK
-		if want := req.Header.Get("If-Match"); want != "" && (!exists || want != etag || r.options.Quirks.WeakETag) ||
+		if want := req.Header.Get("If-Match"); want != "" && (!exists || want != etag || r.quirk().WeakETag) ||
 			req.Header.Get("If-None-Match") == "*" && exists {
 			writeError(w, http.StatusPreconditionFailed, "PRECONDITION_FAILED")
 			return
@@ -203,7 +203,7 @@ func (r *Registry) tagAnswer(w *httptest.ResponseRecorder, req *http.Request) {
 }
 
 func (r *Registry) etag(digest string) string {
-	if r.options.Quirks.WeakETag {
+	if r.quirk().WeakETag {
 		return `W/"` + digest + `"`
 	}
 	return `"` + digest + `"`

@@ -56,8 +56,14 @@ var refusals = map[string]struct {
 	"conflict": {http.StatusConflict, "DENIED", "tag is immutable"},
 }
 
+// SetQuirks replaces the quirks, so that what was written under some can be looked at under others.
+func (r *Registry) SetQuirks(q Quirks) { r.quirks.now.Store(&q) }
+
+func (r *Registry) quirk() Quirks { return *r.quirks.now.Load() }
+
 // quirkState is what the quirks remember.
 type quirkState struct {
+	now      atomic.Pointer[Quirks]
 	requests atomic.Int64 // for those that strike in turn
 	faces    atomic.Int64
 	reads    atomic.Int64
@@ -72,7 +78,7 @@ type version struct {
 
 // busy answers instead of the registry, when it is the turn of Throttle or Unavailable.
 func (r *Registry) busy(w http.ResponseWriter) bool {
-	q := r.options.Quirks
+	q := r.quirk()
 	if q.Throttle == 0 && q.Unavailable == 0 {
 		return false
 	}
@@ -91,7 +97,7 @@ func (r *Registry) busy(w http.ResponseWriter) bool {
 
 // refuseRewrite refuses to write an immutable tag again.
 func (r *Registry) refuseRewrite(w http.ResponseWriter, path string) bool {
-	refusal, ok := refusals[r.options.Quirks.Immutable]
+	refusal, ok := refusals[r.quirk().Immutable]
 	if !ok || strings.Contains(path, "/manifests/sha256:") || r.current(path).Code != http.StatusOK {
 		return false
 	}
@@ -103,7 +109,7 @@ func (r *Registry) refuseRewrite(w http.ResponseWriter, path string) bool {
 
 // redirected answers with a redirect where a quirk asks for it.
 func (r *Registry) redirected(w http.ResponseWriter, req *http.Request) bool {
-	switch q := r.options.Quirks; {
+	switch q := r.quirk(); {
 	case q.ListThrottled && strings.Contains(req.URL.Path, "/referrers/"):
 		w.Header().Set("Location", r.Storage.URL+"/throttled")
 		w.WriteHeader(http.StatusSeeOther)
@@ -132,7 +138,7 @@ func (r *Registry) serveStorage(w http.ResponseWriter, req *http.Request) {
 
 // distort changes the registry's answer to a read.
 func (r *Registry) distort(w *httptest.ResponseRecorder, req *http.Request) *httptest.ResponseRecorder {
-	q := r.options.Quirks
+	q := r.quirk()
 	if (q.TagIsSubject && w.Code == http.StatusNotFound) || q.TagStaysSubject {
 		if subject := r.subjectOfTag(req.URL.Path); subject != nil {
 			return subject
@@ -181,7 +187,7 @@ func (r *Registry) subjectOfTag(path string) *httptest.ResponseRecorder {
 // distortList makes the answer of the referrers API, which the registry in memory gives incompletely, what the
 // specification asks for ("Listing Referrers"), and changes it as the quirks say.
 func (r *Registry) distortList(w *httptest.ResponseRecorder, req *http.Request) *httptest.ResponseRecorder {
-	q := r.options.Quirks
+	q := r.quirk()
 	repo, _, _ := strings.Cut(req.URL.Path, "/referrers/")
 	out := page(http.StatusOK, mediaTypeIndex, r.editEntries(w.Body.Bytes(), repo, q))
 	if q.EndlessPages {
@@ -241,7 +247,7 @@ func (r *Registry) complete(entry map[string]any, repo string) {
 
 // record remembers what a path shows from now on, for readers that lag behind in time.
 func (r *Registry) record(path string, before bool) {
-	if r.options.Quirks.StaleFor == 0 || strings.Contains(path, "/manifests/sha256:") {
+	if r.quirk().StaleFor == 0 || strings.Contains(path, "/manifests/sha256:") {
 		return
 	}
 	r.mu.Lock()
@@ -258,7 +264,7 @@ func (r *Registry) record(path string, before bool) {
 
 // serveOld answers every other read from the past.
 func (r *Registry) serveOld(w *httptest.ResponseRecorder, path string) bool {
-	if r.options.Quirks.StaleFor == 0 {
+	if r.quirk().StaleFor == 0 {
 		return false
 	}
 	r.mu.Lock()
@@ -267,7 +273,7 @@ func (r *Registry) serveOld(w *httptest.ResponseRecorder, path string) bool {
 	if history == nil || r.quirks.reads.Add(1)%2 == 0 {
 		return false
 	}
-	then := time.Now().Add(-r.options.Quirks.StaleFor)
+	then := time.Now().Add(-r.quirk().StaleFor)
 	i := slices.IndexFunc(history, func(v version) bool { return v.since.After(then) })
 	if i <= 0 {
 		i = len(history)
