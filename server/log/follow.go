@@ -19,6 +19,8 @@ const (
 	followBatch = 16 * tlog.TileWidth
 	// maxCatchUp is what New indexes before the log is open: some seconds' work. A longer way is gone in the background.
 	maxCatchUp = 1 << 16
+	// followAgain is when it is tried again after a failure: a disk that was full may have room by then.
+	followAgain = 30 * time.Second
 )
 
 // follower brings the index up to the tree, and keeps it there.
@@ -138,6 +140,24 @@ func (f *follower) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(followPause):
+		}
+	}
+}
+
+// keep runs until the context ends, or the tree grows no more, and again some time after each failure, which told gets.
+func (f *follower) keep(ctx context.Context, again time.Duration, told func(error)) {
+	for {
+		err := f.run(ctx)
+		if err == nil {
+			return
+		}
+		told(err)
+		timer := time.NewTimer(again)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
 		}
 	}
 }

@@ -84,9 +84,9 @@ func (l *Log) begin(ctx context.Context) (err error) {
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l.cancel = cancel
 	l.loops.Go(func() {
-		if err := l.follow.run(background); err != nil {
-			l.cfg.Log.Error("the search index is not kept up any more", "log", l.origin, "error", err)
-		}
+		l.follow.keep(background, followAgain, func(err error) {
+			l.cfg.Log.Error("the search index cannot be kept up now", "log", l.origin, "error", err, "again_in", followAgain)
+		})
 	})
 	return nil
 }
