@@ -2,12 +2,31 @@ package token
 
 import (
 	"errors"
+	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/bulla-sign/bulla/server/ca/issuerconfig"
 )
+
+// TestStay: a redirect is followed within scheme, host and port, and brings no user.
+func TestStay(t *testing.T) {
+	first := &http.Request{URL: &url.URL{Scheme: "https", Host: "a.example", Path: "/x"}}
+	for to, want := range map[string]bool{
+		"https://a.example/y": true, "http://a.example/y": false, "https://a.example:8443/y": false, "https://b.example/y": false,
+		"https://a.example.b.example/y": false, "https://user@a.example/y": false, "https://a.example@b.example/y": false,
+	} {
+		u, err := url.Parse(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stay(&http.Request{URL: u}, []*http.Request{first}); (err == nil) != want {
+			t.Errorf("%s: %v", to, err)
+		}
+	}
+}
 
 // TestAddresses: where connections may go, by what is known of the issuer.
 func TestAddresses(t *testing.T) {

@@ -383,6 +383,30 @@ func TestFamilies(t *testing.T) {
 }
 
 // TestFamilyKeys: an issuer that was matched must have its keys on its own host.
+// TestDialer: the check of addresses is that of the connections which are really made (GHSA-59jp-pj84-45mr): an issuer that
+// only matched a pattern and is at an address inside is not connected to, one that is configured by name is.
+func TestDialer(t *testing.T) {
+	s, c := newSite(t, true), newClock()
+	iss := s.URL + "/t/1"
+	s.page("/t/1/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{"issuer": iss, "jwks_uri": s.URL + "/keys"})
+	})
+	raw := mint(t, s.keys["1"], "1", iss, c.now())
+	family := issuerconfig.Issuer{Pattern: s.URL + "/t/*", ClientID: "sigstore", Type: issuerconfig.URI, SubjectDomain: s.URL, CACert: s.caPEM()}
+	_, err := verifier(t, c, nil, family).Verify(t.Context(), raw)
+	if kindOf(t, err) != token.Unavailable || strings.Contains(err.Error(), "127.0.0.1 ") {
+		t.Error(err)
+	}
+	if n := s.hits.Load(); n != 0 {
+		t.Errorf("an address inside was asked %d times", n)
+	}
+	named := issuer(iss)
+	named.SubjectDomain, named.CACert = s.URL, s.caPEM()
+	if _, err := verifier(t, c, nil, named).Verify(t.Context(), raw); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFamilyKeys(t *testing.T) {
 	s, c := newSite(t, true), newClock()
 	elsewhere := newSite(t, true)
