@@ -35,18 +35,37 @@ func (o *Options) check(made *bundle.Bundle, artifact algorithm.Message) error {
 	if o.Root == nil || (len(b.Material.Certificates) > 0 && len(o.Root.CAs) == 0) {
 		return nil
 	}
-	policy := verify.Policy{
-		IgnoreLog: len(o.Loggers) == 0, Logs: len(o.Loggers), IgnoreSCT: !o.ShortLived || len(o.Root.CTLogs) == 0,
-		// Where a timestamp was asked for, as many authorities of the root must vouch for it as there can be.
-		Timestamps:  min(len(o.Timestampers), len(o.Root.TSAs)),
-		CurrentTime: !o.ShortLived, AllowCertificateChain: true,
-	}
-	if len(b.Material.Certificates) > 0 {
-		policy.AnyIdentityUnsafe = true
-	} else {
-		policy.Keys = []trust.Key{key}
+	policy, err := o.Policy()
+	if err != nil {
+		return err
 	}
 	return o.verify(b, artifact, policy, o.Root)
+}
+
+// Policy is what a signature that is made with the options meets: so many logs and timestamp authorities, and the signer's
+// key, or with a certificate one of a trusted authority. Whose certificate that is the caller has to compare, and which
+// claims are accepted to say.
+func (o *Options) Policy() (verify.Policy, error) {
+	p := verify.Policy{
+		IgnoreLog: len(o.Loggers) == 0, Logs: len(o.Loggers), CurrentTime: !o.ShortLived, AllowCertificateChain: true,
+	}
+	if o.Root != nil {
+		p.IgnoreSCT = !o.ShortLived || len(o.Root.CTLogs) == 0
+		// Where a timestamp was asked for, as many authorities of the root must vouch for it as there can be.
+		p.Timestamps = min(len(o.Timestampers), len(o.Root.TSAs))
+	} else {
+		p.IgnoreSCT = !o.ShortLived
+	}
+	if o.ShortLived || len(o.Certificates) > 0 {
+		p.AnyIdentityUnsafe = true
+		return p, nil
+	}
+	alg, err := o.ChosenAlgorithm()
+	if err != nil {
+		return p, err
+	}
+	p.Keys = []trust.Key{{Name: "the signing key", Public: o.Signer.Public(), Details: alg.Details()}}
+	return p, nil
 }
 
 func (o *Options) verify(b *bundle.Bundle, artifact algorithm.Message, p verify.Policy, root *trust.Root) error {

@@ -97,7 +97,7 @@ func (o *attestBlob) run(ctx context.Context, c *cli.Call) error {
 	}
 	path := ""
 	if !o.legacy() {
-		if path, err = o.bundlePath(c, ref); err != nil {
+		if path, err = o.bundlePath(c, ref, false); err != nil {
 			return err
 		}
 	}

@@ -60,7 +60,7 @@ func TestKeylessScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"image": images.image, "exits": images.exits, "count": images.count, "manifest": images.manifest, "keypair": keyPairFiles,
-			"fault": fault, "heal": heal, "requests": requests,
+			"fault": fault, "heal": heal, "requests": requests, "lines": lines,
 		},
 	})
 }
@@ -92,6 +92,11 @@ func fault(ts *testscript.TestScript, _ bool, args []string) {
 	var f services.Fault
 	ts.Check(json.Unmarshal([]byte(strings.Join(args, " ")), &f))
 	servicesOf(ts).Fail(f)
+}
+
+// lines FILE LINE... writes a file of such lines.
+func lines(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(args[1:], "\n")+"\n"), 0o600))
 }
 
 // heal takes all faults away.

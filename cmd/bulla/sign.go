@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"slices"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/bulla-sign/bulla/bundle"
@@ -18,6 +18,7 @@ const signPredicate = verify.SignPredicate
 
 type signImages struct {
 	imageSigning
+	batch
 	mode        flags.ReferrersMode
 	annotations []string
 	recursive   bool
@@ -37,7 +38,9 @@ func signCommand() *cli.Command {
 
 The signature is a Sigstore bundle that is attached to the image as a referrer, in the image's repository or in the one that COSIGN_REPOSITORY names. What is signed is the digest that the reference had when the command looked; give the digest itself to be sure of it.
 
-Without --key it is made with an identity: an identity token, from the surroundings (CI), from --identity-token or by logging in, is exchanged for a certificate that lives for minutes, and whose name becomes public. Several images are signed with one certificate.
+Without --key it is made with an identity: an identity token, from the surroundings (CI), from --identity-token or by logging in, is exchanged for a certificate that lives for minutes, and whose name becomes public. Several images are signed with one certificate as long as it lives, and with another one after that.
+
+With --from, or --skip-signed, an image is left out that has a signature by the same key or identity already which verifies. Where one image fails the others are signed all the same; the failures are named at the end. Without --timeout such a list takes as long as it takes.
 
 The signature is time-stamped and entered into a transparency log by the services of the instance that "initialize" set up, or of --signing-config. With --log=none it goes into no log.
 
@@ -51,11 +54,15 @@ bulla sign --recursive registry.example.com/app@sha256:...
 # with a key, logged nowhere
 bulla sign --key cosign.key --log=none registry.example.com/app@sha256:...
 
+# all that a file lists, eight at a time; run again, it signs what is still missing
+bulla sign --from images.txt --jobs 8
+
 # into a file only
 bulla sign --upload=false --bundle app.sigstore.json registry.example.com/app@sha256:...`,
-		Args:  cobra.MinimumNArgs(1),
-		Flags: o.register,
-		Run:   o.run,
+		Args:    o.args,
+		Flags:   o.register,
+		Lasting: func(*cli.Call) bool { return o.from != "" },
+		Run:     o.run,
 	}
 }
 
@@ -64,6 +71,7 @@ func (o *signImages) register(fs *pflag.FlagSet) {
 	fs.BoolVarP(&o.recursive, "recursive", "r", false, "sign an index and every manifest in it")
 	fs.BoolVar(&o.upload, "upload", true, "attach the signature to the image")
 	o.signing.register(fs)
+	o.batch.register(fs, "images")
 	o.registry.Register(fs)
 	o.mode.Register(fs)
 	cli.Output(fs, &o.output, "text", "text", "json")
@@ -96,6 +104,10 @@ func (o *signImages) check(c *cli.Call) error {
 	}
 	var err error
 	if o.legacy() {
+		if err = refuseIgnored(c, ignoredFlag{"skip-signed", "the older format is added once anyway", leaveOut},
+			ignoredFlag{"jobs", "the older format is written one image after another", leaveOut}); err != nil {
+			return err
+		}
 		err = o.checkLegacy(c)
 	} else {
 		err = o.checkBundle(c)
@@ -129,6 +141,9 @@ func (o *signImages) checkBundle(c *cli.Call) error {
 
 func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 	c.JSONLines = o.recursive
+	if err := o.load(c); err != nil {
+		return err
+	}
 	if err := o.check(c); err != nil {
 		return err
 	}
@@ -148,19 +163,48 @@ func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
+	if !o.legacy() {
+		return o.runBundles(ctx, c, client, raw, opts)
+	}
 	images, err := o.targets(ctx, c, client, o.upload, o.recursive)
+	if err == nil {
+		return o.runLegacy(ctx, c, legacyRun{client, images, raw, &opts})
+	}
+	return err
+}
+
+// runBundles finds the images and signs them. One that was listed and is not there is among those that failed.
+func (o *signImages) runBundles(ctx context.Context, c *cli.Call, client *oci.Client, raw map[string][]byte, opts sign.Options) error {
+	found, errs := make([]*oci.Image, len(c.Args)), make([]error, len(c.Args))
+	parallel(len(c.Args), o.jobs, func(i int) {
+		found[i], errs[i] = resolve(ctx, c, client, c.Args[i], o.upload || o.recursive)
+	})
+	if i := slices.IndexFunc(errs, func(err error) bool {
+		return err != nil && (o.from == "" || exitCode(err) == cli.ExitUsage)
+	}); i >= 0 {
+		return errs[i]
+	}
+	found = slices.DeleteFunc(found, func(img *oci.Image) bool { return img == nil })
+	images, err := o.expand(ctx, c, client, found, o.recursive)
 	if err != nil {
 		return err
 	}
-	if o.legacy() {
-		return o.runLegacy(ctx, c, legacyRun{client, images, raw, &opts})
-	}
+	r := batchRun{json: o.output.String() == "json", do: func(ctx context.Context, c *cli.Call, i int) error {
+		if i >= len(images) {
+			return errs[i-len(images)]
+		}
+		return o.one(ctx, c, storage{client: client, img: images[i], upload: o.upload, predicateType: signPredicate}, raw, opts)
+	}}
 	for _, img := range images {
-		if err := o.one(ctx, c, storage{client: client, img: img, upload: o.upload, predicateType: signPredicate}, raw, opts); err != nil {
-			return err
+		r.names = append(r.names, img.Ref)
+	}
+	for i, err := range errs {
+		if err != nil {
+			r.names = append(r.names, c.Args[i])
 		}
 	}
-	return nil
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	return o.each(ctx, c, r)
 }
 
 // one signs one manifest. The statement says nothing but that it is ours: its subject has no name, as in cosign's.
@@ -178,8 +222,16 @@ func (o *signImages) one(ctx context.Context, c *cli.Call, to storage, annotatio
 	if err != nil {
 		return cli.Usagef("%w", err)
 	}
+	if o.skipSigned && to.upload {
+		switch r, err := o.signedBefore(ctx, c, to, &opts); {
+		case err != nil:
+			return err
+		case r != nil:
+			return r.skipped(c, o.output.String())
+		}
+	}
 	if err := o.ready(ctx, c, &opts); err != nil {
-		return err
+		return stop(err)
 	}
 	announce(c)
 	done := c.Progress("signing %s", artifact.Name)

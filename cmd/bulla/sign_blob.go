@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/bulla-sign/bulla/algorithm"
@@ -13,10 +16,14 @@ import (
 	"github.com/bulla-sign/bulla/internal/blob"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/sign"
+	"github.com/bulla-sign/bulla/verify"
 )
 
 type signBlob struct {
 	signing
+	batch
+	bundleDir string
+	made      sync.Map // bundles of this run by the digest of what they are about: *onceBundle
 	algorithm string
 	output    string // text or json; otherwise, as cosign has it, the file for the signature
 
@@ -34,13 +41,18 @@ func signBlobCommand() *cli.Command {
 
 The signature goes into a Sigstore bundle: the file that --bundle names, or else FILE.sigstore.json beside the file, where verify-blob finds it. Files of any size are read as a stream.
 
-Without --key it is made with an identity: an identity token, from the surroundings (CI), from --identity-token or by logging in, is exchanged for a certificate that lives for minutes, and whose name becomes public. Several files are signed with one certificate.
+Without --key it is made with an identity: an identity token, from the surroundings (CI), from --identity-token or by logging in, is exchanged for a certificate that lives for minutes, and whose name becomes public. Several files are signed with one certificate as long as it lives, and with another one after that.
+
+With --from, or --skip-signed, a file is left out whose bundle is there already and verifies, by the same key or identity. Where one file fails the others are signed all the same; the failures are named at the end. Without --timeout such a list takes as long as it takes.
 
 The signature is time-stamped and entered into a transparency log by the services of the instance that "initialize" set up, or of --signing-config. With --log=none it goes into no log.
 
 Before anything is written the signature is verified, under the trusted root that verifiers will use.`,
 		Example: `# with an identity; writes a.txt.sigstore.json and b.txt.sigstore.json
 bulla sign-blob a.txt b.txt
+
+# all that a file lists, digests too (sha256:...); run again, it signs what is still missing
+bulla sign-blob --from release.txt --bundle-dir signatures
 
 # with a token from elsewhere, to a Sigstore of one's own
 bulla sign-blob --signing-config signing_config.json --trusted-root trusted_root.json \
@@ -51,9 +63,14 @@ bulla sign-blob --key cosign.key --log=none a.txt
 
 # from a pipe
 tar c src | bulla sign-blob --key cosign.key --log=none --bundle src.sigstore.json -`,
-		Args: cobra.MinimumNArgs(1),
+		Args:    o.args,
+		Lasting: func(*cli.Call) bool { return o.from != "" },
 		Flags: func(fs *pflag.FlagSet) {
-			o.register(fs)
+			o.signing.register(fs)
+			o.batch.register(fs, "files, URLs or digests")
+			fs.StringVar(&o.bundleDir, "bundle-dir", "", "write the bundles into `DIR`, each named after its file or digest")
+			cli.Own(fs, "bundle-dir")
+			cli.Exclusive(fs, "bundle", "bundle-dir")
 			fs.StringVarP(&o.output, "output", "o", "text", "how the result is printed, `text|json`")
 			cli.Topic(fs, "Key", func(fs *pflag.FlagSet) {
 				fs.StringVar(&o.algorithm, "signing-algorithm", "", "how to sign, the `NAME` of an algorithm that fits the key, in place of the key's usual one")
@@ -71,6 +88,9 @@ tar c src | bulla sign-blob --key cosign.key --log=none --bundle src.sigstore.js
 }
 
 func (o *signBlob) run(ctx context.Context, c *cli.Call) error {
+	if err := o.load(c); err != nil {
+		return err
+	}
 	if err := o.check(c); err != nil {
 		return err
 	}
@@ -78,14 +98,9 @@ func (o *signBlob) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	paths := make([]string, len(c.Args))
-	for i, ref := range c.Args {
-		if o.legacy() {
-			break
-		}
-		if paths[i], err = o.bundlePath(c, ref); err != nil {
-			return err
-		}
+	paths, err := o.bundlePaths(c)
+	if err != nil {
+		return err
 	}
 	opts, err := o.options(ctx, c, stdin)
 	if err != nil {
@@ -94,12 +109,58 @@ func (o *signBlob) run(ctx context.Context, c *cli.Call) error {
 	if err := o.chooseAlgorithm(c, &opts); err != nil {
 		return err
 	}
-	for i, ref := range c.Args {
-		if err := o.one(ctx, c, ref, paths[i], opts); err != nil {
-			return err
-		}
+	return o.each(ctx, c, batchRun{names: c.Args, json: o.output == "json", do: func(ctx context.Context, c *cli.Call, i int) error {
+		return o.one(ctx, c, c.Args[i], paths[i], opts)
+	}})
+}
+
+// bundlePaths says where each bundle goes. Two to one file are refused, and a file that is named twice is signed once.
+func (o *signBlob) bundlePaths(c *cli.Call) ([]string, error) {
+	if o.legacy() {
+		return make([]string, len(c.Args)), nil
 	}
-	return nil
+	var paths, names []string
+	whose := map[string]string{}
+	for _, ref := range c.Args {
+		path, err := o.pathFor(c, ref)
+		if err != nil {
+			return nil, err
+		}
+		switch other, there := whose[path]; {
+		case there && other == ref:
+			continue
+		case there:
+			return nil, cli.Usagef("the bundles of %s and %s would both go to %s", artifactName(other), artifactName(ref), path)
+		}
+		whose[path] = ref
+		paths, names = append(paths, path), append(names, ref)
+	}
+	c.JSONLines = c.JSONLines || len(c.Args) > 1
+	c.Args = names
+	return paths, nil
+}
+
+func (o *signBlob) pathFor(c *cli.Call, ref string) (string, error) {
+	if o.bundleDir == "" {
+		return o.bundlePath(c, ref, o.skipSigned)
+	}
+	if ref == "-" {
+		return "", cli.Usagef("standard input has no name for a file in --bundle-dir").WithHint("say where its bundle goes with --bundle FILE")
+	}
+	name := ref
+	if u, err := url.Parse(ref); err == nil && u.Host != "" {
+		name = u.Path // without what opens it
+	}
+	name = strings.ReplaceAll(filepath.Base(name), ":", "-")
+	if name == "." || name == string(filepath.Separator) {
+		return "", cli.Usagef("%s has no name for a file in --bundle-dir", artifactName(ref))
+	}
+	path := filepath.Join(o.bundleDir, name+besideSuffix)
+	if !o.skipSigned {
+		_, err := confirmOverwrite(c, o.Yes, path)
+		return path, err
+	}
+	return path, nil
 }
 
 // check refuses flags that do not fit together.
@@ -170,17 +231,20 @@ func (o *signBlob) one(ctx context.Context, c *cli.Call, ref, path string, opts 
 		return err
 	}
 	defer remove()
-	if err := o.ready(ctx, c, &opts); err != nil {
+	digest, err := sha256Of(artifact)
+	if err != nil {
 		return err
 	}
-	announce(c, ref)
-	done := c.Progress("signing %s", artifact.Name)
-	b, err := sign.Blob(ctx, artifact, opts)
-	done()
-	if err != nil {
-		return signingError(err, artifact.Name)
+	to := blobTarget{ref, verify.Artifact{Name: artifact.Name, Message: artifact}, "sha256:" + digest, path}
+	if o.skipSigned && !o.legacy() {
+		switch r, err := o.bundleBefore(ctx, c, to, &opts); {
+		case err != nil:
+			return err
+		case r != nil:
+			return r.skipped(c, o.output)
+		}
 	}
-	digest, err := sha256Of(artifact)
+	b, err := o.sign(ctx, c, to, &opts)
 	if err != nil {
 		return err
 	}
@@ -200,6 +264,37 @@ func (o *signBlob) one(ctx context.Context, c *cli.Call, ref, path string, opts 
 		return err
 	}
 	return r.print(c, o.output)
+}
+
+// onceBundle is the bundle for one digest.
+type onceBundle struct {
+	mu   sync.Mutex
+	opts sign.Options // as used
+	b    *bundle.Bundle
+}
+
+// sign makes one signature for each content, however many files hold it. The options become those that were used.
+func (o *signBlob) sign(ctx context.Context, c *cli.Call, to blobTarget, opts *sign.Options) (*bundle.Bundle, error) {
+	v, _ := o.made.LoadOrStore(to.digest, new(onceBundle))
+	once := v.(*onceBundle)
+	once.mu.Lock()
+	defer once.mu.Unlock()
+	if once.b != nil && !c.Cosign {
+		*opts = once.opts
+		return once.b, nil
+	}
+	if err := o.ready(ctx, c, opts); err != nil {
+		return nil, stop(err)
+	}
+	announce(c, to.ref)
+	done := c.Progress("signing %s", to.artifact.Name)
+	b, err := sign.Blob(ctx, to.artifact.Message, *opts)
+	done()
+	if err != nil {
+		return nil, signingError(err, to.artifact.Name)
+	}
+	once.b, once.opts = b, *opts
+	return b, nil
 }
 
 // writeLegacy writes what cosign wrote before there were Sigstore bundles: its own bundle, the signature, the certificate.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -27,7 +28,9 @@ type signing struct {
 	flags.Sign
 	log          cli.Choice
 	rekorVersion cli.Choice
+	patience     time.Duration
 	session      *sign.Session // nil with a key alone
+	bearer       *bearer       // of the session
 }
 
 func (s *signing) register(fs *pflag.FlagSet) {
@@ -35,10 +38,14 @@ func (s *signing) register(fs *pflag.FlagSet) {
 	cli.Topic(fs, "Services and trust", func(fs *pflag.FlagSet) {
 		cli.ChoiceVar(fs, &s.log, "log", "whether the signature is entered into a transparency log; none says that it is not, on purpose", "require", "none")
 		cli.ChoiceVar(fs, &s.rekorVersion, "rekor-api-version", "major version of the API that the log at --rekor-url speaks", "1", "2")
-		cli.Own(fs, "rekor-api-version")
+		fs.DurationVar(&s.patience, "patience", defaultPatience, "how long to go on asking a service that does not answer, each time it is needed and within --timeout; 0 asks once")
+		cli.Own(fs, "rekor-api-version", "patience")
 	})
 	cli.LowersSecurity(fs, "log", "tlog-upload")
 }
+
+// defaultPatience is that of package client: it outlasts a service that restarts.
+const defaultPatience = 90 * time.Second
 
 // legacy says whether cosign's formats from before the Sigstore bundle are to be written.
 func (s *signing) legacy() bool { return !s.NewBundleFormat }
@@ -46,6 +53,8 @@ func (s *signing) legacy() bool { return !s.NewBundleFormat }
 // check refuses what cannot be done, or makes no sense, before anything is read.
 func (s *signing) check(c *cli.Call) error {
 	switch {
+	case s.patience < 0:
+		return cli.Usagef("--patience %s is negative", s.patience).WithHint("0 asks each service once")
 	case s.SecurityKey.Use:
 		return cli.Usagef("keys on PIV tokens (--sk) are not supported").
 			WithHint("give a key file, or a key store's reference, with --key")

@@ -20,7 +20,8 @@ const besideSuffix = ".sigstore.json"
 
 // bundlePath says where the bundle of a file goes. Called bulla, the place beside the file is the default, and nothing
 // that lies there already is replaced unasked, since no flag named it.
-func (s *signing) bundlePath(c *cli.Call, artifact string) (string, error) {
+// keep leaves it to the caller what to do about that.
+func (s *signing) bundlePath(c *cli.Call, artifact string, keep bool) (string, error) {
 	switch {
 	case s.Bundle != "":
 		return s.Bundle, nil
@@ -35,6 +36,9 @@ func (s *signing) bundlePath(c *cli.Call, artifact string) (string, error) {
 			WithHint("say where it goes with --bundle FILE")
 	}
 	path := artifact + besideSuffix
+	if keep {
+		return path, nil
+	}
 	_, err = confirmOverwrite(c, s.Yes, path)
 	return path, err
 }

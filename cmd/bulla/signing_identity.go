@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
+	"time"
 
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/cli/buildinfo"
@@ -17,14 +19,12 @@ import (
 // one becomes public.
 func (s *signing) identity(c *cli.Call, p *plan, transport http.RoundTripper) func(context.Context) (sign.Identity, error) {
 	agreed := ""
+	s.bearer = &bearer{now: c.Now, get: func(ctx context.Context) (*oidc.Token, error) { return s.token(ctx, c, p, transport) }}
 	return func(ctx context.Context) (sign.Identity, error) {
 		var id sign.Identity
-		token, err := s.token(ctx, c, p, transport)
+		token, err := s.bearer.token(ctx)
 		if err != nil {
-			return id, tokenError(err)
-		}
-		if err := token.Check(c.Now(), ""); err != nil {
-			return id, cli.Errorf(cli.ExitInput, "%w", err)
+			return id, err
 		}
 		if id.Challenge, err = token.Challenge(); err != nil {
 			return id, cli.Errorf(cli.ExitInput, "%w", err)
@@ -38,6 +38,36 @@ func (s *signing) identity(c *cli.Call, p *plan, transport http.RoundTripper) fu
 		id.Token = token.Raw
 		return id, nil
 	}
+}
+
+// bearer keeps the token of a run: it is asked for again when it is about to end.
+type bearer struct {
+	get func(ctx context.Context) (*oidc.Token, error)
+	now func() time.Time
+
+	mu   sync.Mutex
+	held *oidc.Token
+}
+
+// tokenMargin is the life that a token must have left to be shown to a certificate authority, retries included.
+const tokenMargin = time.Minute
+
+// token returns a token that is valid now. The error has an exit status.
+func (b *bearer) token(ctx context.Context) (*oidc.Token, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held != nil && b.now().Add(tokenMargin).Before(b.held.Expires) {
+		return b.held, nil
+	}
+	token, err := b.get(ctx)
+	if err != nil {
+		return nil, tokenError(err)
+	}
+	if err := token.Check(b.now(), ""); err != nil {
+		return nil, cli.Errorf(cli.ExitInput, "%w", err)
+	}
+	b.held = token
+	return token, nil
 }
 
 // consent says what is about to become public, and asks where somebody can answer. Where nobody can, as in CI, to have

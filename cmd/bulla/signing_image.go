@@ -37,20 +37,34 @@ const maxTargets = 4096
 func (s *imageSigning) targets(ctx context.Context, c *cli.Call, client *oci.Client, upload, recursive bool) ([]*oci.Image, error) {
 	var all []*oci.Image
 	for _, ref := range c.Args {
-		img, err := client.Parse(ref)
+		img, err := resolve(ctx, c, client, ref, upload || recursive)
 		if err != nil {
-			return nil, cli.Usagef("%w", err)
-		}
-		if img.Digest == "" {
-			c.Warnf(tagWarning, ref)
-		}
-		if img.Digest == "" || upload || recursive {
-			if img, err = client.Resolve(ctx, ref); err != nil {
-				return nil, signingRegistryError(c, err)
-			}
+			return nil, err
 		}
 		all = append(all, img)
 	}
+	return s.expand(ctx, c, client, all, recursive)
+}
+
+// resolve finds the digest of one reference. With must the registry is asked for one that names its digest, too.
+func resolve(ctx context.Context, c *cli.Call, client *oci.Client, ref string, must bool) (*oci.Image, error) {
+	img, err := client.Parse(ref)
+	if err != nil {
+		return nil, cli.Usagef("%w", err)
+	}
+	if img.Digest == "" {
+		c.Warnf(tagWarning, ref)
+	}
+	if img.Digest == "" || must {
+		if img, err = client.Resolve(ctx, ref); err != nil {
+			return nil, signingRegistryError(c, err)
+		}
+	}
+	return img, nil
+}
+
+// expand adds the manifests of indexes where that is asked for, and leaves each manifest in once.
+func (s *imageSigning) expand(ctx context.Context, c *cli.Call, client *oci.Client, all []*oci.Image, recursive bool) ([]*oci.Image, error) {
 	if recursive {
 		for i := 0; i < len(all); i++ {
 			if i >= maxTargets {

@@ -14,7 +14,6 @@ import (
 	"github.com/bulla-sign/bulla/identity"
 	"github.com/bulla-sign/bulla/internal/blob"
 	"github.com/bulla-sign/bulla/internal/cli"
-	"github.com/bulla-sign/bulla/internal/describe"
 	"github.com/bulla-sign/bulla/sign"
 	"github.com/bulla-sign/bulla/timestamp"
 )
@@ -37,6 +36,8 @@ type signed struct {
 	Identity string `json:"identity,omitempty"`
 	Issuer   string `json:"issuer,omitempty"`
 	Logged   bool   `json:"logged"`
+	// Skipped says that this is an earlier signature, and nothing was done.
+	Skipped bool `json:"skipped,omitempty"`
 	// Entries say where it is logged, Timestamps what time was stated.
 	Entries    []loggedAt `json:"entries,omitempty"`
 	Timestamps []string   `json:"timestamps,omitempty"` // RFC 3339
@@ -55,12 +56,11 @@ func newSigned(o *sign.Options, b *bundle.Bundle, artifact, digest string) (*sig
 	if err != nil {
 		return nil, err
 	}
-	der, err := algorithm.MarshalPublicKey(o.Signer.Public())
+	sum, err := keySum(o.Signer)
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(der)
-	r := &signed{Artifact: artifact, Digest: digest, Algorithm: alg.Name(), KeySHA256: hex.EncodeToString(sum[:])}
+	r := &signed{Artifact: artifact, Digest: digest, Algorithm: alg.Name(), KeySHA256: sum}
 	if len(b.Material.Certificates) > 0 {
 		cert, err := identity.ParseCertificate(b.Material.Certificates[0])
 		if err != nil {
@@ -85,6 +85,16 @@ func newSigned(o *sign.Options, b *bundle.Bundle, artifact, digest string) (*sig
 	return r, nil
 }
 
+// keySum is the SHA-256 of a key's PKIX form, in hexadecimal.
+func keySum(s sign.Signer) (string, error) {
+	der, err := algorithm.MarshalPublicKey(s.Public())
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:]), nil
+}
+
 // print says what was done. In cosign's place the messages on the way are all.
 func (r *signed) print(c *cli.Call, output string) error {
 	switch {
@@ -97,14 +107,7 @@ func (r *signed) print(c *cli.Call, output string) error {
 	if !strings.Contains(what, r.Digest) {
 		what += " (" + r.Digest + ")" // what a tag or a name meant at the time
 	}
-	by := "key sha256:" + r.KeySHA256
-	if r.Identity != "" {
-		by = "as " + describe.Printable(r.Identity)
-		if r.Issuer != "" {
-			by += " of " + describe.Printable(r.Issuer)
-		}
-	}
-	c.Infof("Signed %s: %s, %s, %s", what, r.Algorithm, by, r.witnesses())
+	c.Infof("Signed %s: %s, %s, %s", what, r.Algorithm, r.by(), r.witnesses())
 	return nil
 }
 

@@ -170,6 +170,9 @@ func (s *signing) connect(ctx context.Context, c *cli.Call, source *trustsource.
 		Root: root, Transport: client.NewTransport(nil), UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now,
 		Notify: func(r client.Retry) { c.Infof("%v; trying again in %s", r.Err, r.Pause.Round(100*time.Millisecond)) },
 	}
+	if with.Patience = s.patience; s.patience == 0 {
+		with.Patience = -1 // a single attempt
+	}
 	for _, l := range p.logs {
 		logger, err := openLog(l, with)
 		if err != nil {

@@ -165,7 +165,8 @@ func (a *App) run(cc *cobra.Command, c *Command, args []string) (err error) {
 		return err
 	}
 	ctx := cc.Context()
-	if a.global.timeout > 0 && !c.NoTimeout {
+	lasting := c.Lasting != nil && !call.Changed("timeout") && c.Lasting(call)
+	if a.global.timeout > 0 && !c.NoTimeout && !lasting {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, a.global.timeout)
 		defer cancel()

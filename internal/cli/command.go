@@ -26,6 +26,9 @@ type Command struct {
 	BindEnv bool
 	// NoTimeout keeps --timeout from ending the command: for what runs until it is told to stop.
 	NoTimeout bool
+	// Lasting says of a run that it takes as long as there is to do: the default of --timeout does not end it, one that is
+	// given does. nil: no run does.
+	Lasting func(c *Call) bool
 
 	// Args checks the number of arguments; nil means that none are taken.
 	Args cobra.PositionalArgs

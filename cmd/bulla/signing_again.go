@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+
+	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/identity"
+	"github.com/bulla-sign/bulla/internal/blob"
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/describe"
+	"github.com/bulla-sign/bulla/oci"
+	"github.com/bulla-sign/bulla/sign"
+	"github.com/bulla-sign/bulla/verify"
+)
+
+// earlier looks among verified signatures for one by the signer that is about to sign, which makes another one
+// unnecessary, and returns its index. It has to meet what the new one would: as many logs and authorities, the same root.
+// -1 says that there is none.
+func (s *signing) earlier(ctx context.Context, c *cli.Call, o *sign.Options, req *verify.Request) (int, *verify.CandidateReport, error) {
+	if len(req.Candidates) == 0 {
+		return -1, nil, nil
+	}
+	made := *o
+	made.ShortLived = s.session != nil
+	policy, err := made.Policy()
+	if err != nil {
+		return -1, nil, err
+	}
+	policy.Claims, policy.Annotations = req.Policy.Claims, req.Policy.Annotations
+	req.Policy, req.Root, req.Now = policy, o.Root, c.Now()
+	r := verify.Verify(req)
+	for i := range r.Candidates {
+		found := &r.Candidates[i]
+		if !found.Verified || found.Signer == nil {
+			continue
+		}
+		same, err := s.same(ctx, c, o, found.Signer)
+		if err != nil {
+			return -1, nil, err
+		}
+		if same {
+			return i, found, nil
+		}
+	}
+	return -1, nil, nil
+}
+
+// newSkipped is the outcome for an artifact that was signed before.
+func newSkipped(o *sign.Options, b *bundle.Bundle, found *verify.CandidateReport) (*signed, error) {
+	r, err := newSigned(o, b, "", "")
+	if err != nil {
+		return nil, err
+	}
+	r.Algorithm, r.KeySHA256, r.Skipped = found.Algorithm, found.Signer.KeySHA256, true
+	return r, nil
+}
+
+// same says whether a verified signer is the one that is about to sign: the key, or the identity. A token's own name and
+// issuer tell that of a person; those of CI jobs become names by the authority's rules, so only a certificate tells.
+func (s *signing) same(ctx context.Context, c *cli.Call, o *sign.Options, who *verify.Signer) (bool, error) {
+	if s.session == nil {
+		own, err := keySum(o.Signer)
+		return err == nil && own == who.KeySHA256, err
+	}
+	if cert, _ := s.session.Certificate(); cert == nil {
+		token, err := s.bearer.token(ctx)
+		if err != nil {
+			return false, stop(err)
+		}
+		name, err := token.Challenge()
+		if err != nil {
+			return false, stop(cli.Errorf(cli.ExitInput, "%w", err))
+		}
+		if slices.Equal(who.Subjects, []string{name}) && who.Issuer == token.Issuer {
+			return true, nil
+		}
+		used := *o
+		if err := s.ready(ctx, c, &used); err != nil {
+			return false, stop(err)
+		}
+	}
+	der, _ := s.session.Certificate()
+	cert, err := identity.ParseCertificate(der)
+	if err != nil {
+		return false, err
+	}
+	var names []string
+	for _, san := range cert.SANs {
+		names = append(names, san.Value)
+	}
+	return slices.Equal(names, who.Subjects) && cert.Issuer == who.Issuer, nil
+}
+
+// signedBefore looks for an earlier signature of an image, in the format that is about to be written.
+func (o *signImages) signedBefore(ctx context.Context, c *cli.Call, to storage, opts *sign.Options) (*signed, error) {
+	found, err := to.client.Find(ctx, to.img, oci.FindOptions{Bundles: true, PredicateType: to.predicateType})
+	if err != nil {
+		return nil, signingRegistryError(c, err)
+	}
+	for i := range found.Places {
+		if err := found.Places[i].Err; err != nil {
+			return nil, signingRegistryError(c, err) // what was not seen may be what is looked for
+		}
+	}
+	annotations, err := parseAnnotations(o.annotations)
+	if err != nil {
+		return nil, err
+	}
+	req := &verify.Request{Policy: verify.Policy{Claims: verify.Claims{Predicates: []string{to.predicateType}}, Annotations: annotations}}
+	if req.Artifact, err = imageArtifact(to.img); err != nil {
+		return nil, err
+	}
+	var digests []string
+	for _, item := range found.Items {
+		if item.Bundle != nil && len(req.Candidates) < verify.MaxCandidates {
+			req.Candidates = append(req.Candidates, verify.Candidate{Name: item.Digest, Bundle: item.Bundle})
+			digests = append(digests, item.Digest)
+		}
+	}
+	at, report, err := o.earlier(ctx, c, opts, req)
+	if at < 0 || err != nil {
+		return nil, err
+	}
+	r, err := newSkipped(opts, req.Candidates[at].Bundle, report)
+	if err != nil {
+		return nil, err
+	}
+	r.Artifact, r.Digest, r.Reference = to.img.Ref, to.img.Digest, evidenceRepository(c, to.img)+"@"+digests[at]
+	return r, nil
+}
+
+// bundleBefore looks whether a file's bundle is there already and verifies. One that does not is not replaced unasked.
+func (o *signBlob) bundleBefore(ctx context.Context, c *cli.Call, to blobTarget, opts *sign.Options) (*signed, error) {
+	data, err := readFileUpTo(to.path, bundle.MaxBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		var r *signed
+		if r, err = o.readBefore(ctx, c, to, opts, data); r != nil || errors.As(err, new(*stopError)) {
+			return r, err
+		}
+	}
+	if o.Yes {
+		return nil, nil
+	}
+	return nil, cli.Usagef("file %s already exists and would be overwritten: %w", to.path, err).WithHint("--yes replaces it")
+}
+
+func (o *signBlob) readBefore(ctx context.Context, c *cli.Call, to blobTarget, opts *sign.Options, data []byte) (*signed, error) {
+	b, err := bundle.Decode(data)
+	if err != nil {
+		return nil, err
+	}
+	at, report, err := o.earlier(ctx, c, opts, &verify.Request{
+		Candidates: []verify.Candidate{{Name: to.path, Bundle: b}}, Artifact: to.artifact,
+		Policy: verify.Policy{Claims: verify.Claims{Message: true}},
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case at < 0:
+		return nil, errors.New("it is no signature of this file by this signer that verifies")
+	}
+	r, err := newSkipped(opts, b, report)
+	if err != nil {
+		return nil, err
+	}
+	r.Artifact, r.Digest, r.Bundle = blob.DisplayName(to.ref), to.digest, to.path
+	return r, nil
+}
+
+// blobTarget is a file that is signed: what it holds, and where its bundle goes.
+type blobTarget struct {
+	ref          string // as named
+	artifact     verify.Artifact
+	digest, path string
+}
+
+// skipped says that an artifact is signed already.
+func (r *signed) skipped(c *cli.Call, output string) error {
+	if output == "json" {
+		return c.PrintJSON(r)
+	}
+	where := r.Reference
+	if where == "" {
+		where = r.Bundle
+	}
+	c.Infof("%s is signed already, %s: %s", artifactName(r.Artifact), r.by(), where)
+	return nil
+}
+
+// by says who signed.
+func (r *signed) by() string {
+	if r.Identity == "" {
+		return "key sha256:" + r.KeySHA256
+	}
+	who := "as " + describe.Printable(r.Identity)
+	if r.Issuer != "" {
+		who += " of " + describe.Printable(r.Issuer)
+	}
+	return who
+}
