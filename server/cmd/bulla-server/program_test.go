@@ -441,6 +441,15 @@ func TestUp(t *testing.T) {
 	if left, err := filepath.Glob(o.path("bulla-up-*")); err != nil || len(left) > 0 {
 		t.Errorf("what was ephemeral is there: %v, %v", left, err)
 	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	_, port, _ := strings.Cut(l.Addr().String(), ":")
+	if code, _, errs := o.run("up", "--ephemeral", "--port", port); code != 23 || !strings.Contains(errs, "in use") || !strings.Contains(errs, "hint:") {
+		t.Errorf("a port that is taken: exit status %d, %s", code, errs)
+	}
 	if code, _, errs := o.run("up", "--dir", "state", "--port", "1"); code != 21 || !strings.Contains(errs, "is for port") {
 		t.Errorf("another port: exit status %d, %s", code, errs)
 	}

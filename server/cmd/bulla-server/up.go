@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/pflag"
 
@@ -110,10 +111,14 @@ func (o *up) run(ctx context.Context, c *cli.Call) (err error) {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: level}))
-	return serve(ctx, instance.Config{
+	err = serve(ctx, instance.Config{
 		File: file, Dir: dir, Ring: ring, Log: log, Now: c.Now, Development: true,
 		Ready: func([]net.Addr) { o.print(c, h.URL, anchors) },
 	})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return cli.Errorf(cli.ExitIO, "%w", err).WithHint("is another one running? --port takes another port, with a --dir of its own")
+	}
+	return err
 }
 
 // prepare makes what is missing, and the keyring.

@@ -28,9 +28,10 @@ func (in *Instance) ctlogs(h *state.History) (out []want) {
 			return in.openCTLog(ctx, h, of, reg)
 		}}
 		w.settle = func(ctx context.Context, s service) error {
-			if of.Phase != state.Active {
+			if of.Phase == state.Closed {
 				return s.(*ctlog.Server).Freeze(ctx)
 			}
+			// A shard that was just replaced still takes entries: an authority in another process may not have followed yet.
 			roots, err := caRoots(h)
 			if err != nil {
 				return err

@@ -61,7 +61,7 @@ func (d *deployment) file(port int, services ...config.Service) *config.File {
 	f.Services, f.State = services, d.dir.Path()
 	f.Listen = []config.Listener{{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}}
 	f.Issuer.DevelopmentLogin = true
-	f.Limits = config.Limits{AddressRate: -1, IdentityRate: -1}
+	f.Limits = config.Limits{AddressRate: -1, AddressConnections: -1, IdentityRate: -1}
 	f.Rotation = config.Rotation{Propagation: config.Duration(time.Hour), Close: config.Duration(time.Hour)}
 	return f
 }

@@ -42,6 +42,7 @@ type Instance struct {
 	admin    admin
 
 	follow  sync.Mutex // held while services are changed
+	ended   bool       // under follow: nothing is opened any more
 	mu      sync.Mutex
 	history *state.History
 	mounts  map[string]*mounted
@@ -81,6 +82,9 @@ func New(ctx context.Context, cfg Config) (*Instance, error) {
 func (in *Instance) Follow(ctx context.Context) error {
 	in.follow.Lock()
 	defer in.follow.Unlock()
+	if in.ended {
+		return errors.New("the server has ended")
+	}
 	h, err := in.Dir.Load()
 	if err != nil {
 		return err
@@ -286,6 +290,9 @@ func (m *mounted) check(ctx context.Context) error {
 
 // close ends all services, after requests have ended.
 func (in *Instance) close(ctx context.Context) error {
+	in.follow.Lock()
+	defer in.follow.Unlock()
+	in.ended = true
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	var errs []error

@@ -54,7 +54,9 @@ type Signed struct {
 
 // Sign signs as any client does: token, certificate, timestamp, log, and verifies under root before it is content.
 func Sign(ctx context.Context, root *trust.Root, services *trust.SigningConfig, artifact string) (*Signed, error) {
-	o := client.Options{Root: root, Patience: -1}
+	connections := &http.Client{Transport: client.NewTransport(nil)}
+	defer connections.CloseIdleConnections() // as the end of a process does
+	o := client.Options{Root: root, Patience: -1, Transport: connections.Transport}
 	ca, err := client.NewCA(services.CAs[0].URL, o)
 	if err != nil {
 		return nil, err
