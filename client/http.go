@@ -66,7 +66,7 @@ const (
 )
 
 // NewTransport returns a transport of one's own for the services. tls may be nil. HTTP_PROXY and its siblings are honoured.
-func NewTransport(settings *tls.Config) http.RoundTripper {
+func NewTransport(settings *tls.Config) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = settings
 	t.ForceAttemptHTTP2 = true

@@ -33,6 +33,8 @@ type Environment struct {
 	PlugInDirs []string
 	// Stderr receives what plug-in programs write to standard error, up to a limit; nil discards it.
 	Stderr io.Writer
+	// NoPlugIns keeps plug-in programs from being started: what they do, such as using the network, nobody here can bound.
+	NoPlugIns bool
 }
 
 // Open returns the signer that ref names; see the package comment for the forms. It may ask for a password.

@@ -41,6 +41,9 @@ type program struct {
 // skipped: whoever writes to the directory a command happens to run in must not choose the program that holds the keys.
 func findProgram(scheme string, env Environment) (program, error) {
 	name := programPrefix + scheme
+	if env.NoPlugIns {
+		return program{}, fmt.Errorf("%s:// keys need the program %s, and programs that may use the network are not started with --offline", scheme, name)
+	}
 	file := name
 	if runtime.GOOS == "windows" {
 		file += ".exe"

@@ -25,6 +25,7 @@ type Options struct {
 	Username, Password string            // both or neither; used instead of Keychain
 	Token              string            // registry bearer token; used instead of Keychain, not together with Username
 	Transport          http.RoundTripper // nil: our own, built from the TLS settings below, which must be empty otherwise
+	Network            Network           // what our own transport goes through; nil: nothing
 	AllowHTTP          bool              // try plain HTTP where HTTPS does not answer; loopback, private and .localhost names always may
 	AllowInsecure      bool              // accept any TLS certificate
 	CACerts            string            // PEM file of certificate authorities, in place of the system's
@@ -44,6 +45,15 @@ type Options struct {
 	Jitter   func(limit time.Duration) time.Duration    // nil: uniform in [0, limit)
 	Log      func(format string, args ...any)           // progress for people; nil: nothing
 	Now      func() time.Time                           // nil: time.Now
+}
+
+// Network decides where connections may go.
+type Network interface {
+	// Guard changes a transport, before its first use, to go where it may.
+	Guard(*http.Transport)
+	// Named is told the host, with its port if it has one, of each registry that a reference or Options.Repository names,
+	// before it is asked.
+	Named(registry string)
 }
 
 // Client talks to registries. It may be used by several goroutines at once.
@@ -72,7 +82,11 @@ func New(o Options) (*Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		base = newTransport(config)
+		own := newTransport(config)
+		if o.Network != nil {
+			o.Network.Guard(own)
+		}
+		base = own
 	} else if o.AllowInsecure || o.CACerts != "" || o.ClientCert != "" || o.ClientKey != "" || o.ServerName != "" {
 		return nil, errors.New("registry options: TLS settings cannot be combined with a transport")
 	}

@@ -120,6 +120,9 @@ func (c *Client) connect(ctx context.Context, repo name.Repository, push bool) (
 }
 
 func (c *Client) handshake(ctx context.Context, s *session) error {
+	if c.options.Network != nil {
+		c.options.Network.Named(s.repo.RegistryStr())
+	}
 	auth, err := c.keychain.Resolve(s.repo)
 	if err != nil {
 		return &UnknownError{

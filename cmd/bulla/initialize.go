@@ -73,7 +73,7 @@ func (o *initialize) run(ctx context.Context, c *cli.Call) error {
 	}
 	done := c.Progress("reading %s", o.mirror)
 	t, err := tuf.Initialize(ctx, tuf.Config{
-		Mirror: o.mirror, Root: root, Home: home, UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now,
+		Mirror: o.mirror, Root: root, Home: home, HTTP: &http.Client{Transport: c.Net.Transport()}, UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now,
 	})
 	done()
 	if err != nil {
@@ -123,7 +123,7 @@ func (o *initialize) readRoot(ctx context.Context, c *cli.Call) ([]byte, error) 
 	var data []byte
 	var err error
 	if where, isURL := rootURL(o.root); isURL {
-		if data, err = fetchRoot(ctx, o.root); err == nil && o.checksum == "" && !isLoopback(where) {
+		if data, err = fetchRoot(ctx, c, o.root); err == nil && o.checksum == "" && !isLoopback(where) {
 			c.Warnf("root.json was fetched and taken on trust; fix it with --root-checksum %x if that is what its publisher says", sha256.Sum256(data))
 		}
 	} else {
@@ -151,8 +151,8 @@ func isLoopback(u *url.URL) bool {
 }
 
 // fetchRoot reads a root.json from the network. Redirects stay on the host that the user named.
-func fetchRoot(ctx context.Context, at string) ([]byte, error) {
-	client := &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(r *http.Request, via []*http.Request) error {
+func fetchRoot(ctx context.Context, c *cli.Call, at string) ([]byte, error) {
+	client := &http.Client{Transport: c.Net.Transport(), Timeout: 30 * time.Second, CheckRedirect: func(r *http.Request, via []*http.Request) error {
 		if first := via[0].URL; r.URL.Host != first.Host || r.URL.Scheme != first.Scheme || len(via) > 4 {
 			return fmt.Errorf("redirect to %s", r.URL.Redacted())
 		}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/network"
 	"github.com/bulla-sign/bulla/internal/testenv"
 	"github.com/bulla-sign/bulla/internal/testenv/world"
 	"github.com/bulla-sign/bulla/trust/publicgood"
@@ -119,6 +120,7 @@ type terminal struct {
 	home string
 	now  time.Time
 	env  map[string]string
+	dial network.Dial // nil: the real thing
 }
 
 func newTerminal(t *testing.T) *terminal {
@@ -130,9 +132,9 @@ func (x *terminal) run(args ...string) (status int, stdout, stderr string) {
 	var out, err bytes.Buffer
 	sys := &cli.System{
 		In: strings.NewReader(""), Out: &out, Err: &err, Now: func() time.Time { return x.now },
-		LookupEnv:  func(name string) (string, bool) { v, ok := x.env[name]; return v, ok },
-		Environ:    func() []string { return nil },
-		Executable: os.Executable, IsTerminal: func(any) bool { return false }, Width: func() int { return 0 },
+		LookupEnv: func(name string) (string, bool) { v, ok := x.env[name]; return v, ok },
+		Environ:   func() []string { return nil },
+		Dial:      x.dial, Executable: os.Executable, IsTerminal: func(any) bool { return false }, Width: func() int { return 0 },
 	}
 	status = newApp(sys).Main(context.Background(), args)
 	return status, out.String(), err.String()

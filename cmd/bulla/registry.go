@@ -32,7 +32,7 @@ func registryClientOf(c *cli.Call, r *flags.Registry, workers int) (*oci.Client,
 		AllowHTTP: r.AllowHTTP, AllowInsecure: r.AllowInsecure, Username: r.Username, Password: r.Password, Token: r.Token,
 		CACerts: r.CACert, ClientCert: r.ClientCert, ClientKey: r.ClientKey, ServerName: r.ServerName,
 		TagPrefix: r.AttachmentTagPrefix, Repository: env("COSIGN_REPOSITORY"),
-		Workers:   workers,
+		Workers: workers, Network: c.Net.Registries(c.Cosign),
 		UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now, Log: c.Debugf,
 	}
 	if text := env("COSIGN_DOCKER_MEDIA_TYPES"); text != "" {

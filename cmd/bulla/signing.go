@@ -85,7 +85,7 @@ func (s *signing) options(ctx context.Context, c *cli.Call, stdin bool) (sign.Op
 			return o, err
 		}
 	}
-	source := trustSource(c, false)
+	source := trustSource(c)
 	p, err := s.plan(ctx, c, source)
 	if err != nil {
 		return o, err

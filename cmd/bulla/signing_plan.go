@@ -154,6 +154,10 @@ func (s *signing) connect(ctx context.Context, c *cli.Call, source *trustsource.
 	if s.TrustedRoot == "" && !p.asksAny() {
 		return nil
 	}
+	if c.Net.Offline() && p.asksAny() {
+		return cli.Usagef("--offline was given, and signing this way asks services").
+			WithHint("sign with --key and a signing config that names none (signing-config create --help)")
+	}
 	from := config.Trust{
 		TrustedRoot: s.TrustedRoot, LookupEnv: c.LookupEnv,
 		Default: func() (*trust.Root, error) { return rootFrom(ctx, c, source) },
@@ -167,7 +171,7 @@ func (s *signing) connect(ctx context.Context, c *cli.Call, source *trustsource.
 	}
 	o.Root = root
 	with := client.Options{
-		Root: root, Transport: client.NewTransport(nil), UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now,
+		Root: root, Transport: c.Net.Guard(client.NewTransport(nil)), UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now,
 		Notify: func(r client.Retry) { c.Infof("%v; trying again in %s", r.Err, r.Pause.Round(100*time.Millisecond)) },
 	}
 	if with.Patience = s.patience; s.patience == 0 {
@@ -180,7 +184,7 @@ func (s *signing) connect(ctx context.Context, c *cli.Call, source *trustsource.
 		}
 		o.Loggers = append(o.Loggers, logger)
 	}
-	if err := s.connectTSAs(p, with, o); err != nil {
+	if err := s.connectTSAs(c, p, with, o); err != nil {
 		return err
 	}
 	if p.ca == "" {
@@ -207,13 +211,13 @@ func openLog(l trust.Service, with client.Options) (sign.Logger, error) {
 	return client.NewLogV1(l.URL, with)
 }
 
-func (s *signing) connectTSAs(p *plan, with client.Options, o *sign.Options) error {
+func (s *signing) connectTSAs(c *cli.Call, p *plan, with client.Options, o *sign.Options) error {
 	settings, err := s.timestampTLS()
 	if err != nil {
 		return err
 	}
 	if settings != nil {
-		with.Transport = client.NewTransport(settings)
+		with.Transport = c.Net.Guard(client.NewTransport(settings))
 	}
 	for _, address := range p.tsas {
 		tsa, err := client.NewTSA(address, with)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/bulla-sign/bulla/internal/cli"
@@ -14,8 +15,11 @@ import (
 
 // trustSource finds the trust of a command whose flags name none: the initialized TUF repository, or the built-in root.
 // A command makes one and takes from it both the trusted root and the signing config.
-func trustSource(c *cli.Call, offline bool) *trustsource.Source {
-	return &trustsource.Source{LookupEnv: c.LookupEnv, Offline: offline, UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now}
+func trustSource(c *cli.Call) *trustsource.Source {
+	return &trustsource.Source{
+		LookupEnv: c.LookupEnv, Offline: c.Net.Offline(), HTTP: &http.Client{Transport: c.Net.Transport()},
+		UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now,
+	}
 }
 
 // rootFrom is the default trusted root of a command. It tells the user what should be known about it.

@@ -55,6 +55,9 @@ func (o *up) run(ctx context.Context, c *cli.Call) error {
 	if c.Changed("output-file") {
 		return cli.Usagef("--output-file is for commands that come to an end").WithHint("redirect the standard output")
 	}
+	if c.Net.Offline() {
+		return cli.Usagef("--offline was given, and this command is there to open connections")
+	}
 	program, err := findServer(c)
 	if err != nil {
 		return err

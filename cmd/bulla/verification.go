@@ -134,7 +134,7 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 
 // trust says where the trusted root comes from.
 func (v *verification) trust(ctx context.Context, c *cli.Call) config.Trust {
-	source := trustSource(c, v.Offline)
+	source := trustSource(c)
 	return config.Trust{
 		Default:     func() (*trust.Root, error) { return rootFrom(ctx, c, source) },
 		TrustedRoot: v.TrustedRoot, CARoots: v.CARoots, CAIntermediates: v.CAIntermediates,

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -162,7 +161,7 @@ func openBlob(ctx context.Context, c *cli.Call, ref string) (*blob.Blob, error) 
 	b, err := blob.Open(ctx, ref, blob.Sources{
 		Stdin: c.In, LookupEnv: c.LookupEnv,
 		// Only the connection is bounded here: a download of any size is bounded by --timeout.
-		HTTP: &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: time.Minute}},
+		HTTP: &http.Client{Transport: c.Net.Transport()},
 	})
 	return b, inputError(err)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bulla-sign/bulla/internal/durable"
+	"github.com/bulla-sign/bulla/internal/network"
 )
 
 // App is a program: its surroundings and its commands.
@@ -34,6 +36,7 @@ type App struct {
 		outputFile string
 		timeout    time.Duration
 		verbose    bool
+		offline    bool
 	}
 }
 
@@ -84,6 +87,7 @@ func (a *App) init(name string) {
 	fs.StringVar(&a.global.outputFile, "output-file", "", "write what would go to standard output to `FILE`")
 	fs.DurationVarP(&a.global.timeout, "timeout", "t", 3*time.Minute, "how long the command may take; 0 means for ever")
 	fs.BoolVarP(&a.global.verbose, "verbose", "d", false, "say on standard error what is being done")
+	fs.BoolVar(&a.global.offline, "offline", false, "open no connection but to the registry that the command names")
 	fs.BoolP("help", "h", false, "explain the command")
 	a.root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		return pflag.NormalizedName(alias(name))
@@ -158,6 +162,11 @@ func (a *App) run(cc *cobra.Command, c *Command, args []string) (err error) {
 		defer func() { explainBound(call, err) }()
 	}
 	call.Verbose = a.global.verbose
+	offline, err := a.isOffline(cc)
+	if err != nil {
+		return err
+	}
+	call.Net = network.New(offline, a.System.Dial)
 	if a.global.timeout < 0 {
 		return Usagef("--timeout %s is negative", a.global.timeout).WithHint("0 means for ever")
 	}
@@ -187,6 +196,19 @@ func (a *App) run(cc *cobra.Command, c *Command, args []string) (err error) {
 	err = c.Run(ctx, call)
 	// What a failing command printed (a report of what did not verify) is wanted as much.
 	return errors.Join(err, out.Commit())
+}
+
+// isOffline reads --offline, for which a variable stands in with every command: whoever sets it wants no exceptions.
+func (a *App) isOffline(cc *cobra.Command) (bool, error) {
+	value, _ := a.System.LookupEnv("BULLA_OFFLINE")
+	if cc.Flags().Changed("offline") || value == "" {
+		return a.global.offline, nil
+	}
+	offline, err := strconv.ParseBool(value)
+	if err != nil {
+		return false, Usagef("BULLA_OFFLINE is %q; it may be true or false", value)
+	}
+	return offline, nil
 }
 
 // explainBound says after a complaint about flags which of them nobody typed.

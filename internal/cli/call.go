@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"slices"
 
 	"github.com/spf13/pflag"
 
+	"github.com/bulla-sign/bulla/internal/network"
 	"github.com/bulla-sign/bulla/keys"
 )
 
@@ -20,6 +22,8 @@ type Call struct {
 	Name    string // the program as the user calls it: bulla or cosign
 	Cosign  bool   // the program stands in cosign's place
 	Verbose bool
+	// Net is the only way to other machines. Nil is a network without restrictions.
+	Net *network.Network
 	// JSONLines says that one argument may have several results; see [Call.PrintJSON].
 	JSONLines bool
 
@@ -102,7 +106,8 @@ func (c *Call) Progress(format string, args ...any) (done func()) {
 // KeyEnvironment returns what package keys needs of the surroundings: variables, the password prompt, and where plug-in
 // programs lie (BULLA_PLUGIN_DIR, beside the program, PATH).
 func (c *Call) KeyEnvironment() keys.Environment {
-	env := keys.Environment{LookupEnv: c.LookupEnv, Password: c.Password, Stderr: c.Err}
+	env := keys.Environment{LookupEnv: c.LookupEnv, Password: c.Password, Stderr: c.Err, NoPlugIns: c.Net.Offline()}
+	env.HTTP = &http.Client{Transport: c.Net.Transport()}
 	if dir, _ := c.LookupEnv("BULLA_PLUGIN_DIR"); dir != "" {
 		env.PlugInDirs = append(env.PlugInDirs, dir)
 	}

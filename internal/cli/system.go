@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/bulla-sign/bulla/internal/network"
 )
 
 // System is the process's surroundings, as far as a command may touch them. Tests make their own.
@@ -16,6 +18,8 @@ type System struct {
 	LookupEnv func(name string) (string, bool)
 	Environ   func() []string // NAME=value, as os.Environ
 	Now       func() time.Time
+	// Dial opens connections to other machines; nil: as the transports that commands use do by themselves.
+	Dial network.Dial
 	// Executable returns the path of the running program; plug-in programs are looked for beside it.
 	Executable func() (string, error)
 	// IsTerminal reports whether In, Out or Err, whichever it is given, is a terminal.

@@ -21,8 +21,8 @@ func TestGroupSizes(t *testing.T) {
 		"tsa":       {new(TSAClient).Register, 5, 1},
 		"sign":      {new(Sign).Register, 29, 8},
 		"certv":     {new(CertVerify).Register, 15, 5},
-		"commonv":   {new(CommonVerify).Register, 10, 5},
-		"verify":    {new(Verify).Register, 30, 12},
+		"commonv":   {new(CommonVerify).Register, 9, 4},
+		"verify":    {new(Verify).Register, 29, 11},
 	} {
 		fs := pflag.NewFlagSet("", pflag.ContinueOnError)
 		tt.register(fs)

@@ -62,14 +62,13 @@ type CommonVerify struct {
 	AllowCertificateChain bool // accept a chain in a bundle where the format wants one certificate
 
 	// Deprecated:
-	Offline                   bool
 	PrivateInfrastructure     bool
 	ExperimentalOCI11         bool
 	TimestampCertificateChain string
 	NewBundleFormat           bool
 }
 
-// Register adds the ten flags.
+// Register adds the nine flags. cosign has --offline here, too, which every command has.
 func (c *CommonVerify) Register(fs *pflag.FlagSet) {
 	cli.Topic(fs, topicTrust, func(fs *pflag.FlagSet) {
 		fs.StringVar(&c.TrustedRoot, "trusted-root", "", "trust the keys and authorities in `FILE` instead of the public ones")
@@ -77,14 +76,12 @@ func (c *CommonVerify) Register(fs *pflag.FlagSet) {
 		fs.BoolVar(&c.UseSignedTimestamps, "use-signed-timestamps", false, "require a timestamp by a trusted authority")
 		fs.BoolVar(&c.AllowCertificateChain, "allow-certificate-chain", false, "accept bundles that carry a chain of certificates")
 		fs.IntVar(&c.MaxWorkers, "max-workers", 10, "how many signatures are fetched at the same time")
-		fs.BoolVar(&c.Offline, "offline", false, "do not use the network for the trusted root or the log")
 		fs.BoolVar(&c.PrivateInfrastructure, "private-infrastructure", false, "do not require an entry in a transparency log")
 		fs.BoolVar(&c.ExperimentalOCI11, "experimental-oci11", false, "look for signatures among the OCI 1.1 referrers")
 		fs.StringVar(&c.TimestampCertificateChain, "timestamp-certificate-chain", "", "PEM `FILE` of the timestamp authority's certificates")
 		fs.BoolVar(&c.NewBundleFormat, "new-bundle-format", true, "expect a Sigstore bundle")
 		cli.LowersSecurity(fs, "insecure-ignore-tlog", "private-infrastructure")
 		cli.ChangesTrust(fs, "trusted-root", "timestamp-certificate-chain")
-		cli.Deprecate(fs, "offline", "verifying from a bundle (--bundle) and a trusted root (--trusted-root) needs no network")
 		cli.Deprecate(fs, "private-infrastructure", "say --insecure-ignore-tlog instead")
 		cli.Deprecate(fs, "experimental-oci11", "referrers are always looked at")
 		cli.Deprecate(fs, "timestamp-certificate-chain", useTrustedRoot)
