@@ -25,14 +25,11 @@ func run() int {
 var absent = map[string]string{
 	"attach":        "attest signs a statement and attaches it; a signature made elsewhere is verified with verify --signature and --payload",
 	"clean":         "",
-	"copy":          "bundles are referrers of the image: a tool that copies those copies signatures too, such as oras copy -r",
 	"dockerfile":    "give verify the images that the file names",
 	"download sbom": "SBOMs travel as attestations: download attestation, or verify-attestation --type spdxjson",
-	"load":          "",
 	"manifest":      "give verify the images that the file names",
 	"piv-tool":      "",
 	"pkcs11-tool":   "",
-	"save":          "",
 	"upload":        "",
 }
 
@@ -61,6 +58,9 @@ func newApp(sys *cli.System) *cli.App {
 			publicKeyCommand(),
 			treeCommand(),
 			downloadCommand(),
+			copyCommand(),
+			saveCommand(),
+			loadCommand(),
 			triangulateCommand(),
 			loginCommand(),
 			initializeCommand(),

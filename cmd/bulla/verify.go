@@ -91,7 +91,7 @@ func (o *verifyImages) register(fs *pflag.FlagSet) {
 	o.registry.Register(fs)
 	cli.Topic(fs, "Evidence", func(fs *pflag.FlagSet) {
 		fs.BoolVar(&o.checkClaims, "check-claims", true, "compare the image with what an older signature says of it")
-		fs.BoolVar(&o.localImage, "local-image", false, "verify an image saved to a local directory; not possible yet")
+		fs.BoolVar(&o.localImage, "local-image", false, "verify images that were saved: each IMAGE is an OCI layout, a directory or a tar file")
 		cli.LowersSecurity(fs, "check-claims")
 	})
 	cli.Output(fs, &o.output, "", "text", "json")
@@ -129,11 +129,14 @@ func (o *verifyImages) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return inputError(err)
 	}
+	o.warnInsecure(c, map[bool]string{false: "signature", true: "attestation"}[o.attestations])
+	if o.localImage {
+		return o.local(ctx, c, req, beside)
+	}
 	client, err := registryClientOf(c, &o.registry, o.MaxWorkers)
 	if err != nil {
 		return err
 	}
-	o.warnInsecure(c, map[bool]string{false: "signature", true: "attestation"}[o.attestations])
 	var failed error
 	// Every image is judged for itself and by its own evidence; the first failure is what the command ends with.
 	for _, ref := range c.Args {
@@ -176,8 +179,6 @@ func (o *verifyImages) demandedAnnotations(c *cli.Call) (map[string]string, erro
 
 func (o *verifyImages) refuseUnsupported() error {
 	switch {
-	case o.localImage:
-		return cli.Usagef("--local-image is not supported").WithHint("push the image to a registry, or verify its bundle with verify-blob and the image's digest")
 	case len(o.policies) > 0:
 		return cli.Usagef("--policy is not supported").WithHint("verify without it, and check the printed statement with the policy engine's own program")
 	case o.payload != "" && o.signature == "":

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/oci/carry"
+	"github.com/bulla-sign/bulla/oci/layout"
+)
+
+type load struct {
+	carrying
+	place layoutPlace
+	name  string
+	force bool
+}
+
+func loadCommand() *cli.Command {
+	o := &load{}
+	return &cli.Command{
+		Use: "load [flags] IMAGE", Short: "Load a saved image and its evidence into a registry", Group: "Registry", BindEnv: true,
+		Long: `Load an image that bulla save or cosign save has written, or any OCI image layout, into a registry, with everything attached to it. Each piece is stored in the form that the registry can hold: as a referrer where it has the API, otherwise in the list under the referrers tag, into which it is merged; what lies under the older tags is merged into those.
+
+A load that was interrupted goes on where it stopped when it is run again. At the end everything is read back and compared; status 20 says that something is missing.`,
+		Example: `bulla load --dir app registry.example.com/app:v1
+bulla load --file app.tar registry.example.com/app:v1`,
+		Args: cobra.ExactArgs(1),
+		Flags: func(fs *pflag.FlagSet) {
+			o.place.register(fs, "to load from")
+			fs.StringVar(&o.name, "image", "", "`NAME` or digest of the image, when the layout holds several")
+			fs.BoolVarP(&o.force, "force", "f", false, "replace what the tag holds now")
+			cli.Own(fs, "image", "force")
+			o.register(fs)
+		},
+		Run: o.run,
+	}
+}
+
+func (o *load) run(ctx context.Context, c *cli.Call) error {
+	l, err := layout.Open(o.place.path())
+	if err != nil {
+		return layoutError(err)
+	}
+	defer l.Close()
+	digest, err := l.Root(o.name)
+	if err != nil {
+		return layoutError(err)
+	}
+	source, err := layoutClient(c, l)
+	if err != nil {
+		return err
+	}
+	target, err := registryClient(c, &o.registry)
+	if err != nil {
+		return err
+	}
+	img, err := target.Parse(c.Args[0])
+	if err != nil {
+		return cli.Usagef("%w", err)
+	}
+	if img.Digest != "" && img.Digest != digest {
+		return cli.Errorf(cli.ExitInput, "%s holds the image %s, not %s", o.place.path(), digest, img.Digest)
+	}
+	from := source.Store(layoutRepository())
+	m, err := from.Manifest(ctx, digest)
+	if err != nil {
+		return imageError(c, err)
+	}
+	options := carry.Options{From: from, To: target.Store(img.Repository), Image: m, Tag: img.Tag, Force: o.force || c.Cosign}
+	var end func()
+	options.Progress, end = progress(c, "loading "+c.Args[0])
+	r, err := carry.Copy(ctx, options)
+	end()
+	if len(r.Items) > 0 {
+		if printErr := o.printReport(c, r, o.place.path(), c.Args[0]); err == nil {
+			err = printErr
+		}
+	}
+	return carryError(c, err)
+}

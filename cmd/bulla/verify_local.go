@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/evidence"
+	"github.com/bulla-sign/bulla/internal/report"
+	"github.com/bulla-sign/bulla/oci/layout"
+	"github.com/bulla-sign/bulla/verify"
+)
+
+// local verifies images that were saved: the same search, asking a layout in place of a registry.
+func (o *verifyImages) local(ctx context.Context, c *cli.Call, req *verify.Request, beside evidence.Beside) error {
+	var failed error
+	for _, path := range c.Args {
+		err := o.oneLocal(ctx, c, &search{req: *req, beside: beside, attestations: o.attestations}, path)
+		if err == nil {
+			continue
+		}
+		if len(c.Args) > 1 {
+			c.Infof("%s: %v", report.Clean(path), err)
+		}
+		if failed == nil {
+			failed = err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return failed
+}
+
+func (o *verifyImages) oneLocal(ctx context.Context, c *cli.Call, s *search, path string) error {
+	l, err := layout.Open(path)
+	if err != nil {
+		return layoutError(err)
+	}
+	defer l.Close()
+	digest, err := l.Root("")
+	if err != nil {
+		return layoutError(err)
+	}
+	if s.client, err = layoutClient(c, l); err != nil {
+		return err
+	}
+	if s.img, err = s.client.Parse(layout.Repository + "@" + digest); err != nil {
+		return err
+	}
+	if s.req.Artifact, err = imageArtifact(s.img); err != nil {
+		return err
+	}
+	s.img.Ref, s.req.Artifact.Name = path, path+"@"+digest
+	done := c.Progress("reading %s", path)
+	err = l.Check(ctx, digest)
+	done()
+	if err != nil {
+		return layoutError(err)
+	}
+	r, err := s.run(ctx, o.detached)
+	if err != nil {
+		return registryError(err)
+	}
+	return o.print(c, s, r)
+}
