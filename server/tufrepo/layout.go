@@ -22,6 +22,7 @@ const (
 	targetsDir = "targets"
 	pendingDir = "pending"
 	lockName   = ".lock"
+	skipName   = ".skipped"
 
 	// maxDocument bounds a metadata file that is read back: our own are a few kilobytes.
 	maxDocument = 4 << 20
@@ -32,6 +33,8 @@ const (
 // repository is the directory.
 type repository struct {
 	cfg Config
+	// skipped is the version up to which targets, snapshots and timestamps may be known to clients already, see [Skip].
+	skipped int64
 }
 
 func (r *repository) path(elem ...string) string {
@@ -197,6 +200,9 @@ func (r *repository) next(role string, published *tuf.Document) (int64, error) {
 		if len(all) > 0 {
 			version = max(version, all[len(all)-1])
 		}
+	}
+	if role != tuf.RootRole {
+		version = max(version, r.skipped)
 	}
 	return version + 1, nil
 }

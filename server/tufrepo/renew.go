@@ -21,7 +21,7 @@ func dueAfter(role string, life time.Duration) time.Duration {
 // due says that a document is to be signed anew. A clock that was set back makes nothing due.
 func (r *repository) due(d *tuf.Document, life time.Duration) bool {
 	left := d.Expires().Sub(r.cfg.Now())
-	return left < life-dueAfter(d.Role(), life)
+	return r.behind(d) || left < life-dueAfter(d.Role(), life)
 }
 
 // warnBefore is how long before the end of what cannot be signed here the log says so. Keys in a safe take a while to fetch.
@@ -109,6 +109,9 @@ func (s *Server) renew(ctx context.Context, c *current) error {
 			return err
 		}
 		s.published(ctx, c.timestamp)
+	}
+	if r.behind(c.targets) { // its keys are not here: it waits for them
+		return s.resignTargets(c, c.root)
 	}
 	return nil
 }

@@ -37,6 +37,9 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("TUF repository: %w", err)
 	}
 	s := &Server{repo: &repository{cfg: cfg}, done: make(chan struct{})}
+	if err := s.repo.readSkipped(); err != nil {
+		return nil, fmt.Errorf("TUF repository: %w", err)
+	}
 	c, err := s.repo.load()
 	if err != nil {
 		return nil, fmt.Errorf("TUF repository: %w", err)

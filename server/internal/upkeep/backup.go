@@ -16,8 +16,12 @@ import (
 	"github.com/bulla-sign/bulla/server/internal/instance"
 	"github.com/bulla-sign/bulla/server/internal/state"
 	"github.com/bulla-sign/bulla/server/internal/treelog"
+	"github.com/bulla-sign/bulla/server/tufrepo"
 	"github.com/bulla-sign/bulla/tlog"
 )
+
+// tufName is the folder of the TUF repository in a state directory.
+const tufName = "tuf"
 
 // configName is the configuration file in a state directory, where it is copied too.
 const configName = "bulla-server.yaml"
@@ -30,7 +34,7 @@ func Backup(ctx context.Context, to io.Writer, dir *state.Dir, now func() time.T
 	}
 	src := backup.Source{
 		Dir: dir, Now: now, Files: []string{configName},
-		Folders: []string{"keys", "tuf", "public", instance.CADir, "monitor"},
+		Folders: []string{"keys", tufName, "public", instance.CADir, "monitor"},
 	}
 	for _, t := range trees(h) {
 		tree := backup.Tree{Dir: instance.LogDir(t.kind, t.of.Name), Layout: t.layout}
@@ -129,7 +133,8 @@ func Restore(ctx context.Context, from io.Reader, o RestoreOptions) (*Restored, 
 				return fmt.Errorf("%s: %w", t.name(), err)
 			}
 		}
-		return nil
+		// What was published since the backup was made has versions that this repository must not give out again.
+		return tufrepo.Skip(dir.Path(tufName))
 	})
 	if err != nil {
 		return nil, err
