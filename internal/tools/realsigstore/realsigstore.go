@@ -102,9 +102,22 @@ func Tiles(dir string) string { return filepath.Join(dir, "tiles") }
 type Authority struct {
 	Issuer string // whose tokens it takes, with audience "sigstore" and a verified e-mail address in them
 	CTLog  string // URL of the CT log, up to before /ct/v1; empty: certificates without SCT
+	// CTLogKey is a file with the public key of the CT log, in PEM; empty: its answers are not verified.
+	CTLogKey string
+	// Chain and Key are files, in PEM, with the certificates and the key, encrypted with Password, to issue with; empty: a
+	// root that Fulcio makes in memory.
+	Chain, Key, Password string
 }
 
-// CertificateAuthority starts Fulcio with a root that it makes in memory.
+// source are the arguments that say what to issue with.
+func (a *Authority) source() []string {
+	if a.Chain == "" {
+		return []string{"--ca=ephemeralca"}
+	}
+	return []string{"--ca=fileca", "--fileca-cert=" + a.Chain, "--fileca-key=" + a.Key, "--fileca-key-passwd=" + a.Password}
+}
+
+// CertificateAuthority starts Fulcio.
 func CertificateAuthority(dir string, a Authority, log io.Writer) (*Server, error) {
 	exe, err := toolcache.Path("fulcio", log)
 	if err != nil {
@@ -120,12 +133,12 @@ func CertificateAuthority(dir string, a Authority, log io.Writer) (*Server, erro
 		s.URL = local(ports[0])
 		return process.Spec{
 			Path: exe, Ready: s.URL + "/healthz",
-			Args: []string{
+			Args: append([]string{
 				"serve", "--host=127.0.0.1", "--port=" + strconv.Itoa(ports[0]),
 				"--grpc-host=127.0.0.1", "--grpc-port=" + strconv.Itoa(ports[1]), "--metrics-port=" + strconv.Itoa(ports[2]),
-				"--ca=ephemeralca", "--ct-log-url=" + a.CTLog, "--config-path=" + config, "--log_type=prod",
+				"--ct-log-url=" + a.CTLog, "--ct-log-public-key-path=" + a.CTLogKey, "--config-path=" + config, "--log_type=prod",
 				"--legacy-unix-domain-socket=@fulcio-" + strconv.Itoa(ports[0]),
-			},
+			}, a.source()...),
 		}, nil
 	})
 	return s, err
