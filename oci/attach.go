@@ -228,29 +228,36 @@ func (c *Client) listInTag(ctx context.Context, s *session, img *Image, d descri
 	if err != nil {
 		return fmt.Errorf("attach: %w", err)
 	}
-	u := &update{
-		client: c, session: s, place: PlaceFallback, tag: referrersTag(img.Digest),
-		add: entry{key: d.Digest, raw: raw},
-	}
-	u.list = &indexList{img: img, limit: c.limits.Referrers, isTag: func() (bool, error) { return c.isTag(ctx, s, u.tag) }}
+	u := c.updateTag(s, img)
+	u.add = entry{key: d.Digest, raw: raw}
 	return u.run(ctx)
+}
+
+// updateTag is a change, still empty, of the index behind the referrers tag.
+func (c *Client) updateTag(s *session, img *Image) *update {
+	tag := referrersTag(img.Digest)
+	isTag := func(ctx context.Context) (bool, error) { return c.isTag(ctx, s, tag) }
+	return &update{
+		client: c, session: s, place: PlaceFallback, tag: tag,
+		list: &indexList{img: img, limit: c.limits.Referrers, isTag: isTag},
+	}
 }
 
 // indexList is the index behind a referrers tag.
 type indexList struct {
 	img   *Image
 	limit int
-	isTag func() (bool, error) // asks whether the tag exists; used when it leads to the image
+	isTag func(context.Context) (bool, error) // asks whether the tag exists; used when it leads to the image
 
 	known bool // it does not, or did not when we asked
 }
 
-func (l *indexList) read(m *fetched) ([]entry, error) {
+func (l *indexList) read(ctx context.Context, m *fetched) ([]entry, error) {
 	if l.isImage(m) {
 		if l.known || l.img.Tag != "" && l.img.Tag != referrersTag(l.img.Digest) {
 			return nil, nil
 		}
-		exists, err := l.isTag()
+		exists, err := l.isTag(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("the tag leads to the image itself, and whether it exists is not known: %w", err)
 		}

@@ -103,7 +103,7 @@ type layerList struct {
 	created string
 }
 
-func (l *layerList) read(m *fetched) ([]entry, error) {
+func (l *layerList) read(_ context.Context, m *fetched) ([]entry, error) {
 	parsed, err := l.client.parseLayers(m)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,7 @@ type entry struct {
 // list knows the form of one kind of shared tag.
 type list interface {
 	// read returns the entries of what the tag holds; an error means that the tag holds something else.
-	read(m *fetched) ([]entry, error)
+	read(ctx context.Context, m *fetched) ([]entry, error)
 	// write returns a manifest with these entries; everything else is kept from base, which is nil when there was none.
 	write(ctx context.Context, base *fetched, entries []entry) (body []byte, mediaType string, err error)
 }
@@ -37,7 +38,9 @@ type update struct {
 	place   string
 	tag     string
 	list    list
-	add     entry
+	add     entry              // to be in the list at the end; without a key: none
+	also    []entry            // more of those
+	mend    map[string]entry   // entries that must read so, by their keys; nil: none
 	replace func(e entry) bool // entries to remove of those found at first; nil: none
 
 	seen    []entry         // everything that must be there at the end, in the order it was seen
@@ -63,7 +66,20 @@ var errUnsure = errors.New("the registry did not say whether the tag was written
 // maxUnsure is how many such writes in a row are made up for: a registry that refuses a third of all requests gets through.
 const maxUnsure = 6
 
-// run adds the entry and returns when a read-back, made after other writers have had the time to finish, has shown it and
+// adds is everything to be added.
+func (u *update) adds() []entry {
+	if u.add.key == "" {
+		return u.also
+	}
+	return append([]entry{u.add}, u.also...)
+}
+
+// adding says whether an entry with this key is to be added.
+func (u *update) adding(key string) bool {
+	return slices.ContainsFunc(u.adds(), func(e entry) bool { return e.key == key })
+}
+
+// run adds the entries and returns when a read-back, made after other writers have had the time to finish, has shown it and
 // everything that was seen before. It ends with a [*LostError] when that cannot be reached.
 //
 // A writer that read the list before our write and writes after our read-back would undo our work unseen. Two rules close
@@ -72,7 +88,10 @@ const maxUnsure = 6
 // exist; since it cannot be known that a registry does, we wait there too.
 func (u *update) run(ctx context.Context) error {
 	u.settle = u.client.options.Settle
-	u.known, u.removed = map[string]bool{}, map[string]bool{}
+	u.known = map[string]bool{}
+	if u.removed == nil {
+		u.removed = map[string]bool{}
+	}
 	var written []entry
 	var last error
 	quiet := false // the read before this one was complete too
@@ -126,7 +145,7 @@ func (u *update) read(ctx context.Context) (*fetched, []entry, error) {
 			return nil, nil, err
 		}
 		if u.last = n; m != nil {
-			return u.parse(m)
+			return u.parse(ctx, m)
 		}
 		if n > 0 {
 			tag = continuation(u.tag, n)
@@ -139,11 +158,11 @@ func (u *update) read(ctx context.Context) (*fetched, []entry, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return u.parse(m)
+	return u.parse(ctx, m)
 }
 
-func (u *update) parse(m *fetched) (*fetched, []entry, error) {
-	entries, err := u.list.read(m)
+func (u *update) parse(ctx context.Context, m *fetched) (*fetched, []entry, error) {
+	entries, err := u.list.read(ctx, m)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", u.name(), err)
 	}
@@ -157,7 +176,7 @@ func (u *update) markReplaced(entries []entry) {
 		return
 	}
 	for _, e := range entries {
-		if e.key != u.add.key && u.replace(e) {
+		if !u.adding(e.key) && u.replace(e) {
 			u.removed[e.key] = true
 		}
 	}
@@ -174,10 +193,13 @@ func (u *update) merge(entries []entry) (want []entry, complete bool) {
 			continue
 		}
 		here[e.key] = true
+		if mended, ok := u.mend[e.key]; ok && !bytes.Equal(mended.raw, e.raw) {
+			e, complete = mended, false
+		}
 		want = append(want, e)
 		u.remember(e)
 	}
-	u.remember(u.add)
+	u.rememberAll()
 	for _, e := range u.seen {
 		if !here[e.key] && !u.removed[e.key] {
 			want = append(want, e)
@@ -185,6 +207,12 @@ func (u *update) merge(entries []entry) (want []entry, complete bool) {
 		}
 	}
 	return want, complete
+}
+
+func (u *update) rememberAll() {
+	for _, e := range u.adds() {
+		u.remember(e)
+	}
 }
 
 func (u *update) remember(e entry) {
@@ -272,9 +300,12 @@ const maxSettle = 15 * time.Second
 
 // forgetDeleted drops entries that are not in the list any more and whose manifests are not in the registry either.
 func (u *update) forgetDeleted(ctx context.Context, base *fetched) bool {
-	here := map[string]bool{u.add.key: true}
+	here := map[string]bool{}
+	for _, e := range u.adds() {
+		here[e.key] = true
+	}
 	if base != nil {
-		entries, err := u.list.read(base)
+		entries, err := u.list.read(ctx, base)
 		if err != nil {
 			return false
 		}
@@ -314,7 +345,7 @@ func (u *update) lost(attempts int, entries []entry, err error) error {
 	for _, e := range entries {
 		here[e.key] = true
 	}
-	u.remember(u.add)
+	u.rememberAll()
 	var missing []string
 	for _, e := range u.seen {
 		if !here[e.key] && !u.removed[e.key] {
@@ -324,7 +355,11 @@ func (u *update) lost(attempts int, entries []entry, err error) error {
 	if errors.Is(err, errConflict) && !u.appending {
 		err = nil
 	}
-	return &LostError{Tag: u.name(), Digest: entryDigest(u.add), Lost: missing, Attempts: attempts, Err: err}
+	digest := ""
+	if adds := u.adds(); len(adds) > 0 {
+		digest = entryDigest(adds[0])
+	}
+	return &LostError{Tag: u.name(), Digest: digest, Lost: missing, Attempts: attempts, Err: err}
 }
 
 func entryDigest(e entry) string {

@@ -51,11 +51,11 @@ func TestPartialListIsNotAnAnswer(t *testing.T) {
 // An image with more evidence than is looked at is not refused for what was not looked at.
 func TestMoreEvidenceThanIsLookedAt(t *testing.T) {
 	s := &search{}
-	s.add(&oci.Evidence{Items: make([]oci.Item, verify.MaxCandidates)})
+	s.add(make([]oci.Item, verify.MaxCandidates))
 	if err := s.unanswered(); err != nil || len(s.req.Candidates) != verify.MaxCandidates {
 		t.Errorf("%d candidates, %v", len(s.req.Candidates), err)
 	}
-	s.add(&oci.Evidence{Items: make([]oci.Item, 2)})
+	s.add(make([]oci.Item, 2))
 	var unknown *oci.UnknownError
 	if err := s.unanswered(); !errors.As(err, &unknown) || len(s.items) != verify.MaxCandidates || len(s.req.Candidates) != verify.MaxCandidates {
 		t.Errorf("%d candidates, %v", len(s.req.Candidates), err)

@@ -17,12 +17,13 @@ type search struct {
 	req          verify.Request
 	beside       evidence.Beside
 	attestations bool
+	portion      int        // how much of a list is fetched before it is verified; 0: all of it, for who prints all
 	items        []oci.Item // by the index of their candidate
 	places       []oci.Place
 }
 
-// run verifies what is found: first the referrers, and only if they do not suffice the older tags. "Not signed" is said
-// only when every place has answered so.
+// run verifies what is found, as it is found: first the referrers, and only if they do not suffice the older tags. "Not
+// signed" is said only when every place has answered so.
 func (s *search) run(ctx context.Context, detached func() (*verify.Candidate, error)) (*verify.Report, error) {
 	if given, err := detached(); err != nil || given != nil {
 		if err != nil {
@@ -32,35 +33,38 @@ func (s *search) run(ctx context.Context, detached func() (*verify.Candidate, er
 		s.req.Candidates = []verify.Candidate{*given}
 		return verify.Verify(&s.req), nil
 	}
-	first := oci.FindOptions{Bundles: true}
+	where := oci.FindOptions{Bundles: true, Signatures: !s.attestations, Attestations: s.attestations, Portion: s.portion}
 	if p := s.req.Policy.Claims; !p.AnyPredicate && len(p.Predicates) == 1 {
-		first.PredicateType = p.Predicates[0]
+		where.PredicateType = p.Predicates[0]
 	}
-	var missing error
 	var r *verify.Report
-	for _, where := range []oci.FindOptions{first, {Signatures: !s.attestations, Attestations: s.attestations}} {
-		found, err := s.client.Find(ctx, s.img, where)
-		if err != nil && missing == nil {
-			missing = err
-		}
-		s.add(found)
-		if r = verify.Verify(&s.req); r.Verified {
-			r.NotChecked = append(r.NotChecked, s.unseen()...)
-			return r, nil
-		}
+	taken := 0
+	where.Enough = func(found *oci.Evidence) bool {
+		s.add(found.Items[taken:])
+		taken = len(found.Items)
+		r = verify.Verify(&s.req)
+		return r.Verified
 	}
-	if missing == nil {
+	found, missing := s.client.Find(ctx, s.img, where)
+	s.places = append(s.places, found.Places...)
+	switch {
+	case r != nil && r.Verified:
+		r.NotChecked = append(r.NotChecked, s.unseen()...)
+		return r, nil
+	case missing == nil:
 		missing = s.unanswered()
 	}
 	if missing != nil {
 		return nil, missing
 	}
+	if r == nil {
+		r = verify.Verify(&s.req)
+	}
 	return r, nil
 }
 
-func (s *search) add(found *oci.Evidence) {
-	s.places = append(s.places, found.Places...)
-	for _, item := range found.Items {
+func (s *search) add(items []oci.Item) {
+	for _, item := range items {
 		if len(s.req.Candidates) == verify.MaxCandidates {
 			s.places = append(s.places, oci.Place{Name: item.Place, Err: &oci.UnknownError{
 				Place:  item.Place,

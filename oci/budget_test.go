@@ -1,0 +1,180 @@
+package oci
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"testing"
+
+	"github.com/bulla-sign/bulla/internal/testenv"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func mustConnect(t *testing.T, c *Client, img *Image) *session {
+	t.Helper()
+	s, err := c.connect(t.Context(), c.evidenceRepository(img), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Requests, published in the documentation: n bundles that must all be seen cost 2n+2 with the older tag .sig asked as well,
+// and one more without the referrers API. The ping, the exchange of tokens and redirects go apart.
+func TestRequestBudget(t *testing.T) {
+	for _, referrers := range []bool{true, false} {
+		for _, n := range []int{1, 10, 40} {
+			t.Run(fmt.Sprintf("API %t, %d", referrers, n), func(t *testing.T) { budget(t, referrers, n) })
+		}
+	}
+}
+
+func budget(t *testing.T, referrers bool, n int) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{
+		Referrers: referrers, User: "user", Password: "password", Bearer: true, Quirks: testenv.Quirks{RedirectBlobs: true},
+	})
+	ref := reg.PushImage(t, "app:v1")
+	options := Options{Username: "user", Password: "password", Settle: 1}
+	c := newClient(t, options)
+	img := mustResolve(t, c, ref)
+	for range n {
+		mustAttach(t, c, img, bundleOptions(newBundle(t)))
+	}
+	extra := map[bool]int{true: 0, false: 1}[referrers]
+	look := func(o FindOptions, items, most int) {
+		t.Helper()
+		reg.Reset()
+		c := newClient(t, options)
+		img, err := c.Parse(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := mustFind(t, c, img, o)
+		if len(found.Items) != items || reg.Total() > most {
+			t.Errorf("%d found with %d requests, want %d with at most %d\n%s", len(found.Items), reg.Total(), items, most, reg.Log())
+		}
+		t.Logf("%d found with %d requests; apart: %d pings, %d tokens, %d redirects",
+			len(found.Items), reg.Total(), reg.Apart("ping"), reg.Apart("token"), reg.Apart("redirect"))
+		if reg.Apart("ping") > 2 || reg.Apart("token") != 1 || reg.Apart("redirect") != items {
+			t.Errorf("apart: %d pings, %d tokens, %d redirects", reg.Apart("ping"), reg.Apart("token"), reg.Apart("redirect"))
+		}
+	}
+	// The first suffices.
+	look(FindOptions{Bundles: true, Signatures: true, Portion: 1, Enough: func(*Evidence) bool { return true }}, 1, 3+extra)
+	// All of them are needed, and suffice.
+	look(FindOptions{Bundles: true, Signatures: true, Enough: func(e *Evidence) bool { return len(e.Items) == n }}, n, 2*n+1+extra)
+	// All of the places that usually have something.
+	look(FindOptions{Bundles: true, Signatures: true}, n, 2*n+2+extra)
+	// The referrers tag beside the API, or the tags that continue it where there is no API, as well.
+	look(FindOptions{Bundles: true, Signatures: true, Every: true}, n, 2*n+3+extra)
+}
+
+// Signing one costs 8 requests, or 11, whether or not a registry takes an upload in one request, and with authentication.
+func TestRequestBudgetOfWriting(t *testing.T) {
+	for _, referrers := range []bool{true, false} {
+		reg := testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: referrers, User: "user", Password: "password", Bearer: true})
+		reg.Fail(testenv.Fault{Method: "POST", Path: "/blobs/uploads/", Status: 202, Times: 0, Header: map[string]string{"Location": "/v2/app/blobs/uploads/1"}})
+		ref := reg.PushImage(t, "app:v1")
+		c := newClient(t, Options{Username: "user", Password: "password"})
+		img := mustResolve(t, c, ref)
+		mustAttach(t, c, img, bundleOptions(newBundle(t)))
+		want := map[bool]int{true: 8, false: 11}[referrers]
+		if reg.Total() > want {
+			t.Errorf("API %t: %d requests, want at most %d\n%s", referrers, reg.Total(), want, reg.Log())
+		}
+	}
+}
+
+// Looking goes on while there is not enough, to the last place, and in the stated order.
+func TestFindOrder(t *testing.T) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true})
+	c := newClient(t, Options{})
+	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+	mustAttach(t, c, img, bundleOptions(newBundle(t)))
+	reg.Fail(testenv.Fault{Path: "/referrers/", Status: 404, Code: "NOT_FOUND"})
+	mustAttach(t, c, img, bundleOptions(newBundle(t)))
+	reg.Heal()
+	if _, err := c.AttachLayer(t.Context(), img, signature); err != nil {
+		t.Fatal(err)
+	}
+	for want := 1; want <= 4; want++ {
+		asked := 0
+		found, err := c.Find(t.Context(), img, FindOptions{Bundles: true, Signatures: true, Attestations: true, Portion: 1, Enough: func(e *Evidence) bool {
+			asked++
+			return len(e.Items) == want
+		}})
+		if err != nil || len(found.Items) != min(want, 3) || asked == 0 {
+			t.Fatalf("%d wanted, error %v, got %s", want, err, summary(found))
+		}
+		if last := found.Items[len(found.Items)-1]; want == 3 && last.Place != PlaceSignatures {
+			t.Errorf("got %s", summary(found))
+		}
+		if want == 4 {
+			names := ""
+			for _, p := range found.Places {
+				names += p.Name + ", "
+			}
+			if names != "referrers API, fallback tag, signature tag, attestation tag, continuation tags, continuation tags, " {
+				t.Errorf("asked %s", names)
+			}
+		}
+	}
+}
+
+// A list that lies about one place is not the end of looking in others: what is unknown is said.
+func TestFindNotEnoughAndUnknown(t *testing.T) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true})
+	c := newClient(t, Options{})
+	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+	mustAttach(t, c, img, bundleOptions(newBundle(t)))
+	reg.Fail(testenv.Fault{Path: "/manifests/sha256-", Not: ".", Status: 429})
+	found, err := c.Find(t.Context(), img, FindOptions{Bundles: true, Enough: func(*Evidence) bool { return false }})
+	if err != nil || len(found.Items) != 1 || len(found.Places) != 2 || found.Places[1].Outcome != Unknown {
+		t.Errorf("error %v, got %s", err, summary(found))
+	}
+}
+
+// Where tags cannot be written twice, what follows the first is found all the same, by the last of the further tags.
+func TestContinued(t *testing.T) {
+	for kind := range map[string]bool{"ecr": true, "harbor": true, "conflict": true} {
+		reg := testenv.NewRegistry(t, testenv.RegistryOptions{Quirks: testenv.Quirks{Immutable: kind}})
+		c := newClient(t, Options{})
+		img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+		for i := range 6 {
+			mustAttach(t, c, img, bundleOptions(newBundle(t)))
+			o := signature
+			o.Annotations = map[string]string{annotationSignature: "MEUCIQ==", "n": itoa(i)}
+			for range 2 { // once is enough
+				if _, err := c.AttachLayer(t.Context(), img, o); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		found := mustFind(t, c, img, FindOptions{Bundles: true, Signatures: true, Every: true})
+		if len(found.Items) != 12 {
+			t.Errorf("%s: got %s", kind, summary(found))
+		}
+		if reg.ReadManifest("app", referrersTag(img.Digest)+".5") == nil || reg.ReadManifest("app", referrersTag(img.Digest)+".6") != nil ||
+			reg.ReadManifest("app", c.legacyTag(img, "5.sig")) == nil || reg.ReadManifest("app", c.legacyTag(img, "6.sig")) != nil {
+			t.Errorf("%s: the tags are not numbered from 1 to 5:\n%s", kind, reg.Log())
+		}
+	}
+}
+
+// The last continuation is found with few requests, wherever it is.
+func TestLastOf(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 3, 4, 7, 8, 9, 30, 100} {
+		reg := testenv.NewRegistry(t, testenv.RegistryOptions{})
+		c := newClient(t, Options{})
+		img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+		for i := range n {
+			reg.PushManifest(t, "app", continuation("list", i+1), typeOCIManifest, img.Manifest())
+		}
+		reg.Reset()
+		got, m, err := c.lastOf(context.Background(), mustConnect(t, c, img), PlaceContinued, "list", 0)
+		if err != nil || got != n || (m != nil) != (n > 0) || reg.Total() > 16 {
+			t.Errorf("%d: got %d, %v, with %d requests", n, got, err, reg.Total())
+		}
+	}
+}

@@ -1,0 +1,296 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// RepairOptions say from what a list of referrers is rebuilt.
+type RepairOptions struct {
+	Referrers []string // digests of manifests that should be listed, such as those that a [LostError] names
+	Scan      bool     // look at every tag of the repository for manifests about the image
+	Prune     bool     // take out what the registry does not have, or what is about another image
+	DryRun    bool     // write nothing
+}
+
+// The states of a [Repair].
+const (
+	RepairKept    = "kept"    // it was listed as it should be
+	RepairAdded   = "added"   // it was missing
+	RepairMended  = "mended"  // what the list said of it was wrong, or not all that it should say
+	RepairMissing = "missing" // it is listed, and the registry does not have it
+	RepairForeign = "foreign" // it is not about the image
+	RepairPruned  = "pruned"  // it was one of the two before, and was taken out
+)
+
+// Repair is what a repair found of one referrer, and did with it.
+type Repair struct {
+	Digest string
+	State  string // one of the constants above
+	Detail string // what was wrong; may be empty
+}
+
+// Repaired is the outcome of a repair.
+type Repaired struct {
+	Place   string // PlaceReferrers or PlaceFallback: what lists referrers in this registry
+	Ref     string // the image's digest, or the referrers tag
+	Entries []Repair
+	Written bool // something was changed
+}
+
+// maxScan bounds the tags that a repair looks at: a request each.
+const maxScan = 10000
+
+// RepairReferrers makes the list of an image's referrers whole. Where the registry keeps none by itself, the index under the
+// referrers tag is rebuilt: from what it holds, from the digests given, and, with Scan, from the manifests under the
+// repository's tags. Every entry is made again from its manifest, whose subject must be the image. Where the registry has
+// the referrers API, manifests that should be listed and are not, such as those that only the tag lists, are pushed once
+// more, upon which the registry lists them. Other writers may write meanwhile, see [Client.AttachBundle]. What nothing leads
+// to any more cannot be found: no registry lists manifests without a tag.
+func (c *Client) RepairReferrers(ctx context.Context, img *Image, o RepairOptions) (*Repaired, error) {
+	if err := c.resolve(ctx, img); err != nil {
+		return nil, err
+	}
+	s, err := c.connect(ctx, c.evidenceRepository(img), !o.DryRun)
+	if err != nil {
+		return nil, err
+	}
+	l, err := c.referrers(ctx, s, img)
+	if err == nil && l.cut != nil {
+		err = tooMuch(l.place, l.cut.Error())
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := &repairer{client: c, session: s, img: img, options: o, listed: map[string]jsontext.Value{}}
+	if err := r.gather(ctx, l); err != nil {
+		return nil, err
+	}
+	if err := r.look(ctx); err != nil {
+		return nil, err
+	}
+	out := &Repaired{Place: l.place, Ref: l.ref, Entries: r.entries}
+	if o.DryRun {
+		return out, nil
+	}
+	out.Written, err = r.write(ctx, l)
+	return out, err
+}
+
+// repairer is the state of one repair.
+type repairer struct {
+	client  *Client
+	session *session
+	img     *Image
+	options RepairOptions
+
+	listed  map[string]jsontext.Value // by digest, as the list has it
+	digests []string                  // all that should be looked at, listed or not
+
+	entries []Repair
+	fixed   []entry    // what is to be written: added or mended
+	bodies  []*fetched // their manifests
+	dropped []string   // what is to be taken out
+}
+
+// gather collects the digests to look at.
+func (r *repairer) gather(ctx context.Context, l *listing) error {
+	c := r.client
+	for _, raw := range l.entries {
+		d, err := parseDescriptor(raw)
+		if err == nil {
+			err = checkDigest(d.Digest)
+		}
+		if err != nil {
+			return notAList(l.place, l.ref, err)
+		}
+		r.listed[d.Digest] = raw
+		r.digests = append(r.digests, d.Digest)
+	}
+	more := slices.Clone(r.options.Referrers)
+	if l.api {
+		old, err := c.fallback(ctx, r.session, r.img)
+		if err != nil {
+			return err
+		}
+		for _, raw := range old.entries {
+			if d, err := parseDescriptor(raw); err == nil {
+				more = append(more, d.Digest)
+			}
+		}
+	}
+	for _, digest := range more {
+		if err := checkDigest(digest); err != nil {
+			return err
+		}
+		if !slices.Contains(r.digests, digest) {
+			r.digests = append(r.digests, digest)
+		}
+	}
+	if r.options.Scan {
+		return r.scan(ctx)
+	}
+	return nil
+}
+
+// scan looks at the manifests under all tags.
+func (r *repairer) scan(ctx context.Context) error {
+	tags, err := r.client.tags(ctx, r.session, "tags")
+	if err != nil {
+		return err
+	}
+	if len(tags) > maxScan {
+		return tooMuch("tags", fmt.Sprintf("%s has more than %d tags", r.session.repo.Name(), maxScan))
+	}
+	found := make([]string, len(tags))
+	errs := make([]error, len(tags))
+	each(r.client.options.Workers, len(tags), func(i int) {
+		m, err := r.client.manifest(ctx, r.session, "tags", tags[i])
+		if err != nil {
+			errs[i] = err
+			return
+		}
+		if parsed, err := parseManifest(m.body, m.mediaType); err == nil && parsed.Subject != nil && parsed.Subject.Digest == r.img.Digest {
+			found[i] = m.digest
+		}
+	})
+	for i, digest := range found {
+		if isUnknown(errs[i]) {
+			return errs[i]
+		}
+		if digest != "" && !slices.Contains(r.digests, digest) {
+			r.digests = append(r.digests, digest)
+		}
+	}
+	return nil
+}
+
+// look fetches the manifest of everything that was gathered, and decides what becomes of it.
+func (r *repairer) look(ctx context.Context) error {
+	errs := make([]error, len(r.digests))
+	results := make([]func(), len(r.digests))
+	each(r.client.options.Workers, len(r.digests), func(i int) { results[i], errs[i] = r.one(ctx, r.digests[i]) })
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for _, enter := range results {
+		enter()
+	}
+	return nil
+}
+
+// one looks at one referrer. The result enters what came of it; it is called in the order of the list.
+func (r *repairer) one(ctx context.Context, digest string) (func(), error) {
+	m, err := r.client.manifest(ctx, r.session, PlaceReferrers, digest)
+	if isNotFound(err) {
+		return r.unfit(digest, RepairMissing, "the registry does not have it"), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := parseManifest(m.body, m.mediaType)
+	if err != nil {
+		return r.unfit(digest, RepairForeign, err.Error()), nil
+	}
+	if parsed.Subject == nil || parsed.Subject.Digest != r.img.Digest {
+		return r.unfit(digest, RepairForeign, "its subject is not the image"), nil
+	}
+	want := descriptor{
+		MediaType: m.mediaType, Size: int64(len(m.body)), Digest: digest, Annotations: parsed.Annotations, ArtifactType: artifactType(parsed),
+	}
+	raw, err := json.Marshal(want, json.Deterministic(true))
+	if err != nil {
+		return nil, fmt.Errorf("repair: %w", err)
+	}
+	return func() { r.fit(want, entry{key: digest, raw: raw}, m) }, nil
+}
+
+// unfit is what cannot be listed. It stays in the list unless it is to be pruned.
+func (r *repairer) unfit(digest, state, detail string) func() {
+	return func() {
+		if _, listed := r.listed[digest]; listed && r.options.Prune {
+			r.dropped = append(r.dropped, digest)
+			state = RepairPruned
+		}
+		r.entries = append(r.entries, Repair{Digest: digest, State: state, Detail: detail})
+	}
+}
+
+func (r *repairer) fit(want descriptor, e entry, m *fetched) {
+	raw, listed := r.listed[want.Digest]
+	have, err := parseDescriptor(raw)
+	result := Repair{Digest: want.Digest, State: RepairKept}
+	switch {
+	case !listed:
+		result.State = RepairAdded
+	case err == nil && have.MediaType == want.MediaType && have.Size == want.Size && have.ArtifactType == want.ArtifactType && contains(have.Annotations, want.Annotations):
+	default:
+		result.State, result.Detail = RepairMended, "the list says something else of it than its manifest"
+	}
+	if result.State != RepairKept {
+		r.fixed = append(r.fixed, e)
+		r.bodies = append(r.bodies, m)
+	}
+	r.entries = append(r.entries, result)
+}
+
+// contains says whether all annotations of the manifest are in the list; a list may have more.
+func contains(have, want map[string]string) bool {
+	for name, value := range want {
+		if got, ok := have[name]; !ok || got != value {
+			return false
+		}
+	}
+	return true
+}
+
+// write changes the list.
+func (r *repairer) write(ctx context.Context, l *listing) (bool, error) {
+	if l.api {
+		return r.pushAgain(ctx)
+	}
+	if len(r.fixed) == 0 && len(r.dropped) == 0 {
+		return false, nil
+	}
+	u := r.client.updateTag(r.session, r.img)
+	u.also, u.mend, u.removed = r.fixed, map[string]entry{}, map[string]bool{}
+	for _, e := range r.fixed {
+		u.mend[e.key] = e
+	}
+	for _, digest := range r.dropped {
+		u.removed[digest] = true
+	}
+	return true, u.run(ctx)
+}
+
+// pushAgain makes a registry that keeps the list itself look once more at what it does not list. What it says of others is
+// its own business: it is made from the manifests.
+func (r *repairer) pushAgain(ctx context.Context) (bool, error) {
+	written := false
+	for i, e := range r.fixed {
+		if _, listed := r.listed[e.key]; listed {
+			continue
+		}
+		m := r.bodies[i]
+		_, err := r.client.putManifest(ctx, r.session, request{
+			place: placeUpload, path: "manifests/" + e.key, body: m.body, header: map[string]string{"Content-Type": m.mediaType},
+		})
+		if err != nil {
+			return written, err
+		}
+		written = true
+		d, err := parseDescriptor(e.raw)
+		if err != nil {
+			return written, err
+		}
+		if err := r.client.list(ctx, r.session, r.img, d, false); err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}

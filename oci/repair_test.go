@@ -1,0 +1,120 @@
+package oci
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/bulla-sign/bulla/internal/testenv"
+)
+
+// states shows what a repair found, in the order of the list.
+func states(r *Repaired) string {
+	var out []string
+	for _, e := range r.Entries {
+		out = append(out, e.State)
+	}
+	return strings.Join(out, " ")
+}
+
+func repair(t *testing.T, c *Client, img *Image, o RepairOptions, want string, written bool) {
+	t.Helper()
+	r, err := c.RepairReferrers(t.Context(), img, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := states(r); got != want || r.Written != written {
+		t.Errorf("repaired %q, written %t, want %q and %t: %+v", got, r.Written, want, written, r.Entries)
+	}
+}
+
+func TestRepair(t *testing.T) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{})
+	c := newClient(t, Options{})
+	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+	first := mustAttach(t, c, img, bundleOptions(newBundle(t)))
+	second := mustAttach(t, c, img, bundleOptions(newBundle(t)))
+	repair(t, c, img, RepairOptions{}, "kept kept", false)
+
+	// Another program has replaced the list with its own: one entry that says little, one that leads to nothing, and one
+	// about something else.
+	_, other, _ := strings.Cut(reg.PushImage(t, "app:v2"), "@")
+	_, gone, _ := strings.Cut(reg.PushImage(t, "app:"), "@")
+	size := len(reg.ReadManifest("app", first))
+	entries := func(list string) string {
+		return strings.NewReplacer("TYPE", typeOCIManifest, "FIRST", first, "SECOND", second, "OTHER", other, "GONE", gone,
+			"SIZE", itoa(size)).Replace(list)
+	}
+	damaged := entries(index(`{"mediaType":"TYPE","digest":"FIRST","size":SIZE}`, `{"mediaType":"TYPE","digest":"GONE","size":2}`, `{"mediaType":"TYPE","digest":"OTHER","size":2}`))
+	reg.PushManifest(t, "app", referrersTag(img.Digest), typeOCIIndex, []byte(damaged))
+	reg.DeleteManifest(t, "app", gone)
+	repair(t, c, img, RepairOptions{DryRun: true, Referrers: []string{second}}, "mended missing foreign added", false)
+	if string(reg.ReadManifest("app", referrersTag(img.Digest))) != damaged {
+		t.Error("a dry run has written")
+	}
+	repair(t, c, img, RepairOptions{Referrers: []string{second}, Prune: true}, "mended pruned pruned added", true)
+	found := mustFind(t, c, img, FindOptions{Bundles: true, PredicateType: "https://sigstore.dev/cosign/sign/v1"})
+	if len(found.Items) != 2 || found.Items[0].Digest != first || found.Items[1].Digest != second {
+		t.Errorf("got %s", summary(found))
+	}
+	repair(t, c, img, RepairOptions{}, "kept kept", false)
+	if _, err := c.RepairReferrers(t.Context(), img, RepairOptions{Referrers: []string{"sha256:x"}}); err == nil {
+		t.Error("something that is no digest was accepted")
+	}
+}
+
+// What a tag leads to is found again without its digest.
+func TestRepairScan(t *testing.T) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{})
+	c := newClient(t, Options{})
+	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+	digest := mustAttach(t, c, img, bundleOptions(newBundle(t)))
+	reg.PushManifest(t, "app", "kept-by-somebody", typeOCIManifest, reg.ReadManifest("app", digest))
+	reg.DeleteManifest(t, "app", referrersTag(img.Digest))
+	repair(t, c, img, RepairOptions{}, "", false)
+	repair(t, c, img, RepairOptions{Scan: true}, "added", true)
+	if found := mustFind(t, c, img, FindOptions{Bundles: true}); len(found.Items) != 1 || found.Items[0].Digest != digest {
+		t.Errorf("got %s", summary(found))
+	}
+}
+
+// A registry that got the API later does not list what the tag lists, until it is pushed once more.
+func TestRepairBehindAPI(t *testing.T) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true})
+	c := newClient(t, Options{})
+	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+	reg.Fail(testenv.Fault{Path: "/referrers/", Status: 404, Code: "NOT_FOUND"})
+	digest := mustAttach(t, c, img, bundleOptions(newBundle(t)))
+	reg.Heal()
+	reg.Fail(testenv.Fault{Path: "/referrers/", Status: 200, Times: 1, Body: index(), Header: map[string]string{"Content-Type": typeOCIIndex}})
+	repair(t, c, img, RepairOptions{}, "added", true)
+	if n := reg.Count("PUT manifests"); n != 3 {
+		t.Errorf("%d manifests were written, want the referrer, the tag, and the referrer again:\n%s", n, reg.Log())
+	}
+	l, err := c.referrers(t.Context(), mustConnect(t, c, img), img)
+	if err != nil || !l.api || !l.has(digest) {
+		t.Errorf("got %+v, %v", l, err)
+	}
+}
+
+// Unknown is not repaired: a list that could not be read is not replaced.
+func TestRepairUnknown(t *testing.T) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{})
+	c := newClient(t, Options{})
+	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+	mustAttach(t, c, img, bundleOptions(newBundle(t)))
+	for _, fault := range []testenv.Fault{
+		{Method: "GET", Path: "/manifests/sha256-", Status: 429},
+		{Method: "GET", Path: "/manifests/sha256:", Status: 500},
+		{Method: "GET", Path: "/tags/list", Status: 200, Body: "<html>"},
+	} {
+		reg.Fail(fault)
+		before := reg.Count("PUT manifests")
+		if _, err := c.RepairReferrers(t.Context(), img, RepairOptions{Prune: true, Scan: true}); !isUnknown(err) {
+			t.Errorf("%+v: error %v", fault, err)
+		}
+		if reg.Count("PUT manifests") != before {
+			t.Errorf("%+v: something was written", fault)
+		}
+		reg.Heal()
+	}
+}
