@@ -3,12 +3,13 @@
 #   build          bin/bulla and bin/bulla-server, static, stripped, version stamped
 #   test           everything that needs no network but the Go modules (RACE=1: with the race detector)
 #   demo           a private Sigstore and a real registry on loopback: sign with an identity, verify, see a tampered image refused
-#   bench          the figures, side by side with cosign and sigstore-go
+#   bench          the figures, side by side with cosign, sigstore-go and Sigstore's own servers
 #   fuzz           every fuzz target for FUZZTIME (10s)
 #   lint           formatting, vet, staticcheck, errcheck
-#   interop        against cosign, a real registry and sigstore-go
+#   interop        against cosign, sigstore-go, sigstore-js, Sigstore's own servers and real registries
 #   conformance    the conformance vectors of ../shared, through a test client
-#   soak           the long form of the differential test and of fuzzing (hours are welcome: SOAK=200000 FUZZTIME=5m)
+#   soak           the long forms: the differential test, a log of 100,000 entries with every proof checked, the server
+#                  killed at every point, fuzzing (hours are welcome: SOAK=200000 ENTRIES=1000000 FUZZTIME=5m)
 #   refresh-trust  takes trusted_root.json and root.json out of the folder FROM into trust/publicgood
 #   docs           man pages and command reference into dist/
 #   clean          removes bin/ and dist/
@@ -28,6 +29,7 @@ LDFLAGS  := -s -w -X $(STAMP).version=$(VERSION) \
 	-X $(STAMP).date=$(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 FUZZTIME ?= 10s
 SOAK     ?= 50000
+ENTRIES  ?= 100000
 # Every module in the tree, found rather than listed, so that none is forgotten. WITHOUT leaves one out.
 MODULES  := $(filter-out $(WITHOUT),$(sort $(patsubst ./%,%,$(shell find . -name go.mod -not -path '*/testdata/*' -printf '%h\n'))))
 TOOL     := go run ./internal/tools/tool
@@ -73,6 +75,8 @@ conformance:
 
 soak:
 	cd test/interop && BULLA_SOAK=$(SOAK) go test -count=1 -timeout 0 -run Differential -v ./...
+	cd server && BULLA_SOAK=$(ENTRIES) go test -count=1 -timeout 0 -run 'Soak|TestLoad' -v ./internal/treelog ./log
+	BULLA_SOAK=1 go test -count=1 -timeout 0 -v ./test/crash
 	go run ./internal/tools/fuzz -time $(FUZZTIME)
 
 refresh-trust:

@@ -37,13 +37,25 @@ func run(span time.Duration, only string) error {
 	if err != nil {
 		return err
 	}
-	ran := 0
+	binaries, err := os.MkdirTemp("", "bulla-fuzz-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(binaries) }() // temporary
+	ran, built := 0, map[string]string{}
 	for _, t := range targets {
 		if !filter.MatchString(t.dir + "/" + t.name) {
 			continue
 		}
+		if built[t.dir] == "" { // the targets of a package share their program: linking takes longer than many a run
+			exe := filepath.Join(binaries, fmt.Sprintf("%d.test", len(built)))
+			if err := t.build(exe); err != nil {
+				return err
+			}
+			built[t.dir] = exe
+		}
 		fmt.Printf("--- fuzz %s in %s for %s\n", t.name, t.dir, span)
-		if err := t.fuzz(span); err != nil {
+		if err := t.fuzz(built[t.dir], span); err != nil {
 			return fmt.Errorf("%s in %s: %w", t.name, t.dir, err)
 		}
 		ran++
@@ -55,16 +67,44 @@ func run(span time.Duration, only string) error {
 	return nil
 }
 
+// build compiles the test program of the target's package, with the instructions that guide the fuzzer.
+func (t target) build(exe string) error {
+	cmd := exec.Command("go", "test", "-c", "-fuzz=.", "-o", exe, ".")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = t.dir, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	return cmd.Run()
+}
+
+// corpus is where go test keeps interesting inputs of the target's package from run to run.
+func (t target) corpus() (string, error) {
+	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}}", ".")
+	cmd.Dir = t.dir
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	path, err := cmd.Output()
+	if err != nil {
+		return "", err
+	}
+	cache, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(strings.TrimSpace(string(cache)), "fuzz", filepath.FromSlash(strings.TrimSpace(string(path)))), nil
+}
+
 // tries is how often a target is run whose only complaint is that its time was up: the fuzzer of Go reports that as a
 // failure when the end comes at the wrong moment. A failing input is written to a file and named, and never tried again.
 const tries = 3
 
-func (t target) fuzz(span time.Duration) error {
-	var err error
+func (t target) fuzz(exe string, span time.Duration) error {
+	corpus, err := t.corpus()
+	if err != nil {
+		return err
+	}
 	for range tries {
 		var out bytes.Buffer
 		// Shortening interesting inputs is not what the time is for: a large seed would use up all of it.
-		cmd := exec.Command("go", "test", "-run=^$", "-fuzz=^"+t.name+"$", "-fuzztime="+span.String(), "-fuzzminimizetime=10x", ".")
+		cmd := exec.Command(exe, "-test.run=^$", "-test.fuzz=^"+t.name+"$", "-test.fuzztime="+span.String(),
+			"-test.fuzzminimizetime=10x", "-test.fuzzcachedir="+corpus)
 		cmd.Dir, cmd.Stdout, cmd.Stderr = t.dir, io.MultiWriter(os.Stdout, &out), os.Stderr
 		cmd.Env = append(os.Environ(), "GOWORK=off")
 		err = cmd.Run()
