@@ -207,10 +207,14 @@ func grace(kind state.Kind) time.Duration {
 	return time.Minute
 }
 
-// closeOld ends the windows of all retiring instances. The end is counted from when the last service had switched.
+// closeOld ends the windows of all retiring instances. The end is counted from when the last service had switched; that of a
+// CT log from now, since it takes certificates until it is closed, of authorities that have not heard of the switch.
 func closeOld(p *Progress) func(*state.History, *state.Rotation, time.Time) {
-	return func(h *state.History, r *state.Rotation, _ time.Time) {
+	return func(h *state.History, r *state.Rotation, now time.Time) {
 		end := r.Announced.Add(grace(p.Kind))
+		if p.Kind == state.CTLog {
+			end = now.Add(grace(p.Kind))
+		}
 		for i := range h.Instances[p.Kind] {
 			in := &h.Instances[p.Kind][i]
 			if in.Phase != state.Retiring {

@@ -124,6 +124,17 @@ func TestOrder(t *testing.T) {
 			if closed.Phase != state.Closed || closed.End == nil || closed.End.Before(switched.Add(time.Minute)) {
 				t.Fatalf("the old window ends at %v, which is before %v and a minute", closed.End, switched)
 			}
+			// Until when something by the old key may come that must verify for ever.
+			last := switched
+			switch kind {
+			case state.CA:
+				last = switched.Add(10 * time.Minute) // the last certificate
+			case state.CTLog:
+				last = b.now // the replaced shard takes entries until it is closed
+			}
+			if closed.End.Before(last) {
+				t.Errorf("the old window ends at %v, and what must lie in it may come until %v", closed.End, last)
+			}
 			if last := b.applied[len(b.applied)-1]; last.Find(kind, old).End == nil {
 				t.Error("the end of the old window was not published")
 			}
