@@ -106,6 +106,7 @@ func TestRefused(t *testing.T) {
 		{"level", "level: info", "level: loud", "level"},
 		{"format", "format: text", "format: xml", "format"},
 		{"policy", "#policy: 1.3.6.1.4.1.57264.2", "policy: one.two", "object identifier"},
+		{"login anywhere, but off", "#development-login-anywhere: false", "development-login-anywhere: true", "which is off"},
 		{"second document", "  #interval: 1m\n", "---\nstate: .\n", "second document"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

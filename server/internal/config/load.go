@@ -175,6 +175,9 @@ func checkAddress(address string) error {
 // checkLogin keeps the development login, which gives an identity to whoever asks, from being reachable by others by
 // accident.
 func (f *File) checkLogin() error {
+	if f.Issuer.DevelopmentLoginAnywhere && !f.Issuer.DevelopmentLogin {
+		return errors.New("issuer: development-login-anywhere says where development-login answers, which is off")
+	}
 	if !f.Issuer.DevelopmentLogin || f.Issuer.DevelopmentLoginAnywhere || !f.Runs(ServiceIssuer) {
 		return nil
 	}
