@@ -23,6 +23,8 @@ type AttachOptions struct {
 	PredicateType string    // of the statement in a DSSE bundle; empty otherwise
 	Created       time.Time // for the annotation org.opencontainers.image.created
 	AllowMissing  bool      // attach although the image is not in the registry; then its MediaType and Size must be known
+	// Fresh says that the bundle was made just now and cannot be attached yet, which saves asking.
+	Fresh bool
 }
 
 // emptyConfig is the config of a manifest that needs none (image-spec "guidance for an empty descriptor").
@@ -67,9 +69,11 @@ func (c *Client) AttachBundle(ctx context.Context, img *Image, o AttachOptions) 
 		return "", err
 	}
 	layer := descriptor{MediaType: o.MediaType, Size: int64(len(o.Bundle)), Digest: digestOf(o.Bundle)}
-	known, err := c.hasBlob(ctx, s, layer.Digest)
-	if err != nil {
-		return "", err
+	known := Absent
+	if !o.Fresh {
+		if known, err = c.hasBlob(ctx, s, layer.Digest); err != nil {
+			return "", err
+		}
 	}
 	if known != Absent {
 		digest, err := c.attached(ctx, s, img, layer.Digest)
@@ -183,7 +187,10 @@ func (c *Client) list(ctx context.Context, s *session, img *Image, d descriptor,
 	wait := c.options.Settle / 4
 	for attempt := 1; ; attempt++ {
 		l := &listing{}
-		err := c.referrersAPI(ctx, s, img.Digest, l)
+		err := errNoAPI
+		if subjectHeader || !c.lacksAPI(s, img.Digest) {
+			err = c.referrersAPI(ctx, s, img.Digest, l)
+		}
 		if err == errNoAPI {
 			return c.listInTag(ctx, s, img, d)
 		}

@@ -66,6 +66,7 @@ type Client struct {
 	repository *name.Repository // where evidence is kept; nil: beside the image
 
 	etags    sync.Map // registry host -> true, once it has sent an ETag with a manifest
+	noAPI    sync.Map // repository@digest -> time at which there was no referrers API, and a regular answer of the tag
 	mu       sync.Mutex
 	sessions map[string]*session
 }

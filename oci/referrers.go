@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -39,7 +40,20 @@ func (c *Client) referrers(ctx context.Context, s *session, img *Image) (*listin
 	if err != errNoAPI {
 		return l, err
 	}
-	return c.fallback(ctx, s, img)
+	if l, err = c.fallback(ctx, s, img); err == nil {
+		c.noAPI.Store(s.repo.Name()+"@"+img.Digest, c.options.Now())
+	}
+	return l, err
+}
+
+// apiMemory is how long it is taken for granted, between looking and writing, that a registry has no referrers API. Who
+// looks for evidence asks each time.
+const apiMemory = time.Minute
+
+// lacksAPI says whether the registry has just said that it has no referrers API.
+func (c *Client) lacksAPI(s *session, digest string) bool {
+	said, ok := c.noAPI.Load(s.repo.Name() + "@" + digest)
+	return ok && c.options.Now().Sub(said.(time.Time)).Abs() < apiMemory
 }
 
 // errNoAPI is internal: the registry has no referrers API.

@@ -43,6 +43,10 @@ func (c *Client) Tree(ctx context.Context, img *Image) ([]Node, []Place, error) 
 			nodes = append(nodes, *node)
 		}
 		places = append(places, place)
+		if place.Outcome == Present {
+			node, place := c.continuedNode(ctx, s, c.legacyTag(img, suffix))
+			nodes, places = append(nodes, node...), append(places, place...)
+		}
 	}
 	l, err := c.referrers(ctx, s, img)
 	found, place := c.referrerNodes(ctx, s, img, l, err)
@@ -58,8 +62,51 @@ func (c *Client) Tree(ctx context.Context, img *Image) ([]Node, []Place, error) 
 			found, place = c.referrerNodes(ctx, s, img, old, err)
 			nodes, places = append(nodes, found...), append(places, place)
 		}
+	} else if err == nil && l.tag != nil {
+		found, place := c.continuedReferrers(ctx, s, img, l)
+		nodes, places = append(nodes, found...), append(places, place...)
 	}
 	return nodes, places, nil
+}
+
+// continuedNode is the last continuation of an older tag.
+func (c *Client) continuedNode(ctx context.Context, s *session, tag string) ([]Node, []Place) {
+	n, m, err := c.lastOf(ctx, s, PlaceContinued, tag, 0)
+	place := Place{Name: PlaceContinued, Ref: s.repo.Name() + ":" + continuation(tag, max(n, 1)), Outcome: Present, Count: 1}
+	if err == nil && m == nil {
+		return nil, nil
+	}
+	var parsed *manifest
+	if err == nil {
+		parsed, err = c.parseLayers(m)
+	}
+	if err != nil {
+		place.Outcome, place.Err, place.Count = Unknown, err, 0
+		return nil, []Place{place}
+	}
+	return []Node{{
+		Place: PlaceContinued, Ref: place.Ref, Digest: m.digest, ArtifactType: artifactType(parsed), Layers: layerDigests(parsed),
+		Annotations: parsed.Annotations,
+	}}, []Place{place}
+}
+
+// continuedReferrers are those that only the continuation of the referrers tag lists.
+func (c *Client) continuedReferrers(ctx context.Context, s *session, img *Image, l *listing) ([]Node, []Place) {
+	tag := referrersTag(img.Digest)
+	n, m, err := c.lastOf(ctx, s, PlaceContinued, tag, 0)
+	if err == nil && m == nil {
+		return nil, nil
+	}
+	more := &listing{place: PlaceContinued, ref: s.repo.Name() + ":" + continuation(tag, max(n, 1))}
+	if err == nil {
+		err = c.addIndex(more, m)
+	}
+	more.entries = slices.DeleteFunc(more.entries, func(raw jsontext.Value) bool {
+		d, err := parseDescriptor(raw)
+		return err == nil && l.has(d.Digest)
+	})
+	nodes, place := c.referrerNodes(ctx, s, img, more, err)
+	return nodes, []Place{place}
 }
 
 func (c *Client) legacyNode(ctx context.Context, s *session, place Place, tag string) (*Node, error) {

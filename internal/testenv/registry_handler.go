@@ -101,6 +101,9 @@ func (r *Registry) answer(w *httptest.ResponseRecorder, req *http.Request, f *Fa
 	case r.busy(w), r.redirected(w, req):
 	case req.Method == http.MethodPut && requestKind(req) == "PUT manifests":
 		r.put(w, req)
+	case r.quirk().TwoStepUploads && requestKind(req) == "POST uploads":
+		req.Body, req.URL.RawQuery = http.NoBody, ""
+		r.inner.ServeHTTP(w, req)
 	case req.Method != http.MethodGet && req.Method != http.MethodHead:
 		r.inner.ServeHTTP(w, req)
 	default:

@@ -42,6 +42,8 @@ type Quirks struct {
 	Throttle int
 	// Unavailable: so many requests out of ten are answered with 503.
 	Unavailable int
+	// TwoStepUploads: an upload is not taken with the request that begins it, as with most registries.
+	TwoStepUploads bool
 	// RedirectBlobs: blobs come from a storage on another port.
 	RedirectBlobs bool
 }
