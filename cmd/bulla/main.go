@@ -58,7 +58,6 @@ func newApp(sys *cli.System) *cli.App {
 			publicKeyCommand(),
 			treeCommand(),
 			downloadCommand(),
-			repairCommand(),
 			copyCommand(),
 			saveCommand(),
 			loadCommand(),
