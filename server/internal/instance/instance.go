@@ -249,7 +249,8 @@ func (in *Instance) retire(ctx context.Context, old, opened []*mounted) error {
 	if len(old) == 0 {
 		return errors.Join(errs...)
 	}
-	ctx, cancel := context.WithTimeout(ctx, retireTime)
+	// Not for as long as somebody waits who has asked for it: nobody would come back for what is not closed now.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), retireTime)
 	defer cancel()
 	for _, m := range old {
 		if err := m.retire(ctx); err != nil {
