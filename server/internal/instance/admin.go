@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -95,11 +97,66 @@ func (in *Instance) rotate(ctx context.Context, r Rotate) (*rotation.Progress, e
 		m.Founder.URLs = map[state.Kind]string{r.Kind: r.URL}
 	}
 	if !r.Continue {
+		if err := in.nameable(ctx, r); err != nil {
+			return nil, err
+		}
 		if err := m.Begin(ctx, r.Kind); err != nil {
 			return nil, err
 		}
 	}
 	return m.Advance(ctx, r.Kind, r.Hurry)
+}
+
+// nameable refuses a new shard of a log with witnesses that would have the name of another one. A witness knows a log by
+// the name in its checkpoints, the host name: it would see a log that begins again with another key, and never cosign it.
+func (in *Instance) nameable(ctx context.Context, r Rotate) error {
+	h, err := in.Dir.Load()
+	if err != nil || r.Kind != state.Log || h.Rotations[state.Log] != nil || h.Active(state.Log) == nil {
+		return err // what is wrong is found by who begins; one that is under way has its name
+	}
+	if witnessed, err := in.witnessed(ctx); err != nil || !witnessed {
+		return err
+	}
+	origin := h.Active(state.Log).Origin
+	if r.URL != "" {
+		u, err := url.Parse(r.URL)
+		if err != nil {
+			return err
+		}
+		origin = u.Hostname()
+	}
+	for i := range h.Instances[state.Log] {
+		if of := &h.Instances[state.Log][i]; strings.EqualFold(of.Origin, origin) {
+			return fmt.Errorf("the log has witnesses, which know shard %s by the name %s and would not cosign another log of that name: "+
+				"give the new shard another host name (rotate log --url https://OTHER-NAME), or take witnesses out of the configuration and restart first",
+				of.Name, of.Origin)
+		}
+	}
+	return nil
+}
+
+// witnessed says whether the process that runs the log, this one or another, has witnesses.
+func (in *Instance) witnessed(ctx context.Context) (bool, error) {
+	if in.File.Runs(config.ServiceLog) && in.File.Log.Witnesses != "" {
+		return true, nil
+	}
+	peers, err := control.Peers(in.Dir.Path())
+	if err != nil {
+		return false, err
+	}
+	for _, p := range peers {
+		if p.Self(in.admin.server.Load()) {
+			continue
+		}
+		var s Status
+		if err := p.Call(ctx, PathStatus, Nothing{}, &s); err != nil {
+			return false, fmt.Errorf("another process of this deployment: %w", err)
+		}
+		if s.Witnessed {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func (in *Instance) machine() *rotation.Machine {

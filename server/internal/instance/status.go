@@ -27,6 +27,8 @@ type Status struct {
 	Failing  []string         `json:"failing,omitempty"`
 	Keys     []KeyStatus      `json:"keys"`
 	Logs     []LogStatus      `json:"logs,omitempty"`
+	// Witnessed says that the process runs the transparency log, with witnesses.
+	Witnessed bool `json:"witnessed,omitempty"`
 	// Rotations are those under way.
 	Rotations []rotation.Progress `json:"rotations,omitempty"`
 }
@@ -88,6 +90,7 @@ func describe(kind state.Kind, of *state.Instance) KeyStatus {
 func (in *Instance) Status(ctx context.Context) (Status, error) {
 	s := Describe(in.History())
 	s.Running, s.Started, s.Services = true, &in.started, in.File.Services
+	s.Witnessed = in.File.Runs(config.ServiceLog) && in.File.Log.Witnesses != ""
 	s.Failing, _ = in.health.Failing(ctx) // the reasons are in the log
 	s.Ready = len(s.Failing) == 0
 	in.mu.Lock()

@@ -217,3 +217,23 @@ func TestWitnessPolicyIsChecked(t *testing.T) {
 		t.Error("a malformed policy was taken")
 	}
 }
+
+// Witnesses are not hurried unless the operator wants it.
+func TestCheckpointInterval(t *testing.T) {
+	policy := []byte("none is read here")
+	for _, tt := range []struct {
+		witnesses   []byte
+		given, want time.Duration
+	}{
+		{nil, 0, 50 * time.Millisecond},
+		{policy, 0, time.Second},
+		{policy, 200 * time.Millisecond, 200 * time.Millisecond},
+		{policy, 3 * time.Second, 3 * time.Second},
+		{nil, 2 * time.Second, 2 * time.Second},
+	} {
+		c := Config{Witnesses: tt.witnesses, CheckpointInterval: tt.given}
+		if c.fill(); c.CheckpointInterval != tt.want {
+			t.Errorf("witnesses %q, given %s: every %s, want %s", tt.witnesses, tt.given, c.CheckpointInterval, tt.want)
+		}
+	}
+}
