@@ -24,7 +24,11 @@ type Root struct {
 	CAs    []Authority
 	TSAs   []Authority
 	Keys   []Key // not part of the file
-	Source Source
+	// Revocations are what was withdrawn; not part of the file. Revocable says that they were looked for where the root
+	// came from, and that there are no others.
+	Revocations []Revocation
+	Revocable   bool
+	Source      Source
 }
 
 // Source says where a root came from, for reports.
@@ -64,6 +68,7 @@ func NewRoot(parts Root) (*Root, error) {
 		return nil, err
 	}
 	r.Keys, r.Source.Name = parts.Keys, parts.Source.Name
+	r.Revocations, r.Revocable = parts.Revocations, parts.Revocable
 	return r, nil
 }
 

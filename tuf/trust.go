@@ -8,6 +8,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/trust/revocation"
 )
 
 // ErrNoSigningConfig says that a repository publishes no signing config of a version that is known here.
@@ -49,6 +50,9 @@ func (t *Trust) SigningConfig() (*trust.SigningConfig, error) {
 	return c, nil
 }
 
+// Revocations returns the list of revocations as it was published, nil if there is none.
+func (t *Trust) Revocations() []byte { return t.files[revocationsFile] }
+
 // Expires returns the role that expires first, and with it the whole.
 func (t *Trust) Expires() Role {
 	first := t.Roles[0]
@@ -81,6 +85,13 @@ func (w *workflow) trust(mirror string) (*Trust, error) {
 		return nil, fmt.Errorf("%s: %s: %w", mirror, trustedRootFile, err)
 	}
 	root.Source.Name = "TUF, " + mirror
+	if data, ok := w.next.files[revocationsFile]; ok {
+		// What is revoked and cannot be read leaves nothing that could be trusted.
+		if _, root.Revocations, err = revocation.Decode(data); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", mirror, revocationsFile, err)
+		}
+		root.Revocable = true
+	}
 	targets := w.trusted.Targets[metadata.TARGETS].Signed
 	return &Trust{
 		Mirror: mirror, Root: root, files: w.next.files,

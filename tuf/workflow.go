@@ -27,9 +27,10 @@ type state struct {
 const (
 	trustedRootFile   = "trusted_root.json"
 	signingConfigFile = "signing_config.v0.2.json"
+	revocationsFile   = "revocations.v1.json"
 )
 
-var wanted = []string{trustedRootFile, signingConfigFile}
+var wanted = []string{trustedRootFile, signingConfigFile, revocationsFile}
 
 // workflow is one run of the client workflow (TUF specification, 5). It starts from old, which may be empty or hold
 // anything, and leaves what it verified in next.

@@ -384,7 +384,7 @@ func claimTwins() []twin {
 func TestNegativeTwins(t *testing.T) {
 	sc := newScene(t)
 	codes, checks := map[string]bool{}, map[string]bool{}
-	all := slices.Concat(evidenceTwins(), logTwins(), signerTwins(), claimTwins())
+	all := slices.Concat(evidenceTwins(), logTwins(), signerTwins(), claimTwins(), revocationTwins())
 	for _, tt := range all {
 		codes[string(tt.code)], checks[string(tt.check)] = true, true
 		t.Run(tt.name, func(t *testing.T) {

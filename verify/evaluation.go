@@ -54,6 +54,7 @@ func (e *evaluation) run() {
 	e.verifySignature()
 	e.claim()
 	e.identity()
+	e.revocation()
 }
 
 // notReached fills the rest of the list after a failure that leaves nothing to check.

@@ -43,6 +43,7 @@ const (
 	CheckPredicate   CheckName = "predicate type"
 	CheckAnnotations CheckName = "annotations"
 	CheckIdentity    CheckName = "identity"
+	CheckRevocation  CheckName = "revocation"
 )
 
 // Fact is one thing that a check used or found, for people.

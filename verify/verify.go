@@ -8,7 +8,7 @@
 // The order is that of the Sigstore client specification: first what says when the signature was made (timestamp
 // authorities, transparency logs), then the certificate's path at every such time, its certificate transparency, the
 // binding of the log's entry to this very signature, the signature over the artifact, what the signed claim says of the
-// artifact, and last the signer's identity. A check that was not made is a refusal: the verdict is positive only when
+// artifact, the signer's identity, and last what is revoked. A check that was not made is a refusal: the verdict is positive only when
 // every check of the list is there and passed, or was waived by the policy and says so.
 package verify
 
@@ -121,7 +121,7 @@ func notChecked(p *Policy) []string {
 // order lists the checks that a verdict rests on. A candidate is verified only if each is there and passed or was waived.
 var order = [...]CheckName{
 	CheckStructure, CheckMaterial, CheckTimestamp, CheckLog, CheckTime, CheckPath, CheckSCT, CheckKeyValidity,
-	CheckSignature, CheckPredicate, CheckArtifact, CheckAnnotations, CheckIdentity,
+	CheckSignature, CheckPredicate, CheckArtifact, CheckAnnotations, CheckIdentity, CheckRevocation,
 }
 
 // mayBeWaived lists the checks whose outcome may be "not required". The others must pass.

@@ -117,7 +117,7 @@ func (e *evaluation) time() {
 	case e.leaf == nil:
 		e.notRequired(CheckTime, "nothing trusted says when the key signed, and no time is demanded of a key")
 	case e.policy.CurrentTime:
-		e.times = append(e.times, VerifiedTime{Time: e.req.Now, Source: "current time", By: "this computer's clock"})
+		e.times = append(e.times, VerifiedTime{Time: e.req.Now, Source: presentTime, By: "this computer's clock"})
 		e.notRequired(CheckTime, "nothing trusted says when the certificate was used; the present time stands in", Fact{"current time", stamp(e.req.Now)})
 	default:
 		e.fail(CheckTime, reason.NoTime, spec, "nothing trusted says when the certificate was used: a signed timestamp is needed, or a v1 log entry with a signed entry timestamp")
@@ -125,6 +125,9 @@ func (e *evaluation) time() {
 	}
 	e.out.Times = e.times
 }
+
+// presentTime is the source of a time that is the present, because the policy lets it stand in.
+const presentTime = "current time"
 
 // clockSkew is how far a verified time may lie ahead of this computer's clock before it is taken for a forgery rather
 // than for a clock that is slow.

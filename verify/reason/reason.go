@@ -32,5 +32,6 @@ const (
 	Threshold       Code = "too-few-signers"       // fewer distinct signers vouch than demanded
 	EmptyPolicy     Code = "empty-policy"          // the policy names nobody, so nobody can satisfy it
 	NoCertificate   Code = "no-certificate"        // a certificate was demanded and the evidence has none
+	Revoked         Code = "revoked"               // the artifact, the key or the identity was revoked at the time of the signature
 	UnsupportedKey  Code = "unsupported-algorithm" // a key or signature of a kind that is not accepted
 )
