@@ -47,7 +47,10 @@ func (o *Options) check(made *bundle.Bundle, artifact algorithm.Message) error {
 // claims are accepted to say.
 func (o *Options) Policy() (verify.Policy, error) {
 	p := verify.Policy{
-		IgnoreLog: len(o.Loggers) == 0, Logs: len(o.Loggers), CurrentTime: !o.ShortLived, AllowCertificateChain: true,
+		IgnoreLog: len(o.Loggers) == 0 || o.Defer, CurrentTime: !o.ShortLived, AllowCertificateChain: true,
+	}
+	if !p.IgnoreLog {
+		p.Logs = len(o.Loggers)
 	}
 	if o.Root != nil {
 		p.IgnoreSCT = !o.ShortLived || len(o.Root.CTLogs) == 0

@@ -69,6 +69,8 @@ type Options struct {
 	ShortLived   bool
 	Timestampers []Timestamper
 	Loggers      []Logger
+	// Defer leaves the loggers for later: the signature is made as they want it, and [Log] enters it.
+	Defer bool
 	// Root is the trusted root that verifiers will use. With one, the finished bundle must verify under it.
 	Root *trust.Root
 	// Now is the present time. Clock, where it is set, is asked instead whenever the time matters: services may take minutes.
@@ -214,17 +216,62 @@ func (o *Options) finish(ctx context.Context, b *bundle.Bundle, artifact algorit
 		}
 		b.Material.Timestamps = append(b.Material.Timestamps, token)
 	}
-	for _, l := range o.Loggers {
-		entry, err := l.Log(ctx, made)
-		if err != nil {
-			return nil, fmt.Errorf("transparency log: %w", err)
+	if !o.Defer {
+		if err := o.log(ctx, b, made); err != nil {
+			return nil, err
 		}
-		b.Material.Entries = append(b.Material.Entries, *entry)
 	}
 	if err := o.check(b, artifact); err != nil {
 		return nil, fmt.Errorf("the signature just made does not verify, and nothing was written: %w", err)
 	}
 	return b, nil
+}
+
+func (o *Options) log(ctx context.Context, b *bundle.Bundle, made *Signature) error {
+	for _, l := range o.Loggers {
+		entry, err := l.Log(ctx, made)
+		if err != nil {
+			return fmt.Errorf("transparency log: %w", err)
+		}
+		b.Material.Entries = append(b.Material.Entries, *entry)
+	}
+	return nil
+}
+
+// Log enters a signature that was made with [Options.Defer] into the loggers, verifies the whole as if it had been logged
+// at once, and returns the finished bundle. Of the signer only the public key is used, and the options must name the
+// algorithm. A signature that a log holds already is found by it and not entered twice.
+func Log(ctx context.Context, unlogged *bundle.Bundle, artifact algorithm.Message, opts Options) (*bundle.Bundle, error) {
+	b := *unlogged
+	made := &Signature{Algorithm: opts.Algorithm, Public: opts.Signer.Public()}
+	switch {
+	case opts.Defer || len(opts.Loggers) == 0:
+		return nil, errors.New("there is no log to enter the signature into")
+	case len(b.Material.Entries) > 0:
+		return nil, errors.New("the signature is logged already")
+	case b.Envelope != nil && len(b.Envelope.Signatures) == 1:
+		made.Bytes, made.Envelope, made.Message = b.Envelope.Signatures[0].Sig, b.Envelope, algorithm.Bytes(b.Envelope.PAE())
+	case b.Message != nil && artifact != nil:
+		made.Bytes, made.Message = b.Message.Signature, artifact
+	default:
+		return nil, errors.New("it holds no signature that can be logged")
+	}
+	if len(b.Material.Certificates) > 0 {
+		made.Certificate = b.Material.Certificates[0]
+	}
+	// Before the log is asked: what it takes it keeps for ever.
+	bare := opts
+	bare.Loggers = nil
+	if err := bare.check(&b, artifact); err != nil {
+		return nil, fmt.Errorf("the signature does not verify, and was not logged: %w", err)
+	}
+	if err := opts.log(ctx, &b, made); err != nil {
+		return nil, err
+	}
+	if err := opts.check(&b, artifact); err != nil {
+		return nil, fmt.Errorf("the logged signature does not verify: %w", err)
+	}
+	return &b, nil
 }
 
 // prepare settles how to sign, and makes the material that says who signs: the certificate, or a hint to the key. A key

@@ -218,7 +218,12 @@ func (r *batchRun) failed(c *cli.Call, i int, err error) {
 	if r.json {
 		_ = c.PrintJSON(notSigned{r.names[i], err.Error()}) // that the output is gone shows when a result is printed
 	}
-	c.Warnf("%s: %v", describe.Printable(r.names[i]), err)
+	name := describe.Printable(r.names[i])
+	if strings.Contains(err.Error(), name) {
+		c.Warnf("%v", err)
+		return
+	}
+	c.Warnf("%s: %v", name, err)
 }
 
 // sum makes the error of the whole: it has the status that all failures share, and names what is missing.

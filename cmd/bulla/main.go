@@ -45,6 +45,7 @@ func newApp(sys *cli.System) *cli.App {
 			signBlobCommand(),
 			attestCommand(),
 			attestBlobCommand(),
+			flushCommand(),
 			verifyCommand(),
 			verifyAttestationCommand(),
 			verifyBlobCommand(),

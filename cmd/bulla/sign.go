@@ -32,6 +32,7 @@ type signImages struct {
 
 func signCommand() *cli.Command {
 	o := &signImages{}
+	o.deferrable = true
 	return &cli.Command{
 		Use: "sign [flags] IMAGE...", Short: "Sign images", Group: "Sign", BindEnv: true,
 		Long: `Sign images in a registry.
@@ -56,6 +57,9 @@ bulla sign --key cosign.key --log=none registry.example.com/app@sha256:...
 
 # all that a file lists, eight at a time; run again, it signs what is still missing
 bulla sign --from images.txt --jobs 8
+
+# now, and into the log later
+bulla sign --log=defer registry.example.com/app@sha256:... ; bulla flush
 
 # into a file only
 bulla sign --upload=false --bundle app.sigstore.json registry.example.com/app@sha256:...`,
@@ -204,7 +208,7 @@ func (o *signImages) runBundles(ctx context.Context, c *cli.Call, client *oci.Cl
 		}
 	}
 	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
-	return o.each(ctx, c, r)
+	return o.waiting(o.each(ctx, c, r))
 }
 
 // one signs one manifest. The statement says nothing but that it is ours: its subject has no name, as in cosign's.
@@ -243,6 +247,15 @@ func (o *signImages) one(ctx context.Context, c *cli.Call, to storage, annotatio
 	r, err := newSigned(&opts, to.bundle, to.img.Ref, to.img.Digest)
 	if err != nil {
 		return err
+	}
+	if opts.Defer {
+		err := o.keep(c, &opts, r, spooled{
+			Repository: to.img.Repository.Name(), Evidence: evidenceRepository(c, to.img), Attached: to.upload, File: o.Bundle,
+			PredicateType: to.predicateType, made: to.bundle,
+		})
+		if err != nil {
+			return err
+		}
 	}
 	if err := o.store(ctx, c, r, to); err != nil {
 		return err

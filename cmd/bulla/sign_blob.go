@@ -35,6 +35,7 @@ type signBlob struct {
 
 func signBlobCommand() *cli.Command {
 	o := &signBlob{}
+	o.deferrable = true
 	return &cli.Command{
 		Use: "sign-blob [flags] FILE...", Short: "Sign files", Group: "Sign", BindEnv: true,
 		Long: `Sign files, or whatever else is given as a stream of bytes: - is standard input.
@@ -109,9 +110,9 @@ func (o *signBlob) run(ctx context.Context, c *cli.Call) error {
 	if err := o.chooseAlgorithm(c, &opts); err != nil {
 		return err
 	}
-	return o.each(ctx, c, batchRun{names: c.Args, json: o.output == "json", do: func(ctx context.Context, c *cli.Call, i int) error {
+	return o.waiting(o.each(ctx, c, batchRun{names: c.Args, json: o.output == "json", do: func(ctx context.Context, c *cli.Call, i int) error {
 		return o.one(ctx, c, c.Args[i], paths[i], opts)
-	}})
+	}}))
 }
 
 // bundlePaths says where each bundle goes. Two to one file are refused, and a file that is named twice is signed once.
@@ -251,6 +252,11 @@ func (o *signBlob) one(ctx context.Context, c *cli.Call, ref, path string, opts 
 	r, err := newSigned(&opts, b, blob.DisplayName(ref), "sha256:"+digest)
 	if err != nil {
 		return err
+	}
+	if opts.Defer {
+		if err := o.keep(c, &opts, r, spooled{File: path, made: b}); err != nil {
+			return err
+		}
 	}
 	if o.legacy() {
 		err = o.writeLegacy(c, r, b)

@@ -21,6 +21,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/cli/flags"
 	"github.com/bulla-sign/bulla/keys"
 	"github.com/bulla-sign/bulla/sign"
+	"github.com/bulla-sign/bulla/trust"
 )
 
 // signing is what the commands that sign have in common: with what, and by which services.
@@ -31,12 +32,20 @@ type signing struct {
 	patience     time.Duration
 	session      *sign.Session // nil with a key alone
 	bearer       *bearer       // of the session
+	deferrable   bool          // whether the command has --log=defer
+	spool        spoolDir
+	chosen       []trust.Service // the logs
 }
 
 func (s *signing) register(fs *pflag.FlagSet) {
 	s.Sign.Register(fs)
 	cli.Topic(fs, "Services and trust", func(fs *pflag.FlagSet) {
-		cli.ChoiceVar(fs, &s.log, "log", "whether the signature is entered into a transparency log; none says that it is not, on purpose", "require", "none")
+		if s.deferrable {
+			cli.ChoiceVar(fs, &s.log, "log", "whether the signature is entered into a transparency log; none says that it is not, on purpose; defer keeps it for \"flush\", which does it later", "require", "none", "defer")
+			s.spool.register(fs)
+		} else {
+			cli.ChoiceVar(fs, &s.log, "log", "whether the signature is entered into a transparency log; none says that it is not, on purpose", "require", "none")
+		}
 		cli.ChoiceVar(fs, &s.rekorVersion, "rekor-api-version", "major version of the API that the log at --rekor-url speaks", "1", "2")
 		fs.DurationVar(&s.patience, "patience", defaultPatience, "how long to go on asking a service that does not answer, each time it is needed and within --timeout; 0 asks once")
 		cli.Own(fs, "rekor-api-version", "patience")
@@ -90,9 +99,13 @@ func (s *signing) options(ctx context.Context, c *cli.Call, stdin bool) (sign.Op
 	if err != nil {
 		return o, err
 	}
+	if err := s.checkDefer(c, p); err != nil {
+		return o, err
+	}
 	if err := s.connect(ctx, c, source, p, &o); err != nil {
 		return o, signingError(err, "")
 	}
+	s.chosen, o.Defer = p.logs, s.deferred()
 	if len(o.Certificates) > 0 && o.Root != nil && len(o.Root.CAs) == 0 {
 		c.Warnf("the certificate was not checked: the trusted root %s names no certificate authority", o.Root.Source.Name)
 	}

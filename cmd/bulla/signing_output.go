@@ -36,6 +36,8 @@ type signed struct {
 	Identity string `json:"identity,omitempty"`
 	Issuer   string `json:"issuer,omitempty"`
 	Logged   bool   `json:"logged"`
+	// Deferred is the file in the spool from which "flush" logs it.
+	Deferred string `json:"deferred,omitempty"`
 	// Skipped says that this is an earlier signature, and nothing was done.
 	Skipped bool `json:"skipped,omitempty"`
 	// Entries say where it is logged, Timestamps what time was stated.
@@ -119,6 +121,9 @@ func (r *signed) witnesses() string {
 	}
 	if len(out) == 0 {
 		out = []string{"not logged"}
+		if r.Deferred != "" {
+			out = []string{"not logged yet"}
+		}
 	}
 	for _, t := range r.Timestamps {
 		out = append(out, "time-stamped "+t)

@@ -106,7 +106,7 @@ func (s *signing) checkConfig(c *cli.Call, cfg *trust.SigningConfig) error {
 		return cli.Usagef("--log=none contradicts the signing config %s, which names the transparency log %s", s.SigningConfig, p.logNames()).
 			WithHint("leave --signing-config out, or give one without log services (%s signing-config create)", c.Name)
 	case len(cfg.Logs) == 0 && c.Changed("log") && !none:
-		return cli.Usagef("--log=require contradicts the signing config %s, which names no transparency log", s.SigningConfig)
+		return cli.Usagef("--log=%s contradicts the signing config %s, which names no transparency log", s.log.String(), s.SigningConfig)
 	}
 	return nil
 }
@@ -158,25 +158,11 @@ func (s *signing) connect(ctx context.Context, c *cli.Call, source *trustsource.
 		return cli.Usagef("--offline was given, and signing this way asks services").
 			WithHint("sign with --key and a signing config that names none (signing-config create --help)")
 	}
-	from := config.Trust{
-		TrustedRoot: s.TrustedRoot, LookupEnv: c.LookupEnv,
-		Default: func() (*trust.Root, error) { return rootFrom(ctx, c, source) },
-	}
-	if names := from.Variables(); len(names) > 0 {
-		c.Warnf("what is trusted comes from the environment: %s", strings.Join(names, ", "))
-	}
-	root, err := from.Load()
+	with, err := s.clientOptions(ctx, c, source)
 	if err != nil {
-		return inputError(err)
+		return err
 	}
-	o.Root = root
-	with := client.Options{
-		Root: root, Transport: c.Net.Guard(client.NewTransport(nil)), UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now,
-		Notify: func(r client.Retry) { c.Infof("%v; trying again in %s", r.Err, r.Pause.Round(100*time.Millisecond)) },
-	}
-	if with.Patience = s.patience; s.patience == 0 {
-		with.Patience = -1 // a single attempt
-	}
+	o.Root = with.Root
 	for _, l := range p.logs {
 		logger, err := openLog(l, with)
 		if err != nil {
@@ -202,6 +188,29 @@ func (s *signing) connect(ctx context.Context, c *cli.Call, source *trustsource.
 		s.session.Key = o.Signer
 	}
 	return s.session.Prepare(o)
+}
+
+// clientOptions are what all services are called with, among them the trusted root.
+func (s *signing) clientOptions(ctx context.Context, c *cli.Call, source *trustsource.Source) (client.Options, error) {
+	from := config.Trust{
+		TrustedRoot: s.TrustedRoot, LookupEnv: c.LookupEnv,
+		Default: func() (*trust.Root, error) { return rootFrom(ctx, c, source) },
+	}
+	if names := from.Variables(); len(names) > 0 {
+		c.Warnf("what is trusted comes from the environment: %s", strings.Join(names, ", "))
+	}
+	root, err := from.Load()
+	if err != nil {
+		return client.Options{}, inputError(err)
+	}
+	with := client.Options{
+		Root: root, Transport: c.Net.Guard(client.NewTransport(nil)), UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now,
+		Notify: func(r client.Retry) { c.Infof("%v; trying again in %s", r.Err, r.Pause.Round(100*time.Millisecond)) },
+	}
+	if with.Patience = s.patience; s.patience == 0 {
+		with.Patience = -1 // a single attempt
+	}
+	return with, nil
 }
 
 func openLog(l trust.Service, with client.Options) (sign.Logger, error) {

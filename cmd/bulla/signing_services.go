@@ -68,6 +68,7 @@ func (s *signing) checkServices(c *cli.Call) error {
 	add(s.configured(), "the signing config names the logs and their versions", "rekor-api-version")
 	add(!s.configured() && s.TSAClient.URL == "", "no timestamp authority is used", "timestamp-client-cacert", "timestamp-client-cert", "timestamp-client-key", "timestamp-server-name")
 	add(!s.SecurityKey.Use, "it chooses a key of a PIV token, and --sk was not given", "slot")
+	add(!s.deferred(), "signatures wait there with --log=defer only", "spool")
 	add(true, "what is signed is always verified", "insecure-skip-verify")
 	return refuseIgnored(c, ignored...)
 }
@@ -107,7 +108,7 @@ func (s *signing) checkLog(c *cli.Call) error {
 	none := s.log.String() == "none"
 	switch {
 	case c.Changed("log") && !none && !s.TlogUpload:
-		return cli.Usagef("--log=require and --tlog-upload=false contradict each other")
+		return cli.Usagef("--log=%s and --tlog-upload=false contradict each other", s.log.String())
 	case none && c.Changed("tlog-upload") && s.TlogUpload:
 		return cli.Usagef("--log=none and --tlog-upload contradict each other")
 	case !s.TlogUpload && !none && (s.UseSigningConfig || s.SigningConfig != ""):

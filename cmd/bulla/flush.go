@@ -1,0 +1,282 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+
+	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/client"
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/cli/flags"
+	"github.com/bulla-sign/bulla/internal/durable"
+	"github.com/bulla-sign/bulla/oci"
+	"github.com/bulla-sign/bulla/sign"
+)
+
+type flush struct {
+	signing
+	registry flags.Registry
+	output   cli.Choice
+	list     bool
+}
+
+func flushCommand() *cli.Command {
+	o := &flush{}
+	return &cli.Command{
+		Use: "flush [flags]", Short: "Log the signatures that were made with --log=defer", Group: "Sign", BindEnv: true,
+		Long: `Enter the signatures that wait in the spool into the transparency logs that they were made for, and put what comes of it in their place.
+
+Each is verified before and after, under the trusted root that verifiers will use. Then the bundle with the log's entry is attached to the image, or replaces the file, and the one without it is removed. What cannot be logged now stays in the spool.
+
+It may be interrupted anywhere and run again: a log is asked for the entry that it has already, and nothing is attached twice.`,
+		Example: `# what was made while the log was away
+bulla sign --log=defer registry.example.com/app@sha256:...
+bulla flush
+
+# what waits
+bulla flush --list`,
+		Lasting: func(*cli.Call) bool { return true },
+		Flags: func(fs *pflag.FlagSet) {
+			fs.BoolVar(&o.list, "list", false, "show what waits, and do nothing")
+			o.spool.register(fs)
+			fs.DurationVar(&o.patience, "patience", defaultPatience, "how long to go on asking a log that does not answer; 0 asks once")
+			fs.StringVar(&o.TrustedRoot, "trusted-root", "", "check with the trusted root in `FILE`, which verifiers will use, instead of the one that \"initialize\" set up")
+			o.registry.Register(fs)
+			cli.Output(fs, &o.output, "text", "text", "json")
+		},
+		Run: o.run,
+	}
+}
+
+func (o *flush) run(ctx context.Context, c *cli.Call) error {
+	if o.patience < 0 {
+		return cli.Usagef("--patience %s is negative", o.patience).WithHint("0 asks each log once")
+	}
+	c.JSONLines = true
+	dir, err := o.spool.path(c)
+	if err != nil {
+		return err
+	}
+	files, err := readSpool(dir)
+	if err != nil || len(files) == 0 {
+		if err == nil {
+			c.Infof("nothing waits in %s", dir)
+		}
+		return err
+	}
+	if !o.list {
+		unlock, err := durable.Lock(ctx, filepath.Join(dir, ".lock"), durable.Exclusive)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	if c.Net.Offline() && !o.list {
+		return cli.Usagef("--offline was given, and the logs are elsewhere").WithHint("--list shows what waits")
+	}
+	var with client.Options
+	registry, err := registryClient(c, &o.registry)
+	if err == nil && !o.list {
+		with, err = o.clientOptions(ctx, c, trustSource(c))
+	}
+	if err != nil {
+		return err
+	}
+	left, code := 0, 0
+	for _, path := range files {
+		if err := o.one(ctx, c, flushing{path, registry, with}); err != nil {
+			c.Warnf("%s: %v", path, err)
+			left++
+			if own := exitCode(err); code == 0 || code == own {
+				code = own
+			} else {
+				code = cli.ExitFailure
+			}
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	if left > 0 {
+		return cli.Errorf(code, "%d of %d are still not logged, and stay in %s", left, len(files), dir)
+	}
+	return nil
+}
+
+// flushing is one file of the spool, and with what it is dealt with.
+type flushing struct {
+	path     string
+	registry *oci.Client
+	with     client.Options
+}
+
+func (o *flush) one(ctx context.Context, c *cli.Call, f flushing) error {
+	data, err := readFileUpTo(f.path, maxSpooled)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // another run was first
+	}
+	if err != nil {
+		return err
+	}
+	e, err := parseSpooled(data)
+	if err != nil {
+		return cli.Errorf(cli.ExitInput, "%w", err)
+	}
+	e.path = f.path
+	opts, err := e.options(f.with)
+	if err != nil {
+		return err
+	}
+	r, err := newSigned(&opts, e.made, e.Artifact, e.Digest)
+	if err != nil {
+		return err
+	}
+	if o.list {
+		r.Deferred = f.path
+		return r.print(c, o.output.String())
+	}
+	made, err := e.log(ctx, &opts)
+	if err != nil {
+		return signingError(err, "")
+	}
+	if r, err = newSigned(&opts, made, e.Artifact, e.Digest); err != nil {
+		return err
+	}
+	if err := e.replaceFile(c, r); err != nil {
+		return err
+	}
+	if err := o.replaceReferrer(ctx, c, e, f.registry, r); err != nil {
+		return err
+	}
+	if err := os.Remove(e.path); err != nil {
+		return err
+	}
+	return r.print(c, o.output.String())
+}
+
+// options are those that the signature was made with, but for the private key.
+func (e *spooled) options(with client.Options) (sign.Options, error) {
+	o := sign.Options{ShortLived: e.ShortLived, Root: with.Root, Clock: with.Now, Certificates: e.made.Material.Certificates}
+	o.Timestampers = make([]sign.Timestamper, e.Timestamps) // only counted
+	pub, err := algorithm.ParsePublicKey(e.PublicKey)
+	if err != nil {
+		return o, cli.Errorf(cli.ExitInput, "%w", err)
+	}
+	o.Signer = publicOnly{pub}
+	if o.Algorithm, err = algorithm.ForName(e.Algorithm); err != nil {
+		return o, cli.Errorf(cli.ExitInput, "%w", err)
+	}
+	for _, l := range e.services() {
+		logger, err := openLog(l, with)
+		if err != nil {
+			return o, cli.Errorf(cli.ExitInput, "%w", err)
+		}
+		o.Loggers = append(o.Loggers, logger)
+	}
+	return o, nil
+}
+
+// publicOnly stands for a signer whose private key is gone, or elsewhere.
+type publicOnly struct{ pub crypto.PublicKey }
+
+func (p publicOnly) Public() crypto.PublicKey { return p.pub }
+
+func (publicOnly) Sign(context.Context, algorithm.Algorithm, algorithm.Message) ([]byte, error) {
+	return nil, errors.New("there is no private key to sign with")
+}
+
+// log returns the finished bundle: the one that an earlier run kept, or one that is made and kept now.
+func (e *spooled) log(ctx context.Context, opts *sign.Options) (*bundle.Bundle, error) {
+	if len(e.Logged) > 0 {
+		return bundle.Decode(e.Logged)
+	}
+	var artifact algorithm.Message
+	if m := e.made.Message; m != nil {
+		artifact = algorithm.Precomputed(m.Hash, m.Digest)
+	}
+	made, err := sign.Log(ctx, e.made, artifact, *opts)
+	if err != nil {
+		return nil, err
+	}
+	if e.Logged, err = made.Encode(); err != nil {
+		return nil, err
+	}
+	return made, e.write()
+}
+
+// replaceFile writes the bundle where the unlogged one is, or is not yet. Something else that lies there stays.
+func (e *spooled) replaceFile(c *cli.Call, r *signed) error {
+	if e.File == "" {
+		return nil
+	}
+	old, err := readFileUpTo(e.File, maxSpooled)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case bytes.Equal(old, e.Logged):
+		r.Bundle = e.File
+		return nil
+	case !bytes.Equal(old, e.Unlogged):
+		return cli.Errorf(cli.ExitIO, "file %s has changed since it was signed, and is not replaced", e.File).
+			WithHint("move it away")
+	}
+	return r.writeBundle(c, e.File, e.Logged)
+}
+
+// replaceReferrer attaches the bundle to the image, and then removes the unlogged one.
+func (o *flush) replaceReferrer(ctx context.Context, c *cli.Call, e *spooled, registry *oci.Client, r *signed) error {
+	if !e.Attached {
+		return nil
+	}
+	img, err := registry.Resolve(ctx, e.Repository+"@"+e.Digest)
+	if err != nil {
+		return signingRegistryError(c, err)
+	}
+	if at := evidenceRepository(c, img); at != e.Evidence {
+		return cli.Usagef("the signature was attached in %s, and would be in %s now", e.Evidence, at).WithHint("set COSIGN_REPOSITORY as it was")
+	}
+	digest, err := registry.AttachBundle(ctx, img, oci.AttachOptions{
+		Bundle: e.Logged, ContentKind: oci.ContentDSSE, PredicateType: e.PredicateType, Created: c.Now(),
+	})
+	if err != nil {
+		return signingRegistryError(c, err)
+	}
+	r.Reference = e.Evidence + "@" + digest
+	// Where the removal fails the signature is logged all the same, and what stays says nothing wrong.
+	found, err := registry.Find(ctx, img, oci.FindOptions{Bundles: true, PredicateType: e.PredicateType})
+	if err != nil {
+		return signingRegistryError(c, err)
+	}
+	for _, item := range found.Items {
+		if !bytes.Equal(item.Raw, e.Unlogged) {
+			continue
+		}
+		if item.Place != oci.PlaceReferrers {
+			c.Warnf("the bundle without a log entry, %s, stays: the registry keeps a list of what is attached in a tag, and cannot take it out", item.Digest)
+			continue
+		}
+		if err := o.remove(ctx, registry, img, e.Evidence, item.Digest); err != nil {
+			c.Warnf("the bundle without a log entry, %s, stays: %v", item.Digest, err)
+		}
+	}
+	return nil
+}
+
+func (o *flush) remove(ctx context.Context, registry *oci.Client, img *oci.Image, repository, digest string) error {
+	where, err := registry.Parse(repository + "@" + digest)
+	if err != nil {
+		return fmt.Errorf("%s: %w", img.Name(), err)
+	}
+	_, err = registry.Delete(ctx, where.Repository, digest)
+	return err
+}
