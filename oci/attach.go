@@ -55,6 +55,9 @@ type bundleManifest struct {
 // writer is given between reading the list and writing it. When the bundle cannot be seen at the end, or something that had
 // been in the list is gone, the error is a [*LostError] that names it.
 //
+// Without conditional writes, that holds as long as a read lags behind a write by less than a quarter of the settle time.
+// Where a tag cannot be written twice the list is continued in further tags, numbered from 1, each of which holds all of it.
+//
 // The same bundle is attached once: when the very bytes are attached already, the digest of that manifest is returned and
 // nothing is written.
 func (c *Client) AttachBundle(ctx context.Context, img *Image, o AttachOptions) (string, error) {

@@ -6,7 +6,8 @@
 //   - manifests whose subject is the image, listed by the referrers API ("Listing Referrers"), each with one bundle;
 //   - the same, listed by an index under the referrers tag (sha256-<hex>) where a registry lacks that API;
 //   - cosign's older tags sha256-<hex>.sig and .att, whose layers each hold one signature or attestation;
-//   - cosign's experimental signature artifacts, found among the referrers.
+//   - cosign's experimental signature artifacts, found among the referrers;
+//   - further tags that continue one of these tags where a registry's tags are immutable: sha256-<hex>.1, sha256-<hex>.1.sig.
 //
 // Looking has three outcomes. Present: something was read and checked against its digest. Absent: the registry said so in
 // a way the specification allows (a 404 with one of its error codes, or a well-formed empty index). Unknown: anything
@@ -22,5 +23,5 @@
 //
 // Writing is finished only when what was written has been read back. Registries without the referrers API keep the list of
 // referrers in one tag that every writer replaces as a whole; see [Client.AttachBundle] for how writers avoid undoing
-// each other's work.
+// each other's work, and [Client.RepairReferrers] for lists that other programs have damaged.
 package oci

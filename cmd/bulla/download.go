@@ -82,7 +82,7 @@ func (o *download) run(ctx context.Context, c *cli.Call) error {
 		return err
 	}
 	done := c.Progress("looking for what is attached to %s", c.Args[0])
-	found, err := client.Find(ctx, img, oci.FindOptions{Bundles: true, Signatures: !o.attestations, Attestations: o.attestations, PredicateType: predicateURI})
+	found, err := client.Find(ctx, img, oci.FindOptions{Bundles: true, Signatures: !o.attestations, Attestations: o.attestations, PredicateType: predicateURI, Every: true})
 	done()
 	printed, incomplete, printErr := o.print(c, found, predicateURI)
 	switch {

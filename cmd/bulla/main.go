@@ -59,6 +59,7 @@ func newApp(sys *cli.System) *cli.App {
 			publicKeyCommand(),
 			treeCommand(),
 			downloadCommand(),
+			repairCommand(),
 			copyCommand(),
 			saveCommand(),
 			loadCommand(),

@@ -154,7 +154,7 @@ func (o *signImages) oneLegacy(ctx context.Context, c *cli.Call, run legacyRun, 
 
 // alreadySigned looks for a signature over the same document by the same key, with the same certificates.
 func alreadySigned(ctx context.Context, run legacyRun, img *oci.Image, b *bundle.Bundle) (bool, error) {
-	found, err := run.client.Find(ctx, img, oci.FindOptions{Signatures: true})
+	found, err := run.client.Find(ctx, img, oci.FindOptions{Signatures: true, Every: true})
 	if err != nil {
 		return false, registryError(err)
 	}

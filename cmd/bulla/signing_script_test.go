@@ -47,7 +47,7 @@ func TestSigningScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"image": s.image, "index": s.index, "manifest": s.manifest, "count": s.count, "exits": s.exits,
-			"certificates": s.certificates, "keypair": keyPairFiles,
+			"certificates": s.certificates, "replace": s.replace, "readenv": readEnv, "keypair": keyPairFiles,
 		},
 	})
 }
@@ -138,5 +138,20 @@ func (s *signingScripts) certificates(ts *testscript.TestScript, _ bool, _ []str
 		"root.json": w.RootJSON(s.t), "other.json": world.New(s.t).RootJSON(s.t),
 	} {
 		ts.Check(os.WriteFile(ts.MkAbs(name), data, 0o600))
+	}
+}
+
+// replace HOST/REPOSITORY TAG replaces the list under a referrers tag with an empty one, as a program that does not look may.
+func (s *signingScripts) replace(ts *testscript.TestScript, _ bool, args []string) {
+	host, repo, _ := strings.Cut(args[0], "/")
+	const index = "application/vnd.oci.image.index.v1+json"
+	s.registry(host).PushManifest(s.t, repo, args[1], index, []byte(`{"schemaVersion":2,"mediaType":"`+index+`","manifests":[]}`))
+}
+
+// readenv FILE sets the variables of a file of lines NAME=VALUE.
+func readEnv(ts *testscript.TestScript, _ bool, args []string) {
+	for _, line := range strings.Fields(ts.ReadFile(args[0])) {
+		name, value, _ := strings.Cut(line, "=")
+		ts.Setenv(name, value)
 	}
 }

@@ -23,6 +23,7 @@ import (
 // verifyImages verifies what is attached to images: signatures (verify) or attestations (verify-attestation).
 type verifyImages struct {
 	verification
+	recursion
 	registry     flags.Registry
 	annotations  []string
 	checkClaims  bool
@@ -88,6 +89,7 @@ func verifyAttestationCommand() *cli.Command {
 
 func (o *verifyImages) register(fs *pflag.FlagSet) {
 	o.verification.register(fs)
+	o.recursion.register(fs)
 	o.registry.Register(fs)
 	cli.Topic(fs, "Evidence", func(fs *pflag.FlagSet) {
 		fs.BoolVar(&o.checkClaims, "check-claims", true, "compare the image with what an older signature says of it")
@@ -96,6 +98,9 @@ func (o *verifyImages) register(fs *pflag.FlagSet) {
 	})
 	cli.Output(fs, &o.output, "", "text", "json")
 }
+
+// verifyPortion is how many signatures are fetched at first: one suffices most of the time, and two take as long as one.
+const verifyPortion = 2
 
 // claims says what the signed content may be.
 func (o *verifyImages) claims() (verify.Claims, error) {
@@ -113,6 +118,10 @@ func (o *verifyImages) run(ctx context.Context, c *cli.Call) error {
 	if err := o.refuseUnsupported(); err != nil {
 		return err
 	}
+	if err := o.checkRecursion(); err != nil {
+		return err
+	}
+	c.JSONLines = o.mode.String() != ""
 	claims, err := o.claims()
 	if err != nil {
 		return err
@@ -140,8 +149,19 @@ func (o *verifyImages) run(ctx context.Context, c *cli.Call) error {
 	var failed error
 	// Every image is judged for itself and by its own evidence; the first failure is what the command ends with.
 	for _, ref := range c.Args {
-		search := &search{client: client, req: *req, beside: beside, attestations: o.attestations}
-		err := o.one(ctx, c, search, ref)
+		search := func() *search {
+			s := &search{client: client, req: *req, beside: beside, attestations: o.attestations}
+			if !c.Cosign && !o.attestations { // those show everything that verifies
+				s.portion = verifyPortion
+			}
+			return s
+		}
+		var err error
+		if o.used() {
+			err = o.recursively(ctx, c, search, ref)
+		} else {
+			err = o.one(ctx, c, search(), ref)
+		}
 		if err == nil {
 			continue
 		}
@@ -200,6 +220,12 @@ func (o *verifyImages) one(ctx context.Context, c *cli.Call, s *search, ref stri
 			return o.notFound(c, err, ref)
 		}
 	}
+	return o.image(ctx, c, s, img)
+}
+
+// image verifies one manifest, known by its digest, and prints the outcome.
+func (o *verifyImages) image(ctx context.Context, c *cli.Call, s *search, img *oci.Image) error {
+	var err error
 	if s.req.Artifact, err = imageArtifact(img); err != nil {
 		return err
 	}
@@ -208,11 +234,11 @@ func (o *verifyImages) one(ctx context.Context, c *cli.Call, s *search, ref stri
 	if o.attestations {
 		what = "attestations"
 	}
-	done := c.Progress("looking for %s of %s", what, ref)
+	done := c.Progress("looking for %s of %s", what, img.Ref)
 	r, err := s.run(ctx, o.detached)
 	done()
 	if err != nil {
-		return o.notFound(c, err, ref)
+		return o.notFound(c, err, img.Ref)
 	}
 	return o.print(c, s, r)
 }

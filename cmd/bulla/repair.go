@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/cli/flags"
+	"github.com/bulla-sign/bulla/oci"
+)
+
+type repair struct {
+	registry flags.Registry
+	output   cli.Choice
+	oci.RepairOptions
+}
+
+func repairCommand() *cli.Command {
+	o := &repair{}
+	return &cli.Command{
+		Use: "repair [flags] IMAGE", Short: "Rebuild the list of what is attached to an image", Group: "Registry", BindEnv: true,
+		Long: `Make the list of an image's referrers whole: of the signatures and attestations that are attached as bundles, and of everything else that names the image as its subject.
+
+Registries without the referrers API keep that list in one tag, which every program that attaches something replaces as a whole; programs that do not look what others have written lose entries. repair rebuilds it from what it holds, from the digests that --add names and, with --scan, from what is under the repository's tags. Each entry is made again from its manifest. Where the registry keeps the list itself, manifests that it does not list are pushed once more.
+
+Nothing is taken out but with --prune, and nothing is verified: who vouches for the image is for verify to say. What is neither listed nor named nor tagged cannot be found, since no registry lists it.`,
+		Example: `# after "does not list sha256:..." of a command that signed
+bulla repair --add sha256:... registry.example.com/app@sha256:...
+
+# what would be done
+bulla repair --scan --prune --dry-run registry.example.com/app:v1`,
+		Args: cobra.ExactArgs(1),
+		Flags: func(fs *pflag.FlagSet) {
+			cli.Topic(fs, "Evidence", func(fs *pflag.FlagSet) {
+				fs.StringSliceVar(&o.Referrers, "add", nil, "`DIGEST` of a manifest that should be listed; repeatable")
+				fs.BoolVar(&o.Scan, "scan", false, "look at what every tag of the repository holds, a request each")
+				fs.BoolVar(&o.Prune, "prune", false, "take out what the registry does not have, or what is not about the image")
+				fs.BoolVar(&o.DryRun, "dry-run", false, "write nothing")
+			})
+			o.registry.Register(fs)
+			cli.Output(fs, &o.output, "text", "text", "json")
+		},
+		Run: o.run,
+	}
+}
+
+func (o *repair) run(ctx context.Context, c *cli.Call) error {
+	client, err := registryClient(c, &o.registry)
+	if err != nil {
+		return err
+	}
+	img, err := client.Parse(c.Args[0])
+	if err != nil {
+		return cli.Usagef("%w", err)
+	}
+	for _, digest := range o.Referrers {
+		if _, err := client.Parse(img.Repository.Name() + "@" + digest); err != nil {
+			return cli.Usagef("--add %s: not a digest such as sha256:...", digest)
+		}
+	}
+	done := c.Progress("looking at what is attached to %s", c.Args[0])
+	r, err := client.RepairReferrers(ctx, img, o.RepairOptions)
+	done()
+	if r != nil {
+		if printErr := o.print(c, img, r); printErr != nil {
+			return printErr
+		}
+	}
+	if err != nil {
+		return imageError(c, err)
+	}
+	for _, e := range r.Entries {
+		if e.State == oci.RepairMissing || e.State == oci.RepairForeign {
+			c.Infof("%s stays as it is: %s", e.Digest, e.Detail)
+		}
+	}
+	return nil
+}
+
+// repairReport is the output in JSON.
+type repairReport struct {
+	Image   string        `json:"image"`
+	Place   string        `json:"place"`
+	List    string        `json:"list"`
+	Written bool          `json:"written"`
+	Entries []repairEntry `json:"entries"`
+}
+
+type repairEntry struct {
+	Digest string `json:"digest"`
+	State  string `json:"state"`
+	Detail string `json:"detail,omitempty"`
+}
+
+func (o *repair) print(c *cli.Call, img *oci.Image, r *oci.Repaired) error {
+	out := repairReport{Image: img.Name(), Place: r.Place, List: r.Ref, Written: r.Written, Entries: []repairEntry{}}
+	for _, e := range r.Entries {
+		out.Entries = append(out.Entries, repairEntry(e))
+	}
+	if o.output.String() == "json" {
+		return c.PrintJSON(out)
+	}
+	counts := map[string]int{}
+	for _, e := range r.Entries {
+		counts[e.State]++
+		if _, err := fmt.Fprintf(c.Out, "%-8s %s\n", e.State, e.Digest); err != nil {
+			return err
+		}
+	}
+	what := "nothing was written"
+	if r.Written {
+		what = "written"
+	}
+	_, err := fmt.Fprintf(c.Out, "%s: %d entries, %d added, %d mended, %d pruned; %s\n", r.Ref, len(r.Entries),
+		counts[oci.RepairAdded], counts[oci.RepairMended], counts[oci.RepairPruned], what)
+	return err
+}
