@@ -140,7 +140,7 @@ func (c *logClients) logged(t *testing.T, name string, request *rekorpb.HashedRe
 	if kind := e.GetKindVersion(); kind.GetKind() != "hashedrekord" || kind.GetVersion() != "0.0.2" {
 		t.Errorf("%s: the entry is a %v", name, kind)
 	}
-	if !bytes.Equal(e.GetLogId().GetKeyId(), c.id) || e.GetIntegratedTime() != 0 || e.GetInclusionPromise() != nil { //nolint:staticcheck // must not be there
+	if !bytes.Equal(e.GetLogId().GetKeyId(), c.id) || e.GetIntegratedTime() != 0 || e.GetInclusionPromise() != nil { // Rekor v1 had both of the latter
 		t.Errorf("%s: %v", name, e)
 	}
 	var body rekorpb.Entry
