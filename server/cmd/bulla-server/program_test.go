@@ -102,6 +102,12 @@ type daemon struct {
 // serve starts the server of a state and waits until it is ready.
 func (o *operator) serve(dir, address string) *daemon {
 	o.t.Helper()
+	return o.serveTo(http.DefaultClient, dir, address)
+}
+
+// serveTo starts the server and waits until a client has its answer.
+func (o *operator) serveTo(client *http.Client, dir, address string) *daemon {
+	o.t.Helper()
 	d := &daemon{cmd: exec.Command(built(o.t), "serve", "--config", o.path(dir+"/bulla-server.yaml")), log: new(lockedBuffer)}
 	d.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	d.cmd.Stderr = d.log
@@ -110,7 +116,7 @@ func (o *operator) serve(dir, address string) *daemon {
 	}
 	o.t.Cleanup(func() { _ = d.cmd.Process.Kill() }) // if the test has not ended it
 	for range 1000 {
-		resp, err := http.Get(address + "/healthz")
+		resp, err := client.Get(address + "/healthz")
 		if err == nil {
 			_ = resp.Body.Close()
 			return d
