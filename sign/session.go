@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/keys"
 )
 
@@ -65,6 +66,29 @@ func (s *Session) Prepare(o *Options) error {
 		s.signer = key
 	}
 	o.Signer = s.signer
+	return nil
+}
+
+// Resume goes on with a key and its certificate of an earlier session: DER, the key's own first. They are used as long as
+// they live; what comes after is made anew.
+func (s *Session) Resume(key Signer, chain [][]byte) error {
+	if len(chain) == 0 {
+		return errors.New("there is no certificate")
+	}
+	leaf, err := x509.ParseCertificate(chain[0])
+	if err != nil {
+		return fmt.Errorf("the certificate: %w", err)
+	}
+	der, err := algorithm.MarshalPublicKey(key.Public())
+	if err != nil {
+		return err
+	}
+	if string(der) != string(leaf.RawSubjectPublicKeyInfo) {
+		return ErrOtherKey
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.signer, s.chain, s.until = key, chain, leaf.NotAfter
 	return nil
 }
 

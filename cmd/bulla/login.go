@@ -20,6 +20,7 @@ import (
 const maxRegistryPassword = 64 << 10
 
 type login struct {
+	identity           identityLogin
 	username, password string
 	passwordStdin      bool
 }
@@ -27,21 +28,60 @@ type login struct {
 func loginCommand() *cli.Command {
 	o := &login{}
 	return &cli.Command{
-		Use: "login [flags] SERVER", Short: "Store the credentials of a registry where docker and others find them", Group: "Registry",
-		Long:    `Store the user name and password of a registry in Docker's configuration ($DOCKER_CONFIG/config.json, or the credential helper that it names). They are not tried out.`,
-		Example: `echo "$TOKEN" | bulla login ghcr.io --username me --password-stdin`,
-		Args:    cobra.ExactArgs(1),
+		Use: "login [flags] [SERVER]", Short: "Log in to sign with an identity, or to a registry", Group: "Sign",
+		Long: `Without SERVER: begin a short session for signing. An identity token is exchanged for a certificate, whose name becomes public; certificate and key are kept as long as the certificate lives (minutes), and commands that sign with an identity at the same services use them without asking again. They lie in a file for the user's eyes only below $XDG_RUNTIME_DIR, or else $XDG_CACHE_HOME or ~/.cache; the key in it is not encrypted, and the token is not kept. "whoami" shows the session, "logout" ends it.
+
+--explain says where a token would be looked for, in order, and what is there.
+
+With SERVER: store the user name and password of a registry in Docker's configuration ($DOCKER_CONFIG/config.json, or the credential helper that it names). They are not tried out.`,
+		Example: `# to sign several things with one login
+bulla login
+bulla sign registry.example.com/app@sha256:...
+bulla sign-blob notes.txt
+
+# where would a token come from?
+bulla login --explain
+
+# to a registry
+echo "$TOKEN" | bulla login ghcr.io --username me --password-stdin`,
+		Args: cobra.MaximumNArgs(1),
 		Flags: func(fs *pflag.FlagSet) {
 			fs.StringVarP(&o.username, "username", "u", "", "`USER` name")
 			fs.StringVarP(&o.password, "password", "p", "", "`PASSWORD`; others can see it while the command runs, --password-stdin is better")
 			fs.BoolVar(&o.passwordStdin, "password-stdin", false, "read the password from standard input")
 			cli.Exclusive(fs, "password", "password-stdin")
+			o.identity.register(fs)
 		},
 		Run: o.run,
 	}
 }
 
-func (o *login) run(_ context.Context, c *cli.Call) error {
+func (o *login) run(ctx context.Context, c *cli.Call) error {
+	const registry, identity = "it is for logging in to a registry, and no SERVER is named", "it is for logging in to sign, and a SERVER is named"
+	var useless []ignoredFlag
+	switch {
+	case len(c.Args) == 0 && c.Cosign:
+		return cli.Usagef("accepts 1 arg(s), received 0")
+	case len(c.Args) == 0:
+		for _, name := range []string{"username", "password", "password-stdin"} {
+			useless = append(useless, ignoredFlag{name, registry, leaveOut})
+		}
+	default:
+		for _, name := range identityFlags {
+			useless = append(useless, ignoredFlag{name, identity, leaveOut})
+		}
+	}
+	if err := refuseIgnored(c, useless...); err != nil {
+		return err
+	}
+	if len(c.Args) == 0 {
+		return o.identity.run(ctx, c)
+	}
+	return o.registry(c)
+}
+
+// registry stores the credentials of a registry.
+func (o *login) registry(c *cli.Call) error {
 	registry, err := name.NewRegistry(c.Args[0])
 	if err != nil {
 		return cli.Usagef("%w", err)

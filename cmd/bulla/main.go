@@ -65,6 +65,8 @@ func newApp(sys *cli.System) *cli.App {
 			loadCommand(),
 			triangulateCommand(),
 			loginCommand(),
+			whoamiCommand(),
+			logoutCommand(),
 			initializeCommand(),
 			trustedRootCommand(),
 			signingConfigCommand(),

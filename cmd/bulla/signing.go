@@ -32,6 +32,7 @@ type signing struct {
 	patience     time.Duration
 	session      *sign.Session // nil with a key alone
 	bearer       *bearer       // of the session
+	loggingIn    sign.Signer   // the key of a session that is being made, by "login"
 	deferrable   bool          // whether the command has --log=defer
 	spool        spoolDir
 	chosen       []trust.Service // the logs

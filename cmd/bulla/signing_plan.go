@@ -184,8 +184,11 @@ func (s *signing) connect(ctx context.Context, c *cli.Call, source *trustsource.
 		c.Warnf("the certificate authority %s is asked without TLS: the identity token could be read on the way", p.ca)
 	}
 	s.session = &sign.Session{Authority: ca, Identity: s.identity(c, p, with.Transport), Now: c.Now}
-	if s.Key != "" {
+	if s.session.Key = s.loggingIn; s.Key != "" {
 		s.session.Key = o.Signer
+	}
+	if err := s.resume(c, p); err != nil {
+		return err
 	}
 	return s.session.Prepare(o)
 }
