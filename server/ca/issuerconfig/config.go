@@ -40,6 +40,9 @@ type Issuer struct {
 	ChallengeClaim string
 	// IssuerClaim is the path of the claim to name as issuer in the certificate; empty: iss. Only for Email.
 	IssuerClaim []string
+	// IssuerClaimOptional names the issuer itself for tokens that have nothing at IssuerClaim; otherwise they are refused. Only
+	// for an issuer that leaves the claim out for nobody whom another provider vouches for. No file can say it.
+	IssuerClaimOptional bool
 	// SubjectDomain is what the subject lies below: "https://example.com" for URI, "example.com" for Username.
 	SubjectDomain string
 	// TrustDomain of SPIFFE, without scheme.
@@ -195,6 +198,8 @@ func misplaced(issuer *Issuer) error {
 	switch {
 	case len(issuer.IssuerClaim) > 0 && issuer.Type != Email:
 		return errors.New("issuer-claim is for issuers of type email")
+	case issuer.IssuerClaimOptional && len(issuer.IssuerClaim) == 0:
+		return errors.New("an optional issuer-claim is none")
 	case issuer.SkipEmailVerification && issuer.Type != Email:
 		return errors.New("skip-email-verification is for issuers of type email")
 	case issuer.TrustDomain != "" && issuer.Type != SPIFFE:

@@ -125,6 +125,10 @@ func (p *Principal) email(claims Claims, issuer issuerconfig.Issuer) error {
 		return nil
 	}
 	name := "$." + strings.Join(issuer.IssuerClaim, ".")
+	// Whatever is at the beginning of the path makes the claim one that must be read to its end.
+	if _, there := claims.All[issuer.IssuerClaim[0]]; !there && issuer.IssuerClaimOptional {
+		return nil
+	}
 	var value any = claims.All
 	for _, key := range issuer.IssuerClaim {
 		object, _ := value.(map[string]any)

@@ -367,3 +367,34 @@ func FuzzPrincipal(f *testing.F) {
 		}
 	})
 }
+
+// TestOptionalIssuerClaim: without the claim the issuer has vouched itself; with a bad one nobody has.
+func TestOptionalIssuerClaim(t *testing.T) {
+	claim := []string{"federated_claims", "connector_id"}
+	if _, err := issuerconfig.New(issuerconfig.Issuer{URL: "https://own.example", ClientID: "sigstore", Type: issuerconfig.Email, IssuerClaimOptional: true}); err == nil {
+		t.Error("a claim that is optional and none is taken")
+	}
+	cfg, err := issuerconfig.New(issuerconfig.Issuer{
+		URL: "https://own.example", ClientID: "sigstore", Type: issuerconfig.Email, IssuerClaim: claim, IssuerClaimOptional: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for more, want := range map[string]string{
+		``: "https://own.example",
+		`,"federated_claims":{"connector_id":"https://up.example"}`: "https://up.example",
+		`,"federated_claims":{"user_id":"1"}`:                       "",
+		`,"federated_claims":{"connector_id":""}`:                   "",
+		`,"federated_claims":{"connector_id":7}`:                    "",
+		`,"federated_claims":"https://up.example"`:                  "",
+		`,"federated_claims":null`:                                  "",
+	} {
+		p, err := derive(t, cfg, `{"iss":"https://own.example","sub":"1","email":"a@b.test","email_verified":true`+more+`}`)
+		switch {
+		case want == "" && err == nil:
+			t.Errorf("%s is taken: %v", more, p.Extensions)
+		case want != "" && (err != nil || p.Extensions["oidcIssuer"] != want || p.Extensions["oidcIssuerV2"] != want):
+			t.Errorf("%s: %+v, %v", more, p, err)
+		}
+	}
+}

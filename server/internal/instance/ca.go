@@ -94,7 +94,11 @@ func (in *Instance) issuers(h *state.History) (*issuerconfig.Config, error) {
 	if own == nil {
 		return nil, errors.New("no identity issuer is configured (ca.issuers), and the deployment has none of its own")
 	}
-	return issuerconfig.New(issuerconfig.Issuer{URL: own.URL, ClientID: clientID, Type: issuerconfig.Email})
+	return issuerconfig.New(issuerconfig.Issuer{
+		URL: own.URL, ClientID: clientID, Type: issuerconfig.Email,
+		// Where an upstream provider vouches the certificate says so; the issuer itself vouches for everybody else.
+		IssuerClaim: []string{"federated_claims", "connector_id"}, IssuerClaimOptional: true,
+	})
 }
 
 // openJournal opens the record of certificates, once for all authorities of the process: while one takes the other's place
