@@ -131,7 +131,7 @@ func (c *Client) attached(ctx context.Context, s *session, img *Image, bundle st
 		return "", err
 	}
 	if l.tag != nil {
-		_, m, err := c.lastOf(ctx, s, PlaceContinued, referrersTag(img.Digest), 0)
+		_, m, err := c.lastOf(ctx, s, placeContinued, referrersTag(img.Digest), 0)
 		if err == nil && m != nil {
 			err = c.addIndex(l, m)
 		}

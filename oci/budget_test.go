@@ -186,7 +186,7 @@ func TestLastOf(t *testing.T) {
 			reg.PushManifest(t, "app", continuation("list", i+1), typeOCIManifest, img.Manifest())
 		}
 		reg.Reset()
-		got, m, err := c.lastOf(context.Background(), mustConnect(t, c, img), PlaceContinued, "list", 0)
+		got, m, err := c.lastOf(context.Background(), mustConnect(t, c, img), placeContinued, "list", 0)
 		if err != nil || got != n || (m != nil) != (n > 0) || reg.Total() > 16 {
 			t.Errorf("%d: got %d, %v, with %d requests", n, got, err, reg.Total())
 		}

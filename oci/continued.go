@@ -62,9 +62,9 @@ func (c *Client) lastOf(ctx context.Context, s *session, place, base string, fro
 
 // continued looks at the continuations of a tag.
 func (f *finder) continued(ctx context.Context, of chain) {
-	n, m, err := f.client.lastOf(ctx, f.session, PlaceContinued, of.base, 0)
+	n, m, err := f.client.lastOf(ctx, f.session, placeContinued, of.base, 0)
 	ref := f.session.repo.Name() + ":" + continuation(of.base, max(n, 1))
-	l := &listing{place: PlaceContinued, ref: ref}
+	l := &listing{place: placeContinued, ref: ref}
 	if err != nil || m == nil {
 		f.collect(ctx, l, err)
 		return
@@ -74,11 +74,11 @@ func (f *finder) continued(ctx context.Context, of chain) {
 		f.collect(ctx, l, err)
 		return
 	}
-	f.found.Places = append(f.found.Places, Place{Name: PlaceContinued, Ref: ref, Outcome: Absent})
+	f.found.Places = append(f.found.Places, Place{Name: placeContinued, Ref: ref, Outcome: Absent})
 	place := &f.found.Places[len(f.found.Places)-1]
 	parsed, err := f.client.parseLayers(m)
 	if err != nil {
-		place.Outcome, place.Err = Unknown, notAList(PlaceContinued, ref, err)
+		place.Outcome, place.Err = Unknown, notAList(placeContinued, ref, err)
 		return
 	}
 	parsed.Layers = slices.DeleteFunc(parsed.Layers, f.againLayer)

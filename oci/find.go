@@ -31,7 +31,7 @@ func (o Outcome) String() string {
 
 // Place is somewhere evidence was looked for.
 type Place struct {
-	Name    string // one of PlaceReferrers, PlaceFallback, PlaceSignatures, PlaceAttestations, PlaceSBOMs, PlaceContinued
+	Name    string // one of PlaceReferrers, PlaceFallback, PlaceSignatures, PlaceAttestations, PlaceSBOMs, or "continuation tags"
 	Ref     string // the reference that was asked for
 	Outcome Outcome
 	Err     error    // why it is Unknown, or why only a part was read

@@ -16,9 +16,10 @@ const (
 	PlaceSignatures   = "signature tag"
 	PlaceAttestations = "attestation tag"
 	PlaceSBOMs        = "sbom tag"
-	// The continuations of a shared tag, where tags are immutable; see [Client.AttachBundle].
-	PlaceContinued = "continuation tags"
 )
+
+// placeContinued is the continuation of a shared tag where tags are immutable; see [Client.AttachBundle].
+const placeContinued = "continuation tags"
 
 // listing is a list of an image's referrers.
 type listing struct {

@@ -6,42 +6,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/bulla-sign/bulla/oci/repair"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
-
-// RepairOptions say from what a list of referrers is rebuilt.
-type RepairOptions struct {
-	Referrers []string // digests of manifests that should be listed, such as those that a [LostError] names
-	Scan      bool     // look at every tag of the repository for manifests about the image
-	Prune     bool     // take out what the registry does not have, or what is about another image
-	DryRun    bool     // write nothing
-}
-
-// The states of a [Repair].
-const (
-	RepairKept    = "kept"    // it was listed as it should be
-	RepairAdded   = "added"   // it was missing
-	RepairMended  = "mended"  // what the list said of it was wrong, or not all that it should say
-	RepairMissing = "missing" // it is listed, and the registry does not have it
-	RepairForeign = "foreign" // it is not about the image
-	RepairPruned  = "pruned"  // it was one of the two before, and was taken out
-)
-
-// Repair is what a repair found of one referrer, and did with it.
-type Repair struct {
-	Digest string
-	State  string // one of the constants above
-	Detail string // what was wrong; may be empty
-}
-
-// Repaired is the outcome of a repair.
-type Repaired struct {
-	Place   string // PlaceReferrers or PlaceFallback: what lists referrers in this registry
-	Ref     string // the image's digest, or the referrers tag
-	Entries []Repair
-	Written bool // something was changed
-}
 
 // maxScan bounds the tags that a repair looks at: a request each.
 const maxScan = 10000
@@ -52,7 +20,7 @@ const maxScan = 10000
 // the referrers API, manifests that should be listed and are not, such as those that only the tag lists, are pushed once
 // more, upon which the registry lists them. Other writers may write meanwhile, see [Client.AttachBundle]. What nothing leads
 // to any more cannot be found: no registry lists manifests without a tag.
-func (c *Client) RepairReferrers(ctx context.Context, img *Image, o RepairOptions) (*Repaired, error) {
+func (c *Client) RepairReferrers(ctx context.Context, img *Image, o repair.Options) (*repair.Result, error) {
 	if err := c.resolve(ctx, img); err != nil {
 		return nil, err
 	}
@@ -67,19 +35,21 @@ func (c *Client) RepairReferrers(ctx context.Context, img *Image, o RepairOption
 	if err != nil {
 		return nil, err
 	}
-	r := &repairer{client: c, session: s, img: img, options: o, listed: map[string]jsontext.Value{}}
+	r := &repairer{client: c, session: s, img: img, options: o, listed: map[string]jsontext.Value{}, entries: []repair.Entry{}}
 	if err := r.gather(ctx, l); err != nil {
 		return nil, err
 	}
 	if err := r.look(ctx); err != nil {
 		return nil, err
 	}
-	out := &Repaired{Place: l.place, Ref: l.ref, Entries: r.entries}
+	out := &repair.Result{Place: l.place, Ref: l.ref, Entries: r.entries}
 	if o.DryRun {
 		return out, nil
 	}
-	out.Written, err = r.write(ctx, l)
-	return out, err
+	if out.Written, err = r.write(ctx, l); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // repairer is the state of one repair.
@@ -87,12 +57,12 @@ type repairer struct {
 	client  *Client
 	session *session
 	img     *Image
-	options RepairOptions
+	options repair.Options
 
 	listed  map[string]jsontext.Value // by digest, as the list has it
 	digests []string                  // all that should be looked at, listed or not
 
-	entries []Repair
+	entries []repair.Entry
 	fixed   []entry    // what is to be written: added or mended
 	bodies  []*fetched // their manifests
 	dropped []string   // what is to be taken out
@@ -188,17 +158,17 @@ func (r *repairer) look(ctx context.Context) error {
 func (r *repairer) one(ctx context.Context, digest string) (func(), error) {
 	m, err := r.client.manifest(ctx, r.session, PlaceReferrers, digest)
 	if isNotFound(err) {
-		return r.unfit(digest, RepairMissing, "the registry does not have it"), nil
+		return r.unfit(digest, repair.Missing, "the registry does not have it"), nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	parsed, err := parseManifest(m.body, m.mediaType)
 	if err != nil {
-		return r.unfit(digest, RepairForeign, err.Error()), nil
+		return r.unfit(digest, repair.Foreign, err.Error()), nil
 	}
 	if parsed.Subject == nil || parsed.Subject.Digest != r.img.Digest {
-		return r.unfit(digest, RepairForeign, "its subject is not the image"), nil
+		return r.unfit(digest, repair.Foreign, "its subject is not the image"), nil
 	}
 	want := descriptor{
 		MediaType: m.mediaType, Size: int64(len(m.body)), Digest: digest, Annotations: parsed.Annotations, ArtifactType: artifactType(parsed),
@@ -215,24 +185,24 @@ func (r *repairer) unfit(digest, state, detail string) func() {
 	return func() {
 		if _, listed := r.listed[digest]; listed && r.options.Prune {
 			r.dropped = append(r.dropped, digest)
-			state = RepairPruned
+			state = repair.Pruned
 		}
-		r.entries = append(r.entries, Repair{Digest: digest, State: state, Detail: detail})
+		r.entries = append(r.entries, repair.Entry{Digest: digest, State: state, Detail: detail})
 	}
 }
 
 func (r *repairer) fit(want descriptor, e entry, m *fetched) {
 	raw, listed := r.listed[want.Digest]
 	have, err := parseDescriptor(raw)
-	result := Repair{Digest: want.Digest, State: RepairKept}
+	result := repair.Entry{Digest: want.Digest, State: repair.Kept}
 	switch {
 	case !listed:
-		result.State = RepairAdded
+		result.State = repair.Added
 	case err == nil && have.MediaType == want.MediaType && have.Size == want.Size && have.ArtifactType == want.ArtifactType && contains(have.Annotations, want.Annotations):
 	default:
-		result.State, result.Detail = RepairMended, "the list says something else of it than its manifest"
+		result.State, result.Detail = repair.Mended, "the list says something else of it than its manifest"
 	}
-	if result.State != RepairKept {
+	if result.State != repair.Kept {
 		r.fixed = append(r.fixed, e)
 		r.bodies = append(r.bodies, m)
 	}
@@ -265,7 +235,8 @@ func (r *repairer) write(ctx context.Context, l *listing) (bool, error) {
 	for _, digest := range r.dropped {
 		u.removed[digest] = true
 	}
-	return true, u.run(ctx)
+	err := u.run(ctx)
+	return err == nil, err
 }
 
 // pushAgain makes a registry that keeps the list itself look once more at what it does not list. What it says of others is

@@ -5,10 +5,11 @@ import (
 	"testing"
 
 	"github.com/bulla-sign/bulla/internal/testenv"
+	"github.com/bulla-sign/bulla/oci/repair"
 )
 
 // states shows what a repair found, in the order of the list.
-func states(r *Repaired) string {
+func states(r *repair.Result) string {
 	var out []string
 	for _, e := range r.Entries {
 		out = append(out, e.State)
@@ -16,7 +17,7 @@ func states(r *Repaired) string {
 	return strings.Join(out, " ")
 }
 
-func repair(t *testing.T, c *Client, img *Image, o RepairOptions, want string, written bool) {
+func mustRepair(t *testing.T, c *Client, img *Image, o repair.Options, want string, written bool) {
 	t.Helper()
 	r, err := c.RepairReferrers(t.Context(), img, o)
 	if err != nil {
@@ -33,7 +34,7 @@ func TestRepair(t *testing.T) {
 	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
 	first := mustAttach(t, c, img, bundleOptions(newBundle(t)))
 	second := mustAttach(t, c, img, bundleOptions(newBundle(t)))
-	repair(t, c, img, RepairOptions{}, "kept kept", false)
+	mustRepair(t, c, img, repair.Options{}, "kept kept", false)
 
 	// Another program has replaced the list with its own: one entry that says little, one that leads to nothing, and one
 	// about something else.
@@ -47,17 +48,17 @@ func TestRepair(t *testing.T) {
 	damaged := entries(index(`{"mediaType":"TYPE","digest":"FIRST","size":SIZE}`, `{"mediaType":"TYPE","digest":"GONE","size":2}`, `{"mediaType":"TYPE","digest":"OTHER","size":2}`))
 	reg.PushManifest(t, "app", referrersTag(img.Digest), typeOCIIndex, []byte(damaged))
 	reg.DeleteManifest(t, "app", gone)
-	repair(t, c, img, RepairOptions{DryRun: true, Referrers: []string{second}}, "mended missing foreign added", false)
+	mustRepair(t, c, img, repair.Options{DryRun: true, Referrers: []string{second}}, "mended missing foreign added", false)
 	if string(reg.ReadManifest("app", referrersTag(img.Digest))) != damaged {
 		t.Error("a dry run has written")
 	}
-	repair(t, c, img, RepairOptions{Referrers: []string{second}, Prune: true}, "mended pruned pruned added", true)
+	mustRepair(t, c, img, repair.Options{Referrers: []string{second}, Prune: true}, "mended pruned pruned added", true)
 	found := mustFind(t, c, img, FindOptions{Bundles: true, PredicateType: "https://sigstore.dev/cosign/sign/v1"})
 	if len(found.Items) != 2 || found.Items[0].Digest != first || found.Items[1].Digest != second {
 		t.Errorf("got %s", summary(found))
 	}
-	repair(t, c, img, RepairOptions{}, "kept kept", false)
-	if _, err := c.RepairReferrers(t.Context(), img, RepairOptions{Referrers: []string{"sha256:x"}}); err == nil {
+	mustRepair(t, c, img, repair.Options{}, "kept kept", false)
+	if _, err := c.RepairReferrers(t.Context(), img, repair.Options{Referrers: []string{"sha256:x"}}); err == nil {
 		t.Error("something that is no digest was accepted")
 	}
 }
@@ -70,8 +71,8 @@ func TestRepairScan(t *testing.T) {
 	digest := mustAttach(t, c, img, bundleOptions(newBundle(t)))
 	reg.PushManifest(t, "app", "kept-by-somebody", typeOCIManifest, reg.ReadManifest("app", digest))
 	reg.DeleteManifest(t, "app", referrersTag(img.Digest))
-	repair(t, c, img, RepairOptions{}, "", false)
-	repair(t, c, img, RepairOptions{Scan: true}, "added", true)
+	mustRepair(t, c, img, repair.Options{}, "", false)
+	mustRepair(t, c, img, repair.Options{Scan: true}, "added", true)
 	if found := mustFind(t, c, img, FindOptions{Bundles: true}); len(found.Items) != 1 || found.Items[0].Digest != digest {
 		t.Errorf("got %s", summary(found))
 	}
@@ -86,7 +87,7 @@ func TestRepairBehindAPI(t *testing.T) {
 	digest := mustAttach(t, c, img, bundleOptions(newBundle(t)))
 	reg.Heal()
 	reg.Fail(testenv.Fault{Path: "/referrers/", Status: 200, Times: 1, Body: index(), Header: map[string]string{"Content-Type": typeOCIIndex}})
-	repair(t, c, img, RepairOptions{}, "added", true)
+	mustRepair(t, c, img, repair.Options{}, "added", true)
 	if n := reg.Count("PUT manifests"); n != 3 {
 		t.Errorf("%d manifests were written, want the referrer, the tag, and the referrer again:\n%s", n, reg.Log())
 	}
@@ -109,7 +110,7 @@ func TestRepairUnknown(t *testing.T) {
 	} {
 		reg.Fail(fault)
 		before := reg.Count("PUT manifests")
-		if _, err := c.RepairReferrers(t.Context(), img, RepairOptions{Prune: true, Scan: true}); !isUnknown(err) {
+		if _, err := c.RepairReferrers(t.Context(), img, repair.Options{Prune: true, Scan: true}); !isUnknown(err) {
 			t.Errorf("%+v: error %v", fault, err)
 		}
 		if reg.Count("PUT manifests") != before {

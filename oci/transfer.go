@@ -121,7 +121,7 @@ func (t *store) continued(ctx context.Context, s *session, img *Image, l *listin
 	if len(l.entries) == 0 {
 		return nil
 	}
-	_, last, err := t.client.lastOf(ctx, s, PlaceContinued, referrersTag(img.Digest), 0)
+	_, last, err := t.client.lastOf(ctx, s, placeContinued, referrersTag(img.Digest), 0)
 	if err != nil || last == nil {
 		return err
 	}

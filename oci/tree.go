@@ -71,8 +71,8 @@ func (c *Client) Tree(ctx context.Context, img *Image) ([]Node, []Place, error) 
 
 // continuedNode is the last continuation of an older tag.
 func (c *Client) continuedNode(ctx context.Context, s *session, tag string) ([]Node, []Place) {
-	n, m, err := c.lastOf(ctx, s, PlaceContinued, tag, 0)
-	place := Place{Name: PlaceContinued, Ref: s.repo.Name() + ":" + continuation(tag, max(n, 1)), Outcome: Present, Count: 1}
+	n, m, err := c.lastOf(ctx, s, placeContinued, tag, 0)
+	place := Place{Name: placeContinued, Ref: s.repo.Name() + ":" + continuation(tag, max(n, 1)), Outcome: Present, Count: 1}
 	if err == nil && m == nil {
 		return nil, nil
 	}
@@ -85,7 +85,7 @@ func (c *Client) continuedNode(ctx context.Context, s *session, tag string) ([]N
 		return nil, []Place{place}
 	}
 	return []Node{{
-		Place: PlaceContinued, Ref: place.Ref, Digest: m.digest, ArtifactType: artifactType(parsed), Layers: layerDigests(parsed),
+		Place: placeContinued, Ref: place.Ref, Digest: m.digest, ArtifactType: artifactType(parsed), Layers: layerDigests(parsed),
 		Annotations: parsed.Annotations,
 	}}, []Place{place}
 }
@@ -93,11 +93,11 @@ func (c *Client) continuedNode(ctx context.Context, s *session, tag string) ([]N
 // continuedReferrers are those that only the continuation of the referrers tag lists.
 func (c *Client) continuedReferrers(ctx context.Context, s *session, img *Image, l *listing) ([]Node, []Place) {
 	tag := referrersTag(img.Digest)
-	n, m, err := c.lastOf(ctx, s, PlaceContinued, tag, 0)
+	n, m, err := c.lastOf(ctx, s, placeContinued, tag, 0)
 	if err == nil && m == nil {
 		return nil, nil
 	}
-	more := &listing{place: PlaceContinued, ref: s.repo.Name() + ":" + continuation(tag, max(n, 1))}
+	more := &listing{place: placeContinued, ref: s.repo.Name() + ":" + continuation(tag, max(n, 1))}
 	if err == nil {
 		err = c.addIndex(more, m)
 	}

@@ -10,16 +10,17 @@ import (
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/cli/flags"
 	"github.com/bulla-sign/bulla/oci"
+	"github.com/bulla-sign/bulla/oci/repair"
 )
 
-type repair struct {
+type repairList struct {
 	registry flags.Registry
 	output   cli.Choice
-	oci.RepairOptions
+	repair.Options
 }
 
 func repairCommand() *cli.Command {
-	o := &repair{}
+	o := &repairList{}
 	return &cli.Command{
 		Use: "repair [flags] IMAGE", Short: "Rebuild the list of what is attached to an image", Group: "Registry", BindEnv: true,
 		Long: `Make the list of an image's referrers whole: of the signatures and attestations that are attached as bundles, and of everything else that names the image as its subject.
@@ -47,7 +48,7 @@ bulla repair --scan --prune --dry-run registry.example.com/app:v1`,
 	}
 }
 
-func (o *repair) run(ctx context.Context, c *cli.Call) error {
+func (o *repairList) run(ctx context.Context, c *cli.Call) error {
 	client, err := registryClient(c, &o.registry)
 	if err != nil {
 		return err
@@ -62,46 +63,28 @@ func (o *repair) run(ctx context.Context, c *cli.Call) error {
 		}
 	}
 	done := c.Progress("looking at what is attached to %s", c.Args[0])
-	r, err := client.RepairReferrers(ctx, img, o.RepairOptions)
+	r, err := client.RepairReferrers(ctx, img, o.Options)
 	done()
-	if r != nil {
-		if printErr := o.print(c, img, r); printErr != nil {
-			return printErr
-		}
-	}
 	if err != nil {
 		return imageError(c, err)
 	}
+	if err := o.print(c, img, r); err != nil {
+		return err
+	}
 	for _, e := range r.Entries {
-		if e.State == oci.RepairMissing || e.State == oci.RepairForeign {
+		if e.State == repair.Missing || e.State == repair.Foreign {
 			c.Infof("%s stays as it is: %s", e.Digest, e.Detail)
 		}
 	}
 	return nil
 }
 
-// repairReport is the output in JSON.
-type repairReport struct {
-	Image   string        `json:"image"`
-	Place   string        `json:"place"`
-	List    string        `json:"list"`
-	Written bool          `json:"written"`
-	Entries []repairEntry `json:"entries"`
-}
-
-type repairEntry struct {
-	Digest string `json:"digest"`
-	State  string `json:"state"`
-	Detail string `json:"detail,omitempty"`
-}
-
-func (o *repair) print(c *cli.Call, img *oci.Image, r *oci.Repaired) error {
-	out := repairReport{Image: img.Name(), Place: r.Place, List: r.Ref, Written: r.Written, Entries: []repairEntry{}}
-	for _, e := range r.Entries {
-		out.Entries = append(out.Entries, repairEntry(e))
-	}
+func (o *repairList) print(c *cli.Call, img *oci.Image, r *repair.Result) error {
 	if o.output.String() == "json" {
-		return c.PrintJSON(out)
+		return c.PrintJSON(struct {
+			Image string `json:"image"`
+			*repair.Result
+		}{img.Name(), r})
 	}
 	counts := map[string]int{}
 	for _, e := range r.Entries {
@@ -115,6 +98,6 @@ func (o *repair) print(c *cli.Call, img *oci.Image, r *oci.Repaired) error {
 		what = "written"
 	}
 	_, err := fmt.Fprintf(c.Out, "%s: %d entries, %d added, %d mended, %d pruned; %s\n", r.Ref, len(r.Entries),
-		counts[oci.RepairAdded], counts[oci.RepairMended], counts[oci.RepairPruned], what)
+		counts[repair.Added], counts[repair.Mended], counts[repair.Pruned], what)
 	return err
 }
