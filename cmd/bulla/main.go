@@ -24,7 +24,6 @@ func run() int {
 // absent has cosign's commands that are not here yet, see docs/compat.md.
 var absent = map[string]string{
 	"attach":        "attest signs a statement and attaches it; a signature made elsewhere is verified with verify --signature and --payload",
-	"clean":         "",
 	"download sbom": "SBOMs travel as attestations: download attestation, or verify-attestation --type spdxjson",
 	"piv-tool":      "",
 	"pkcs11-tool":   "",
@@ -60,6 +59,7 @@ func newApp(sys *cli.System) *cli.App {
 			treeCommand(),
 			downloadCommand(),
 			repairCommand(),
+			cleanCommand(),
 			copyCommand(),
 			saveCommand(),
 			loadCommand(),
