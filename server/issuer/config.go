@@ -56,6 +56,9 @@ type Config struct {
 	Metrics prometheus.Registerer
 }
 
+// ErrPublicLogin is why New refuses the development login under a name that is not only this machine's.
+var ErrPublicLogin = errors.New("the development login gives a token for any address to everybody")
+
 // User may sign in with a password.
 type User struct {
 	// Email is the address that tokens carry. It is compared without regard to case.
@@ -88,7 +91,7 @@ func (c *Config) check() (*url.URL, error) {
 		return nil, errors.New("issuer: the development login is allowed anywhere but not switched on")
 	}
 	if c.DevelopmentLogin && !c.AllowDevelopmentLoginAnywhere && !loopbackName(u.Hostname()) {
-		return nil, fmt.Errorf("issuer: the development login gives a token for any address to everybody, and %s is not a loopback host; AllowDevelopmentLoginAnywhere permits it nevertheless", u.Hostname())
+		return nil, fmt.Errorf("issuer: %w, and %s is not a loopback host; AllowDevelopmentLoginAnywhere permits it nevertheless", ErrPublicLogin, u.Hostname())
 	}
 	if len(c.Clients) > maxEntries || len(c.Users) > maxEntries || len(c.Upstreams) > maxEntries {
 		return nil, fmt.Errorf("issuer: more than %d clients, users or upstreams", maxEntries)

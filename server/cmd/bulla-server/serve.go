@@ -14,6 +14,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/keys"
 	"github.com/bulla-sign/bulla/server/internal/instance"
+	"github.com/bulla-sign/bulla/server/issuer"
 )
 
 func serveCommand() *cli.Command {
@@ -41,7 +42,7 @@ On SIGHUP the state is read again. Rotations need no signal: they tell the runni
 // serve runs a process until ctx ends.
 func serve(ctx context.Context, cfg instance.Config) error {
 	in, err := instance.New(ctx, cfg)
-	if errors.Is(err, keys.ErrWrongPassword) {
+	if errors.Is(err, keys.ErrWrongPassword) || errors.Is(err, issuer.ErrPublicLogin) {
 		return cli.Errorf(cli.ExitInput, "%w", err)
 	}
 	if err != nil {

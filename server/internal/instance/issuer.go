@@ -29,7 +29,15 @@ func (in *Instance) issuer(h *state.History) want {
 			cfg.URL, cfg.Name, cfg.Keys = active.URL, h.Name, issuerKeys{in}
 			cfg.ClientAddress = func(r *http.Request) netip.Addr { return httpserver.ClientAddress(r.Context()) }
 			cfg.Now, cfg.Log, cfg.Metrics = in.Now, in.Log.With("service", "issuer"), reg
-			return issuer.New(ctx, cfg)
+			s, err := issuer.New(ctx, cfg)
+			if errors.Is(err, issuer.ErrPublicLogin) { // in the words of the configuration
+				return nil, fmt.Errorf("issuer: %w, and %s is not an address of this machine alone: "+
+					"turn development-login off, or set development-login-anywhere if that is what you want", issuer.ErrPublicLogin, active.URL)
+			}
+			if err != nil {
+				return nil, err // not a nil of the issuer's type
+			}
+			return s, nil
 		},
 		settle: func(ctx context.Context, s service) error { return s.(*issuer.Issuer).Reload(ctx) },
 	}
