@@ -46,17 +46,19 @@ bulla initialize --mirror https://sigstore.example.com/tuf --root root.json
 
 # the public-good instance
 bulla initialize`,
-		Args: cobra.NoArgs,
-		Flags: func(fs *pflag.FlagSet) {
-			fs.StringVar(&o.mirror, "mirror", trustsource.PublicMirror, "`URL` of the repository")
-			fs.StringVar(&o.root, "root", "", "root.json to begin with, as a `FILE` or URL")
-			fs.StringVar(&o.checksum, "root-checksum", "", "what --root must have, as the `DIGEST` in hex: SHA-256, or sha512: and a SHA-512")
-			fs.BoolVar(&o.staging, "staging", false, "trust the instance on which Sigstore tries things out")
-			cli.ChangesTrust(fs, "mirror", "root", "root-checksum", "staging")
-			cli.Output(fs, &o.output, "text", "text", "json")
-		},
-		Run: o.run,
+		Args:  cobra.NoArgs,
+		Flags: o.register,
+		Run:   o.run,
 	}
+}
+
+func (o *initialize) register(fs *pflag.FlagSet) {
+	fs.StringVar(&o.mirror, "mirror", trustsource.PublicMirror, "`URL` of the repository")
+	fs.StringVar(&o.root, "root", "", "root.json to begin with, as a `FILE` or URL")
+	fs.StringVar(&o.checksum, "root-checksum", "", "what --root must have, as the `DIGEST` in hex: SHA-256, or sha512: and a SHA-512")
+	fs.BoolVar(&o.staging, "staging", false, "trust the instance on which Sigstore tries things out")
+	cli.ChangesTrust(fs, "mirror", "root", "root-checksum", "staging")
+	cli.Output(fs, &o.output, "text", "text", "json")
 }
 
 func (o *initialize) run(ctx context.Context, c *cli.Call) error {

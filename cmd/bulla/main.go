@@ -68,6 +68,7 @@ func newApp(sys *cli.System) *cli.App {
 			whoamiCommand(),
 			logoutCommand(),
 			initializeCommand(),
+			trustCommand(),
 			trustedRootCommand(),
 			signingConfigCommand(),
 			envCommand(),

@@ -56,7 +56,7 @@ const (
 
 // wanderers are calls of every command that would go to the network, if anything lets them. A command that cannot want
 // to has an empty list.
-func wanderers(bundle string) map[string][][]string {
+func wanderers(bundle, file, manifest string) map[string][][]string {
 	who := []string{"--certificate-identity", "a@b.c", "--certificate-oidc-issuer", "https://issuer.invalid"}
 	key := []string{"--key", "https://keys.invalid/k.pub"}
 	with := func(more []string, args ...string) []string { return append(slices.Clone(more), args...) }
@@ -81,11 +81,24 @@ func wanderers(bundle string) map[string][][]string {
 		"download signature":      {{offlineImage}},
 		"download attestation":    {{offlineImage}},
 		"triangulate":             {{offlineImage}},
+		"flush":                   {{}},
+		"dockerfile verify":       {with(who, file)},
+		"manifest verify":         {with(who, manifest)},
+		"copy":                    {{offlineImage, "registry.invalid/other:1"}},
+		"save":                    {{"--dir", bundle + ".dir", offlineImage}},
+		"load":                    {{"--dir", filepath.Dir(bundle), offlineImage}},
 		"login":                   nil, // it stores, and asks nobody
 		"initialize":              {{}, {"--mirror", "https://tuf.invalid", "--root", "https://tuf.invalid/root.json"}, {"--staging"}},
 		"trusted-root create":     {{"--with-default-services"}},
 		"signing-config create":   {{"--with-default-services"}},
 		"env":                     {{}},
+		"trust list":              {{}},
+		"trust add":               {{"a", "--staging"}, {"a", "--mirror", "https://tuf.invalid", "--root", "https://tuf.invalid/root.json"}},
+		"trust remove":            {{"a"}},
+		"trust show":              {{}, {"built-in"}},
+		"trust diff":              {{"default", "built-in"}},
+		"trust export":            {{}, {"built-in"}},
+		"trust revoke":            {with(key, "--list", bundle, "--reason", "x", "--public-key", "https://keys.invalid/k.pub"), {"--key", kms, "--list", bundle, "--reason", "x", "--identity", "a", "--issuer", "b"}},
 		"up":                      {{"--ephemeral"}},
 		"version":                 {{}},
 	}
@@ -98,7 +111,13 @@ func TestOfflineCanary(t *testing.T) {
 	if err := os.WriteFile(bundle, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	calls := wanderers(bundle)
+	file, manifest := filepath.Join(dir, "Dockerfile"), filepath.Join(dir, "pod.yaml")
+	for name, text := range map[string]string{file: "FROM " + offlineImage, manifest: "apiVersion: v1\nkind: Pod\nspec: {containers: [{image: '" + offlineImage + "'}]}"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	calls := wanderers(bundle, file, manifest)
 	for _, name := range leaves(newApp(&cli.System{}).Commands, "") {
 		if _, ok := calls[name]; !ok {
 			t.Errorf("%s: the canary does not know the command", name)

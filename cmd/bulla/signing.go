@@ -27,6 +27,7 @@ import (
 // signing is what the commands that sign have in common: with what, and by which services.
 type signing struct {
 	flags.Sign
+	trusting     trustFlags
 	log          cli.Choice
 	rekorVersion cli.Choice
 	patience     time.Duration
@@ -40,6 +41,7 @@ type signing struct {
 
 func (s *signing) register(fs *pflag.FlagSet) {
 	s.Sign.Register(fs)
+	s.trusting.register(fs, "Services and trust")
 	cli.Topic(fs, "Services and trust", func(fs *pflag.FlagSet) {
 		if s.deferrable {
 			cli.ChoiceVar(fs, &s.log, "log", "whether the signature is entered into a transparency log; none says that it is not, on purpose; defer keeps it for \"flush\", which does it later", "require", "none", "defer")
@@ -95,7 +97,10 @@ func (s *signing) options(ctx context.Context, c *cli.Call, stdin bool) (sign.Op
 			return o, err
 		}
 	}
-	source := trustSource(c)
+	source, err := s.trusting.source(c)
+	if err != nil {
+		return o, err
+	}
 	p, err := s.plan(ctx, c, source)
 	if err != nil {
 		return o, err

@@ -151,7 +151,7 @@ func (s *signing) choose(c *cli.Call, cfg *trust.SigningConfig, from string) (*p
 // connect makes the clients of the services, and the trusted root that they and the signature are checked with: the one that
 // verifiers will use.
 func (s *signing) connect(ctx context.Context, c *cli.Call, source *trustsource.Source, p *plan, o *sign.Options) error {
-	if s.TrustedRoot == "" && !p.asksAny() {
+	if s.TrustedRoot == "" && !s.trusting.named() && !p.asksAny() {
 		return nil
 	}
 	if c.Net.Offline() && p.asksAny() {
@@ -197,7 +197,7 @@ func (s *signing) connect(ctx context.Context, c *cli.Call, source *trustsource.
 func (s *signing) clientOptions(ctx context.Context, c *cli.Call, source *trustsource.Source) (client.Options, error) {
 	from := config.Trust{
 		TrustedRoot: s.TrustedRoot, LookupEnv: c.LookupEnv,
-		Default: func() (*trust.Root, error) { return rootFrom(ctx, c, source) },
+		Default: func() (*trust.Root, error) { return s.trusting.root(ctx, c, source) },
 	}
 	if names := from.Variables(); len(names) > 0 {
 		c.Warnf("what is trusted comes from the environment: %s", strings.Join(names, ", "))

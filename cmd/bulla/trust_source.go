@@ -41,7 +41,7 @@ func signingConfigFrom(ctx context.Context, c *cli.Call, s *trustsource.Source) 
 		return nil, false, err
 	}
 	cfg, err = s.SigningConfig(ctx)
-	return cfg, t == nil, err
+	return cfg, t == nil && s.File == nil, err
 }
 
 // initializedTrust returns the trust of the initialized repository, nil if there is none, and warns of what is old.

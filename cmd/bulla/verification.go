@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -16,8 +17,10 @@ import (
 	"github.com/bulla-sign/bulla/internal/cli/flags"
 	"github.com/bulla-sign/bulla/internal/config"
 	"github.com/bulla-sign/bulla/internal/report"
+	"github.com/bulla-sign/bulla/internal/trustsource"
 	"github.com/bulla-sign/bulla/keys"
 	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/trust/keyset"
 	"github.com/bulla-sign/bulla/tuf"
 	"github.com/bulla-sign/bulla/verify"
 	"github.com/bulla-sign/bulla/verify/reason"
@@ -26,6 +29,7 @@ import (
 // verification is what the commands that verify have in common: the demands and the trust.
 type verification struct {
 	flags.Verify
+	trusting     trustFlags
 	log          cli.Choice
 	output       cli.Choice
 	anyPredicate bool
@@ -35,6 +39,7 @@ type verification struct {
 // register adds the flags. text says what the text output is.
 func (v *verification) register(fs *pflag.FlagSet) {
 	v.Verify.Register(fs)
+	v.trusting.register(fs, "Trust")
 	cli.Topic(fs, "Expected identity", func(fs *pflag.FlagSet) {
 		fs.StringArrayVar(&v.extensions, "certificate-extension", nil, "claim that the certificate must make, as `NAME=VALUE` with a name such as sourceRepositoryURI or an OID; repeatable")
 	})
@@ -113,12 +118,16 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 		return nil, err
 	}
 	// A key without log and timestamps rests on nothing but itself.
-	if v.Key != "" && v.ignoresLog() && !v.wantsTimestamp() && v.TrustedRoot == "" {
+	if v.Key != "" && v.ignoresLog() && !v.wantsTimestamp() && v.TrustedRoot == "" && !v.trusting.named() {
 		return req, nil
 	}
-	from := v.trust(ctx, c)
+	source, err := v.trusting.source(c)
+	if err != nil {
+		return nil, err
+	}
+	from := v.trust(ctx, c, source)
 	names := from.Variables()
-	if mirror, _ := c.LookupEnv("TUF_MIRROR"); mirror != "" && v.TrustedRoot == "" {
+	if mirror, _ := c.LookupEnv("TUF_MIRROR"); mirror != "" && v.TrustedRoot == "" && !v.trusting.named() {
 		names = append(names, "TUF_MIRROR")
 	}
 	if len(names) > 0 {
@@ -133,10 +142,9 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 }
 
 // trust says where the trusted root comes from.
-func (v *verification) trust(ctx context.Context, c *cli.Call) config.Trust {
-	source := trustSource(c)
+func (v *verification) trust(ctx context.Context, c *cli.Call, source *trustsource.Source) config.Trust {
 	return config.Trust{
-		Default:     func() (*trust.Root, error) { return rootFrom(ctx, c, source) },
+		Default:     func() (*trust.Root, error) { return v.trusting.root(ctx, c, source) },
 		TrustedRoot: v.TrustedRoot, CARoots: v.CARoots, CAIntermediates: v.CAIntermediates,
 		TimestampChain: v.TimestampCertificateChain, CertificateChain: v.CertificateChain, LookupEnv: c.LookupEnv,
 	}
@@ -145,6 +153,10 @@ func (v *verification) trust(ctx context.Context, c *cli.Call) config.Trust {
 // signers names who must have signed.
 func (v *verification) signers(ctx context.Context, c *cli.Call, p *verify.Policy) error {
 	if v.Key != "" {
+		if set, err := keySet(v.Key); set != nil || err != nil {
+			p.Keys = set
+			return inputError(err)
+		}
 		pub, err := keys.OpenPublic(ctx, v.Key, c.KeyEnvironment())
 		if err != nil {
 			return inputError(fmt.Errorf("loading public key: %w", err))
@@ -162,6 +174,26 @@ func (v *verification) signers(ctx context.Context, c *cli.Call, p *verify.Polic
 	}
 	p.Identities = []identity.Matcher{m}
 	return nil
+}
+
+// maxKeySet bounds a file of keys.
+const maxKeySet = 1 << 20
+
+// keySet reads --key where it names a file of keys with their windows; nil if it is something else.
+func keySet(name string) ([]trust.Key, error) {
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxKeySet {
+		return nil, nil
+	}
+	data, err := readFileUpTo(name, maxKeySet)
+	if err != nil || !keyset.Is(data) {
+		return nil, err
+	}
+	set, err := keyset.Decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return set, nil
 }
 
 // inputError gives an error about something that was read its exit status: reading failed, or what was read is malformed.

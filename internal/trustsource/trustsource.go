@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/trust/portable"
 	"github.com/bulla-sign/bulla/trust/publicgood"
 	"github.com/bulla-sign/bulla/tuf"
 )
@@ -40,6 +41,10 @@ type Source struct {
 	LookupEnv func(string) (string, bool)
 	// Offline keeps it from the network: what is kept must do.
 	Offline bool
+	// Instance names one of [Instances], [Default] or [BuiltInName]; empty: the default if there is one, or else what is built in.
+	Instance string
+	// File stands in for everything else.
+	File *portable.Trust
 	// HTTP asks the mirror; nil: a client of its own. UserAgent names the program.
 	HTTP      *http.Client
 	UserAgent string
@@ -63,6 +68,8 @@ func (s *Source) Root(ctx context.Context) (*trust.Root, error) {
 	switch {
 	case err != nil:
 		return nil, err
+	case s.File != nil:
+		return s.File.Root, nil
 	case t == nil:
 		return publicgood.Root()
 	}
@@ -76,6 +83,10 @@ func (s *Source) SigningConfig(ctx context.Context) (*trust.SigningConfig, error
 	switch {
 	case err != nil:
 		return nil, err
+	case s.File != nil && s.File.SigningConfig == nil:
+		return nil, fmt.Errorf("the trust file has no signing config")
+	case s.File != nil:
+		return s.File.SigningConfig, nil
 	case t == nil:
 		return publicgood.SigningConfig()
 	}
@@ -83,6 +94,9 @@ func (s *Source) SigningConfig(ctx context.Context) (*trust.SigningConfig, error
 }
 
 func (s *Source) load(ctx context.Context) (*tuf.Trust, error) {
+	if s.File != nil {
+		return nil, nil
+	}
 	config, err := s.config()
 	if err != nil || config.Mirror == "" {
 		return nil, err
@@ -101,6 +115,17 @@ func (s *Source) load(ctx context.Context) (*tuf.Trust, error) {
 // the root that is kept. The mirror is empty if there is none.
 func (s *Source) config() (tuf.Config, error) {
 	config := tuf.Config{Home: tuf.Home(s.LookupEnv), HTTP: s.HTTP, UserAgent: s.UserAgent, Now: s.Now}
+	switch s.Instance {
+	case "", Default:
+	case BuiltInName:
+		return config, nil
+	default:
+		var err error
+		if config.Home, err = (Instances{config.Home}).HomeOf(s.Instance); err == nil {
+			config.Mirror, err = tuf.Initialized(config.Home)
+		}
+		return config, err
+	}
 	config.Mirror, _ = s.LookupEnv("TUF_MIRROR")
 	if config.Mirror == "" && config.Home != "" {
 		var err error
@@ -109,6 +134,9 @@ func (s *Source) config() (tuf.Config, error) {
 		}
 	}
 	if config.Mirror == "" {
+		if s.Instance == Default {
+			return config, errors.New("nothing was initialized here, so there is no default instance")
+		}
 		return config, nil
 	}
 	if file, _ := s.LookupEnv("TUF_ROOT_JSON"); file != "" {

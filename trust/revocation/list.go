@@ -6,11 +6,12 @@ import (
 
 	"github.com/bulla-sign/bulla/internal/protojson"
 	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/trust/keyset"
 )
 
 // ListMediaType is that of a list of revocations:
 //
-//	{"mediaType": "application/vnd.bulla.revocations+json;version=1", "keys": {a key set, see trust.DecodeKeys}, "statements": [{a DSSE envelope}]}
+//	{"mediaType": "application/vnd.bulla.revocations+json;version=1", "keys": {a key set, see keyset.Decode}, "statements": [{a DSSE envelope}]}
 const ListMediaType = "application/vnd.bulla.revocations+json;version=1"
 
 const (
@@ -54,7 +55,7 @@ func Decode(data []byte) (*List, []trust.Revocation, error) {
 	}
 	l := &List{Statements: m.statements}
 	var err error
-	if l.Keys, err = trust.DecodeKeys(m.keys); err != nil {
+	if l.Keys, err = keyset.Decode(m.keys); err != nil {
 		return nil, nil, fmt.Errorf("revocations: %w", err)
 	}
 	for i := range l.Keys {
@@ -76,7 +77,7 @@ func Decode(data []byte) (*List, []trust.Revocation, error) {
 
 // Encode writes the list.
 func (l *List) Encode() ([]byte, error) {
-	keys, err := trust.EncodeKeys(l.Keys)
+	keys, err := keyset.Encode(l.Keys)
 	if err != nil {
 		return nil, fmt.Errorf("revocations: %w", err)
 	}

@@ -119,8 +119,10 @@ func statement(r trust.Revocation) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &bundle.Statement{Type: bundle.StatementV1, PredicateType: PredicateType, Predicate: body,
-		Subjects: []bundle.Subject{{Name: p.kind, Digests: map[string]string{"sha256": sum}}}}
+	s := &bundle.Statement{
+		Type: bundle.StatementV1, PredicateType: PredicateType, Predicate: body,
+		Subjects: []bundle.Subject{{Name: p.kind, Digests: map[string]string{"sha256": sum}}},
+	}
 	return s.Encode()
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/testenv/mint"
 	"github.com/bulla-sign/bulla/keys"
 	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/trust/keyset"
 	"github.com/bulla-sign/bulla/trust/revocation"
 )
 
@@ -123,12 +124,12 @@ func TestDecodeRefuses(t *testing.T) {
 	s, k := signer(t, algorithm.ECDSAP256SHA256)
 	stranger, _ := signer(t, algorithm.ECDSAP256SHA256)
 	good := string(sign(t, trust.Revocation{Artifact: some, Reason: "x"}, s))
-	keySet, err := trust.EncodeKeys([]trust.Key{k})
+	keySet, err := keyset.Encode([]trust.Key{k})
 	if err != nil {
 		t.Fatal(err)
 	}
 	k.Window.Start = since
-	windowed, err := trust.EncodeKeys([]trust.Key{k})
+	windowed, err := keyset.Encode([]trust.Key{k})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +158,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"media type":       {list("application/json", string(keySet), good), "mediaType"},
 		"unknown member":   {`{"more":1,` + here()[1:], "more"},
 		"no keys":          {`{"mediaType":"` + revocation.ListMediaType + `","statements":[]}`, "keys"},
-		"empty key set":    {list(revocation.ListMediaType, `{"mediaType":"`+trust.KeySetMediaType+`","keys":[]}`, good), "no key"},
+		"empty key set":    {list(revocation.ListMediaType, `{"mediaType":"`+keyset.MediaType+`","keys":[]}`, good), "no key"},
 		"windowed key":     {list(revocation.ListMediaType, string(windowed), good), "window"},
 		"stranger":         {here(good, string(sign(t, trust.Revocation{Artifact: some, Reason: "x"}, stranger))), "statements[1]: revocation: it is not signed by a key that may revoke"},
 		"unsigned":         {here(unsigned), "statements[0]"},

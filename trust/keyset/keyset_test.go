@@ -1,4 +1,4 @@
-package trust_test
+package keyset_test
 
 import (
 	"strings"
@@ -8,6 +8,7 @@ import (
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/internal/testenv/mint"
 	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/trust/keyset"
 )
 
 func setKey(t testing.TB, name string, w trust.Window) trust.Key {
@@ -22,12 +23,12 @@ func setKey(t testing.TB, name string, w trust.Window) trust.Key {
 func TestKeySet(t *testing.T) {
 	change := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 	want := []trust.Key{setKey(t, "old", trust.Window{End: change}), setKey(t, "new", trust.Window{Start: change}), setKey(t, "ever", trust.Window{})}
-	data, err := trust.EncodeKeys(want)
+	data, err := keyset.Encode(want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := trust.DecodeKeys(data)
-	if err != nil || len(got) != len(want) || !trust.IsKeySet(data) {
+	got, err := keyset.Decode(data)
+	if err != nil || len(got) != len(want) || !keyset.Is(data) {
 		t.Fatalf("%v, %v", got, err)
 	}
 	for i := range want {
@@ -38,8 +39,8 @@ func TestKeySet(t *testing.T) {
 	text := string(data)
 	keyJSON := text[strings.Index(text, `[`)+1 : strings.LastIndex(text, `]`)]
 	one := keyJSON[:strings.Index(keyJSON, `},{`)+1]
-	set := func(keys string) string { return `{"mediaType":"` + trust.KeySetMediaType + `","keys":[` + keys + `]}` }
-	if _, err := trust.DecodeKeys([]byte(set(one))); err != nil {
+	set := func(keys string) string { return `{"mediaType":"` + keyset.MediaType + `","keys":[` + keys + `]}` }
+	if _, err := keyset.Decode([]byte(set(one))); err != nil {
 		t.Fatal(err)
 	}
 	for name, bad := range map[string]string{
@@ -48,29 +49,29 @@ func TestKeySet(t *testing.T) {
 		"no key": set(`{"name":"x"}`), "not base64": set(`{"name":"x","publicKey":"!"}`), "not a key": set(`{"name":"x","publicKey":"aGVsbG8="}`),
 		"window": set(strings.Replace(one, `"validFor":{`, `"validFor":{"start":"2030-01-01T00:00:00Z",`, 1)), "bad time": set(strings.Replace(one, `"end":"2026`, `"end":"26`, 1)),
 	} {
-		if got, err := trust.DecodeKeys([]byte(bad)); err == nil {
+		if got, err := keyset.Decode([]byte(bad)); err == nil {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	if trust.IsKeySet([]byte("-----BEGIN PUBLIC KEY-----")) {
+	if keyset.Is([]byte("-----BEGIN PUBLIC KEY-----")) {
 		t.Error("PEM is taken for a key set")
 	}
 }
 
-func FuzzDecodeKeys(f *testing.F) {
-	data, err := trust.EncodeKeys([]trust.Key{setKey(f, "a", trust.Window{Start: time.Unix(1, 0)}), setKey(f, "b", trust.Window{})})
+func FuzzDecode(f *testing.F) {
+	data, err := keyset.Encode([]trust.Key{setKey(f, "a", trust.Window{Start: time.Unix(1, 0)}), setKey(f, "b", trust.Window{})})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(data)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		keys, err := trust.DecodeKeys(data)
+		keys, err := keyset.Decode(data)
 		if err != nil {
 			return
 		}
-		again, err := trust.EncodeKeys(keys)
+		again, err := keyset.Encode(keys)
 		if err == nil {
-			_, err = trust.DecodeKeys(again)
+			_, err = keyset.Decode(again)
 		}
 		if err != nil {
 			t.Fatal(err)

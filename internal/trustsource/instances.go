@@ -1,0 +1,155 @@
+package trustsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/bulla-sign/bulla/internal/durable"
+	"github.com/bulla-sign/bulla/tuf"
+)
+
+// Names of instances that are there without having been added.
+const (
+	// Default is what `bulla initialize` or `cosign initialize` set up.
+	Default = "default"
+	// BuiltInName is the public-good instance as the program was built with it.
+	BuiltInName = "built-in"
+)
+
+// instancesLock bounds the wait for others that add or remove an instance: they rename a directory.
+const instancesLock = 10 * time.Second
+
+// Instances are the named instances beside a TUF cache. Each has a home of its own, HOME/instances/NAME, laid out as the
+// cache is, so that two with one mirror and different roots do not meet. A home appears and disappears as a whole, by its
+// name, under the lock HOME/instances.lock.
+type Instances struct {
+	Home string // of the TUF cache, see tuf.Home
+}
+
+// A name becomes the name of a directory on every system.
+var instanceName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+// CheckName says why an instance cannot have a name.
+func CheckName(name string) error {
+	if name == Default || name == BuiltInName {
+		return fmt.Errorf("%q is there without being added", name)
+	}
+	if !instanceName.MatchString(name) {
+		return fmt.Errorf("%q is no name for an instance: it needs 1 to 63 of a-z, 0-9, - and _, and begins with a letter or a digit", name)
+	}
+	return nil
+}
+
+func (i Instances) dir() string { return filepath.Join(i.Home, "instances") }
+
+// HomeOf returns the home of an instance. The error says that there is none of that name.
+func (i Instances) HomeOf(name string) (string, error) {
+	if err := CheckName(name); err != nil {
+		return "", err
+	}
+	home := filepath.Join(i.dir(), name)
+	if _, err := os.Stat(filepath.Join(home, "remote.json")); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("there is no instance %q", name)
+		}
+		return "", err
+	}
+	return home, nil
+}
+
+// List returns the names of the instances that were added, sorted.
+func (i Instances) List() ([]string, error) {
+	entries, err := os.ReadDir(i.dir())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if _, err := i.HomeOf(e.Name()); err == nil {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Add adds an instance, whose repository is read and verified to its end before anything changes. One that is there is
+// replaced only if that is said. config.Home is not looked at.
+func (i Instances) Add(ctx context.Context, name string, config tuf.Config, replace bool) (*tuf.Trust, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	if _, err := i.HomeOf(name); err == nil && !replace {
+		return nil, errThere(name)
+	}
+	if err := os.MkdirAll(i.dir(), 0o700); err != nil {
+		return nil, err
+	}
+	// A name with a dot is none of an instance, so that nobody takes what is not ready for one.
+	stage, err := os.MkdirTemp(i.dir(), ".adding-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(stage)
+	config.Home = filepath.Join(stage, "home")
+	t, err := tuf.Initialize(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := i.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if _, err := i.HomeOf(name); err == nil {
+		if !replace {
+			return nil, errThere(name)
+		}
+		if err := os.Rename(filepath.Join(i.dir(), name), filepath.Join(stage, "old")); err != nil {
+			return nil, err
+		}
+	}
+	return t, os.Rename(config.Home, filepath.Join(i.dir(), name))
+}
+
+func errThere(name string) error {
+	return fmt.Errorf("there is an instance %q already", name)
+}
+
+// Remove removes an instance.
+func (i Instances) Remove(ctx context.Context, name string) error {
+	home, err := i.HomeOf(name)
+	if err != nil {
+		return err
+	}
+	unlock, err := i.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	away, err := os.MkdirTemp(i.dir(), ".removing-")
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(home, filepath.Join(away, name)); err != nil {
+		return errors.Join(err, os.Remove(away))
+	}
+	return os.RemoveAll(away)
+}
+
+func (i Instances) lock(ctx context.Context) (func(), error) {
+	ctx, cancel := context.WithTimeout(ctx, instancesLock)
+	defer cancel()
+	unlock, err := durable.Lock(ctx, i.dir()+".lock", durable.Exclusive)
+	if err != nil {
+		return nil, fmt.Errorf("instances: %w", err)
+	}
+	return unlock, nil
+}
