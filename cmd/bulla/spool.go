@@ -49,6 +49,9 @@ func (s *spoolDir) path(c *cli.Call) (string, error) {
 	return "", cli.Usagef("nothing says where signatures wait to be logged: HOME is not set").WithHint("name a directory with --spool")
 }
 
+// exitDeferred is the status of a run that signed everything and left the log for later.
+const exitDeferred = 24
+
 // Limits of the spool.
 const (
 	spoolVersion = 1
@@ -174,7 +177,7 @@ func (s *signing) waiting(err error) error {
 	if err != nil || n == 0 {
 		return err
 	}
-	return cli.Errorf(cli.ExitDeferred, "%s not logged yet: kept in %s", pluralWait(n), filepath.Dir(s.spool.waiting[0])).
+	return cli.Errorf(exitDeferred, "%s not logged yet: kept in %s", pluralWait(n), filepath.Dir(s.spool.waiting[0])).
 		WithHint("\"flush\" logs what waits there")
 }
 

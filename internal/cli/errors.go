@@ -20,7 +20,6 @@ const (
 	ExitUsage         = 21 // flags or arguments that make no sense
 	ExitInput         = 22 // a file or message is malformed
 	ExitIO            = 23 // reading or writing a file failed
-	ExitDeferred      = 24 // signed, and not logged yet
 	exitInterrupted   = 130
 )
 
