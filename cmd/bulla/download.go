@@ -20,7 +20,7 @@ import (
 func downloadCommand() *cli.Command {
 	return &cli.Command{
 		Use: "download", Short: "Print what is attached to an image", Group: "Registry",
-		Commands: []*cli.Command{downloadSignatureCommand(), downloadAttestationCommand()},
+		Commands: []*cli.Command{downloadSignatureCommand(), downloadAttestationCommand(), downloadSBOMCommand()},
 	}
 }
 

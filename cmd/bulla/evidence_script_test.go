@@ -34,7 +34,7 @@ func TestEvidenceScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": runStatus, "sign": runSign, "registry": runRegistry, "image": runImage, "attach": runAttach,
-			"fault": runFault, "plain": runPlain, "index": runIndex,
+			"fault": runFault, "plain": runPlain, "index": runIndex, "sbom": runSBOM,
 		},
 	})
 }

@@ -23,11 +23,10 @@ func run() int {
 
 // absent has cosign's commands that are not here yet, see docs/compat.md.
 var absent = map[string]string{
-	"attach":        "attest signs a statement and attaches it; a signature made elsewhere is verified with verify --signature and --payload",
-	"download sbom": "SBOMs travel as attestations: download attestation, or verify-attestation --type spdxjson",
-	"piv-tool":      "",
-	"pkcs11-tool":   "",
-	"upload":        "",
+	"attach":      "attest signs a statement and attaches it; a signature made elsewhere is verified with verify --signature and --payload",
+	"piv-tool":    "",
+	"pkcs11-tool": "",
+	"upload":      "",
 }
 
 // newApp returns the program with all of its commands. A command is added by writing its constructor in a file of its
