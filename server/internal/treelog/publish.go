@@ -157,6 +157,7 @@ func (p *publisher) publish(ctx context.Context) (err error) {
 	p.last = time.Now()
 	defer func() {
 		l.metrics.published(time.Since(p.last), err)
+		l.behind.Store(err != nil)
 		if p.failed++; err == nil {
 			p.failed = 0
 		}

@@ -237,3 +237,37 @@ func TestCheckpointInterval(t *testing.T) {
 		}
 	}
 }
+
+// A witness that takes its time does not make the log unready; one that does not answer does, until it answers again.
+func TestReadyWhileTheWitnessIsAsked(t *testing.T) {
+	w := newWorld(t)
+	wit := newWitness(t, w.verifier)
+	l := w.open(t, wit.use)
+	prove(t, l, add(t, l, "x", 3))
+	until := func(what string, is func() bool) {
+		t.Helper()
+		for range 1000 {
+			if is() {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Fatal("it does not come to this: ", what)
+	}
+	var entries map[string]uint64
+	wit.set(func() { // no answer meanwhile
+		entries = add(t, l, "y", 2)
+		until("the checkpoint is signed", func() bool { return l.gate.size() == 5 })
+		if h, _ := l.Head(); h.Size != 3 {
+			t.Errorf("a checkpoint of %d entries is published", h.Size)
+		}
+		if err := l.Ready(t.Context()); err != nil {
+			t.Errorf("while the witness is asked: %v", err)
+		}
+		wit.down = true
+	})
+	until("the log is not ready", func() bool { return l.Ready(t.Context()) != nil })
+	wit.set(func() { wit.down = false })
+	prove(t, l, entries)
+	until("the log is ready", func() bool { return l.Ready(t.Context()) == nil })
+}
