@@ -265,8 +265,10 @@ func (c *Client) referrer(ctx context.Context, s *session, img *Image, place str
 		return nil, err
 	}
 	if body.mediaType != d.MediaType || int64(len(body.body)) != d.Size {
-		return nil, fmt.Errorf("%s: listed as %d bytes of %s, served as %d bytes of %s",
-			name, d.Size, printable(d.MediaType, 100), len(body.body), body.mediaType)
+		return nil, &UnknownError{
+			Place: place, URL: name, Hint: "the list is wrong, or the registry: bulla repair rebuilds a list under a tag",
+			Detail: fmt.Sprintf("listed as %d bytes of %s, served as %d bytes of %s", d.Size, printable(d.MediaType, 100), len(body.body), body.mediaType),
+		}
 	}
 	m, err := parseManifest(body.body, body.mediaType)
 	if err != nil {
