@@ -87,6 +87,11 @@ func wanderers(bundle, file, manifest string) map[string][][]string {
 		"copy":                    {{offlineImage, "registry.invalid/other:1"}},
 		"save":                    {{"--dir", bundle + ".dir", offlineImage}},
 		"load":                    {{"--dir", filepath.Dir(bundle), offlineImage}},
+		"download sbom":           {{offlineImage}},
+		"repair":                  {{offlineImage}},
+		"clean":                   {{"-y", offlineImage}},
+		"whoami":                  {{}},
+		"logout":                  {{}},
 		"login":                   nil, // it stores, and asks nobody
 		"initialize":              {{}, {"--mirror", "https://tuf.invalid", "--root", "https://tuf.invalid/root.json"}, {"--staging"}},
 		"trusted-root create":     {{"--with-default-services"}},
