@@ -44,7 +44,7 @@ func (o *load) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return layoutError(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }() // read only
 	digest, err := l.Root(o.name)
 	if err != nil {
 		return layoutError(err)

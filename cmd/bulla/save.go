@@ -89,7 +89,7 @@ func (o *save) write(ctx context.Context, c *cli.Call, options carry.Options) (*
 	if err != nil {
 		return nil, layoutError(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }() // what was written is checked where it is written
 	client, err := layoutClient(c, l)
 	if err != nil {
 		return nil, err

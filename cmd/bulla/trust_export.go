@@ -78,9 +78,9 @@ func writeOut(c *cli.Call, name string, data []byte) error {
 }
 
 type trustRevoke struct {
-	key, list, reason, from, by string
-	artifact, revokedKey        string
-	subject, issuer             string
+	key, list, reason, from string
+	artifact, revokedKey    string
+	subject, issuer         string
 }
 
 func trustRevokeCommand() *cli.Command {

@@ -36,7 +36,7 @@ func (o *verifyImages) oneLocal(ctx context.Context, c *cli.Call, s *search, pat
 	if err != nil {
 		return layoutError(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }() // read only
 	digest, err := l.Root("")
 	if err != nil {
 		return layoutError(err)

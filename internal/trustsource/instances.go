@@ -97,7 +97,7 @@ func (i Instances) Add(ctx context.Context, name string, config tuf.Config, repl
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(stage)
+	defer func() { _ = os.RemoveAll(stage) }() // nothing is left there once it was renamed
 	config.Home = filepath.Join(stage, "home")
 	t, err := tuf.Initialize(ctx, config)
 	if err != nil {

@@ -143,7 +143,7 @@ func Committed(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }() // read only
 	return l.Root("")
 }
 
