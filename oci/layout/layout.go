@@ -62,23 +62,29 @@ func Create(dir string) (*Layout, error) {
 	marker := filepath.Join(dir, "oci-layout")
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 		data, err := os.ReadFile(marker)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s is not empty, and no image layout", dir)
-		}
-		if err == nil {
+		switch {
+		case err == nil:
 			err = checkLayout(data)
+		case errors.Is(err, fs.ErrNotExist) && unfinished(entries):
+			err = nil
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("%s is not empty, and no image layout", dir)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", dir, err)
 		}
 	}
+	// The marker comes first: whoever is killed after it leaves what the next run takes for its own.
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := writeFile(marker, []byte(`{"imageLayoutVersion":"1.0.0"}`)); err != nil {
+		return nil, err
+	}
 	for _, sub := range []string{"sha256", "sha512"} {
 		if err := os.MkdirAll(filepath.Join(dir, "blobs", sub), 0o755); err != nil {
 			return nil, err
 		}
-	}
-	if err := writeFile(marker, []byte(`{"imageLayoutVersion":"1.0.0"}`)); err != nil {
-		return nil, err
 	}
 	f, err := openDirectory(dir)
 	if err != nil {
@@ -87,6 +93,16 @@ func Create(dir string) (*Layout, error) {
 	l := newLayout(dir, f)
 	l.dir = dir
 	return l, nil
+}
+
+// unfinished says that a directory has only what a run leaves that was killed while it wrote the marker.
+func unfinished(entries []fs.DirEntry) bool {
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !strings.HasPrefix(e.Name(), ".bulla-") {
+			return false
+		}
+	}
+	return true
 }
 
 // Close ends the use of the layout.
