@@ -49,7 +49,6 @@ func FromX509(parsed *x509.Certificate) (*Certificate, error) {
 		return nil, fmt.Errorf("certificate with %d extensions, more than %d", len(parsed.Extensions), maxExtensions)
 	}
 	c := &Certificate{X509: parsed, Extensions: map[string]string{}}
-	table := Extensions()
 	seen := map[string]bool{}
 	for _, ext := range parsed.Extensions {
 		oid := ext.Id.String()
@@ -63,7 +62,7 @@ func FromX509(parsed *x509.Certificate) (*Certificate, error) {
 			}
 			continue
 		}
-		row, ok := extensionByOID(table, ext.Id)
+		row, ok := extensionByOID(oid)
 		if !ok {
 			continue
 		}

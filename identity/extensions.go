@@ -1,8 +1,10 @@
 package identity
 
 import (
-	"encoding/asn1"
 	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -41,7 +43,10 @@ const arc = "1.3.6.1.4.1.57264.1"
 
 // Extensions returns the table of Fulcio's certificate extensions in the order of their numbers (Fulcio's
 // docs/oid-info.md). The names of .1 to .6 are those of cosign's JSON output. The slice belongs to the caller.
-func Extensions() []Extension {
+func Extensions() []Extension { return slices.Clone(extensionTable()) }
+
+// extensionTable is the table itself. Every certificate that is read asks it for each of its extensions.
+var extensionTable = sync.OnceValue(func() []Extension {
 	row := func(n int, name, flag, label string, enc Encoding) Extension {
 		return Extension{Number: n, OID: fmt.Sprintf("%s.%d", arc, n), Name: name, Flag: flag, Label: label, Encoding: enc}
 	}
@@ -71,13 +76,13 @@ func Extensions() []Extension {
 		row(23, "deploymentEnvironment", "", "Deployment Environment", EncodingUTF8),
 		row(24, "tokenSubject", "", "Token Subject", EncodingUTF8),
 	}
-}
+})
 
 // LookupExtension finds a row by its Name, its dotted OID, or its flag. A flag that stands for two rows (the issuer)
 // finds the newer one.
 func LookupExtension(key string) (Extension, bool) {
 	var found Extension
-	for _, e := range Extensions() {
+	for _, e := range extensionTable() {
 		if e.Name == key || e.OID == key {
 			return e, true
 		}
@@ -90,9 +95,11 @@ func LookupExtension(key string) (Extension, bool) {
 
 // extensionByOID finds the row of a certificate extension. The number .7 is no extension of a certificate, so it is
 // not found here.
-func extensionByOID(table []Extension, oid asn1.ObjectIdentifier) (Extension, bool) {
-	dotted := oid.String()
-	for _, e := range table {
+func extensionByOID(dotted string) (Extension, bool) {
+	if !strings.HasPrefix(dotted, arc+".") {
+		return Extension{}, false
+	}
+	for _, e := range extensionTable() {
 		if e.OID == dotted && e.Encoding != EncodingOtherName {
 			return e, true
 		}

@@ -25,12 +25,22 @@ const (
 // the issuer must be the certificate whose key signed c (RFC 6962 3.2: its key's hash is signed too). Whether c
 // carries s, whether the issuer did sign c, and whether the log's key was valid at that time is for the caller.
 func (c *Certificate) VerifyEmbeddedSCT(s SCT, issuer *x509.Certificate, pub crypto.PublicKey) (time.Time, error) {
+	signed, err := c.EmbeddedSCTInput(s, issuer)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return s.verify(signed, pub)
+}
+
+// EmbeddedSCTInput returns the bytes that the signature of s must be over, if s is for the precertificate of c (RFC 6962
+// 3.2). It is for a log's neighbour, who has what the log signed; everybody else calls [Certificate.VerifyEmbeddedSCT].
+func (c *Certificate) EmbeddedSCTInput(s SCT, issuer *x509.Certificate) ([]byte, error) {
 	if issuer == nil {
-		return time.Time{}, errors.New("an embedded SCT cannot be checked without the issuer's certificate")
+		return nil, errors.New("an embedded SCT cannot be checked without the issuer's certificate")
 	}
 	tbs, err := precertTBS(c.X509.RawTBSCertificate)
 	if err != nil {
-		return time.Time{}, err
+		return nil, err
 	}
 	keyHash := sha256.Sum256(issuer.RawSubjectPublicKeyInfo)
 	signed, err := s.signedBytes(precertEntry, func(b *cryptobyte.Builder) {
@@ -38,9 +48,9 @@ func (c *Certificate) VerifyEmbeddedSCT(s SCT, issuer *x509.Certificate, pub cry
 		b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(tbs) })
 	})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("SCT: %w", err)
+		return nil, fmt.Errorf("SCT: %w", err)
 	}
-	return s.verify(signed, pub)
+	return signed, nil
 }
 
 // VerifyDetachedSCT checks that the log with the public key pub signed s for the certificate c itself, and returns the

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/bits"
 	"strconv"
+	"sync"
 )
 
 // TileWidth is the number of hashes, or entries, of a full tile (C2SP tlog-tiles).
@@ -60,10 +61,15 @@ func RootFromTiles(size int64, read TileReader) ([HashSize]byte, error) {
 
 // ProofFromTiles computes the audit path of the leaf at index (from 0) in the tree with size leaves from its hash tiles.
 func ProofFromTiles(index, size int64, read TileReader) ([][]byte, error) {
+	return (*Subtrees)(nil).ProofFromTiles(index, size, read)
+}
+
+// ProofFromTiles is the function of that name, with what is remembered.
+func (s *Subtrees) ProofFromTiles(index, size int64, read TileReader) ([][]byte, error) {
 	if size <= 0 || index < 0 || index >= size {
 		return nil, fmt.Errorf("tiles: index %d is outside the tree of size %d", index, size)
 	}
-	t := tree{size: size, read: read, seen: map[Tile][]byte{}}
+	t := tree{size: size, read: read, seen: map[Tile][]byte{}, subtrees: s}
 	var proof [][]byte
 	for height := 0; height < bits.Len64(uint64(size-1)); height++ {
 		begin := (index>>height ^ 1) << height
@@ -88,6 +94,8 @@ type tree struct {
 	size int64
 	read TileReader
 	seen map[Tile][]byte
+
+	subtrees *Subtrees // nil: none are remembered
 }
 
 // span computes the hash over the leaves from begin to end, where begin is a multiple of the largest power of two that
@@ -121,18 +129,69 @@ func (t *tree) node(height int, index int64) ([HashSize]byte, error) {
 	if err != nil {
 		return [HashSize]byte{}, err
 	}
-	at := int(first%TileWidth) * HashSize
-	hashes := make([][HashSize]byte, 1<<within)
-	for i := range hashes {
-		hashes[i] = [HashSize]byte(data[at+i*HashSize:])
+	return t.subtrees.hash(height, index, within, data[int(first%TileWidth)*HashSize:]), nil
+}
+
+// Subtrees remembers hashes of complete subtrees of one tree that only grows, in which they never change: whoever proves
+// many of its entries need not hash the same tiles for each. The zero value is ready, nil remembers nothing. It may be used
+// by many at once.
+type Subtrees struct {
+	mu     sync.RWMutex
+	hashes map[subtree][HashSize]byte
+}
+
+type subtree struct {
+	height int
+	index  int64
+}
+
+// maxSubtrees bounds the memory of Subtrees to about 1 MiB: those within the last 32 tiles.
+const maxSubtrees = 1 << 13
+
+// hash returns the hash of the subtree with the given height and number, which stands within levels above the hashes that
+// data begins with.
+func (s *Subtrees) hash(height int, index int64, within int, data []byte) [HashSize]byte {
+	if within == 0 {
+		return [HashSize]byte(data)
 	}
-	for len(hashes) > 1 {
-		for i := range len(hashes) / 2 {
-			hashes[i] = nodeHash(hashes[2*i][:], hashes[2*i+1][:])
+	key := subtree{height, index}
+	if h, ok := s.get(key); ok {
+		return h
+	}
+	half := HashSize << (within - 1)
+	left, right := s.hash(height-1, 2*index, within-1, data), s.hash(height-1, 2*index+1, within-1, data[half:])
+	h := nodeHash(left[:], right[:])
+	s.put(key, h)
+	return h
+}
+
+func (s *Subtrees) get(key subtree) (h [HashSize]byte, ok bool) {
+	if s == nil {
+		return h, false
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	h, ok = s.hashes[key]
+	return h, ok
+}
+
+// put throws out any when there are too many: what is asked for most often comes back soonest.
+func (s *Subtrees) put(key subtree, h [HashSize]byte) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hashes == nil {
+		s.hashes = make(map[subtree][HashSize]byte)
+	}
+	for old := range s.hashes {
+		if len(s.hashes) < maxSubtrees {
+			break
 		}
-		hashes = hashes[:len(hashes)/2]
+		delete(s.hashes, old)
 	}
-	return hashes[0], nil
+	s.hashes[key] = h
 }
 
 func (t *tree) tile(tile Tile) ([]byte, error) {

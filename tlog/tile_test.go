@@ -44,6 +44,7 @@ func memTiles(leaves [][]byte) TileReader {
 
 func TestTilesAgainstReference(t *testing.T) {
 	all := refLeaves(70000)
+	var remembered Subtrees // as the tree grows
 	for _, n := range []int{1, 2, 3, 15, 255, 256, 257, 300, 511, 512, 1000, 65536, 70000} {
 		d := all[:n]
 		root, err := RootFromTiles(int64(n), memTiles(d))
@@ -64,7 +65,27 @@ func TestTilesAgainstReference(t *testing.T) {
 			if !equalProof(proof, refPath(m, d)) {
 				t.Errorf("leaf %d of %d: not the path of the definition", m, n)
 			}
+			for range 2 {
+				if again, err := remembered.ProofFromTiles(int64(m), int64(n), memTiles(d)); err != nil || !equalProof(again, proof) {
+					t.Errorf("leaf %d of %d: another path with what is remembered, %v", m, n, err)
+				}
+			}
 		}
+	}
+	tiles := map[Tile][]byte{}
+	read := func(tile Tile) ([]byte, error) {
+		if tiles[tile] == nil {
+			tiles[tile], _ = memTiles(all[:65536])(tile)
+		}
+		return tiles[tile], nil
+	}
+	for i := 0; i < 65536; i += 16 {
+		if _, err := remembered.ProofFromTiles(int64(i), 65536, read); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(remembered.hashes); n > maxSubtrees {
+		t.Errorf("%d subtrees are remembered", n)
 	}
 	if root, err := RootFromTiles(0, nil); err != nil || root != refRoot(nil) {
 		t.Errorf("empty tree: %x, %v", root, err)

@@ -16,6 +16,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -51,8 +52,9 @@ const (
 // CT is a log for certificate transparency.
 type CT interface {
 	// AddPreChain logs a precertificate with its issuers up to the root, in DER, and returns the SCT in TLS encoding
-	// (RFC 6962 3.2).
-	AddPreChain(ctx context.Context, chain [][]byte) (sct []byte, err error)
+	// (RFC 6962 3.2). A log in this process also returns the bytes that it has signed. They are compared with those that the
+	// certificate demands, which binds the SCT to it without the arithmetic; where there are none, the signature is verified.
+	AddPreChain(ctx context.Context, chain [][]byte) (sct, signed []byte, err error)
 }
 
 // Journal keeps a record of what is about to be signed.
@@ -107,7 +109,8 @@ type Server struct {
 	cfg      Config
 	tokens   *token.Verifier
 	signer   *signer
-	chainPEM []string // of Chain
+	ctID     [sha256.Size]byte // the CT log's id (RFC 6962 3.2); of no use without one
+	chainPEM []string          // of Chain
 	grpc     *grpc.Server
 	metrics  *metrics
 	log      *slog.Logger
@@ -148,6 +151,13 @@ func newServer(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, tokens: tokens, signer: signer, metrics: m, log: cfg.Log}
 	for _, cert := range cfg.Chain {
 		s.chainPEM = append(s.chainPEM, encodePEM(cert.Raw))
+	}
+	if cfg.CT != nil {
+		spki, err := algorithm.MarshalPublicKey(cfg.CTKey)
+		if err != nil {
+			return nil, fmt.Errorf("key of the CT log: %w", err)
+		}
+		s.ctID = sha256.Sum256(spki)
 	}
 	s.grpc = s.newGRPC()
 	return s, nil

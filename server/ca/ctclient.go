@@ -50,7 +50,12 @@ func NewLogClient(base string, client *http.Client) (*LogClient, error) {
 }
 
 // AddPreChain implements [CT].
-func (c *LogClient) AddPreChain(ctx context.Context, chain [][]byte) ([]byte, error) {
+func (c *LogClient) AddPreChain(ctx context.Context, chain [][]byte) (timestamp, signed []byte, err error) {
+	timestamp, err = c.addPreChain(ctx, chain)
+	return timestamp, nil, err
+}
+
+func (c *LogClient) addPreChain(ctx context.Context, chain [][]byte) ([]byte, error) {
 	body, err := json.Marshal(struct {
 		Chain [][]byte `json:"chain"`
 	}{chain})

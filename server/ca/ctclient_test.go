@@ -35,7 +35,7 @@ func (l *httpLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	tls, err := l.log.AddPreChain(r.Context(), request.Chain)
+	tls, _, err := l.log.AddPreChain(r.Context(), request.Chain)
 	if err != nil {
 		http.Error(w, "bad", http.StatusBadRequest)
 		return
@@ -107,7 +107,7 @@ func TestLogClientRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = client.AddPreChain(t.Context(), [][]byte{{1}})
+			_, _, err = client.AddPreChain(t.Context(), [][]byte{{1}})
 			if err == nil || !strings.Contains(err.Error(), c.want) || remote.hits.Load() != c.hits {
 				t.Fatalf("%v after %d requests, want %q after %d", err, remote.hits.Load(), c.want, c.hits)
 			}
@@ -124,7 +124,7 @@ func TestLogClientRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.AddPreChain(ctx, nil); err == nil {
+	if _, _, err := client.AddPreChain(ctx, nil); err == nil {
 		t.Fatal("a request that was cancelled succeeds")
 	}
 }

@@ -100,9 +100,18 @@ type ctLog struct {
 	chains [][][]byte
 	issuer *x509.Certificate
 	answer func(sct []byte) ([]byte, error) // has the last word, if set
+	signed func() []byte                    // what the log says that it signed, if set
 }
 
-func (l *ctLog) AddPreChain(_ context.Context, chain [][]byte) ([]byte, error) {
+func (l *ctLog) AddPreChain(_ context.Context, chain [][]byte) (timestamp, signed []byte, err error) {
+	timestamp, err = l.add(chain)
+	if l.signed != nil {
+		signed = l.signed()
+	}
+	return timestamp, signed, err
+}
+
+func (l *ctLog) add(chain [][]byte) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.chains = append(l.chains, chain)

@@ -3,6 +3,7 @@ package ca
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/sha256"
 	"encoding/asn1"
 	"encoding/hex"
@@ -122,15 +123,18 @@ func (s *Server) sign(d *draft, tbs []byte) ([]byte, error) {
 	return assemble(tbs, d.alg, signature)
 }
 
-// finish signs a certificate and checks the signature: a faulty key store must not get through, whose signatures could
-// even give the key away. That of a precertificate is checked by the CT log.
+// finish signs a certificate and checks the signature of a key store: a faulty one must not get through, whose signatures
+// could even give the key away. (An ECDSA key in memory has nonces that a fault does not repeat, and was probed at the
+// start.) The signature of a precertificate is checked by the CT log in any case.
 func (s *Server) finish(d *draft, tbs []byte) ([]byte, error) {
 	signature, err := s.signer.sign(tbs)
 	if err != nil {
 		return nil, fmt.Errorf("issuing key: %w", err)
 	}
-	if err := s.signer.cert.CheckSignature(s.signer.x509(), tbs, signature); err != nil {
-		return nil, fmt.Errorf("issuing key: the signature does not verify: %w", err)
+	if _, inMemory := s.signer.key.(*ecdsa.PrivateKey); !inMemory {
+		if err := s.signer.cert.CheckSignature(s.signer.x509(), tbs, signature); err != nil {
+			return nil, fmt.Errorf("issuing key: the signature does not verify: %w", err)
+		}
 	}
 	return assemble(tbs, d.alg, signature)
 }
@@ -143,7 +147,7 @@ func (s *Server) withSCT(ctx context.Context, d *draft, first, precert []byte) (
 	for _, cert := range s.cfg.Chain {
 		chain = append(chain, cert.Raw)
 	}
-	sct, err := s.cfg.CT.AddPreChain(logCtx, chain)
+	sct, signed, err := s.cfg.CT.AddPreChain(logCtx, chain)
 	if err != nil {
 		return nil, &refusal{kind: unavailable, message: "the precertificate could not be entered into the CT log, try again", cause: err}
 	}
@@ -159,15 +163,18 @@ func (s *Server) withSCT(ctx context.Context, d *draft, first, precert []byte) (
 	if err != nil {
 		return nil, err
 	}
-	if err := s.compare(cert, first); err != nil {
+	if err := compare(cert, first); err != nil {
 		return nil, err
+	}
+	if err := s.checkSCT(cert, signed); err != nil {
+		return nil, fmt.Errorf("CT log: %w", err)
 	}
 	return s.finish(d, second)
 }
 
 // compare checks, before the certificate is signed, that it is the precertificate but for the last extension (RFC 6962
-// 3.1), and that the log signed exactly that.
-func (s *Server) compare(cert *identity.Certificate, precertTBS []byte) error {
+// 3.1).
+func compare(cert *identity.Certificate, precertTBS []byte) error {
 	logged, err := without(precertTBS, oidPoison)
 	if err != nil {
 		return fmt.Errorf("precertificate: %w", err)
@@ -179,19 +186,34 @@ func (s *Server) compare(cert *identity.Certificate, precertTBS []byte) error {
 	if !bytes.Equal(logged, issued) {
 		return errors.New("precertificate and certificate differ")
 	}
+	return nil
+}
+
+// checkSCT checks that the log signed exactly this certificate; signed is what a log in this process says that it signed.
+func (s *Server) checkSCT(cert *identity.Certificate, signed []byte) error {
 	scts, err := cert.EmbeddedSCTs()
 	if err != nil {
-		return fmt.Errorf("CT log: the timestamp cannot be read: %w", err)
+		return fmt.Errorf("the timestamp cannot be read: %w", err)
 	}
 	if len(scts) != 1 {
-		return fmt.Errorf("CT log: %d timestamps instead of one", len(scts))
+		return fmt.Errorf("%d timestamps instead of one", len(scts))
 	}
-	at, err := cert.VerifyEmbeddedSCT(scts[0], s.signer.cert, s.cfg.CTKey)
-	if err != nil {
-		return fmt.Errorf("CT log: %w", err)
+	sct := scts[0]
+	if signed == nil {
+		if _, err := cert.VerifyEmbeddedSCT(sct, s.signer.cert, s.cfg.CTKey); err != nil {
+			return err
+		}
+	} else {
+		demanded, err := cert.EmbeddedSCTInput(sct, s.signer.cert)
+		if err != nil {
+			return err
+		}
+		if sct.LogID != s.ctID || !bytes.Equal(demanded, signed) {
+			return errors.New("the log has signed something else than this certificate")
+		}
 	}
-	if gap := s.cfg.Now().Sub(at).Abs(); gap > maxClockGap {
-		return fmt.Errorf("CT log: its clock and this one are %s apart", gap.Truncate(time.Second))
+	if gap := s.cfg.Now().Sub(sct.Timestamp).Abs(); gap > maxClockGap {
+		return fmt.Errorf("its clock and this one are %s apart", gap.Truncate(time.Second))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package ca_test
 
 import (
+	"bytes"
 	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bulla-sign/bulla/identity"
 	"github.com/bulla-sign/bulla/internal/testenv/mint"
 	"github.com/bulla-sign/bulla/server/ca"
 	"github.com/bulla-sign/bulla/server/ca/issuerconfig"
@@ -336,5 +338,59 @@ func TestLogFaults(t *testing.T) {
 				t.Fatalf("the log lacks %q: %s", c.cause, w.out)
 			}
 		})
+	}
+}
+
+// steady is a source of randomness with which two certificates for the same request are the same.
+type steady struct{}
+
+func (steady) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 0x5a
+	}
+	return len(p), nil
+}
+
+// TestNeighbour: a log in the same process says what it has signed, which must be this certificate, by this log.
+func TestNeighbour(t *testing.T) {
+	key := newKey(t, elliptic.P256())
+	w := newWorld(t, func(cfg *ca.Config) { cfg.Rand = steady{} })
+	request := body(t, w.idp.token(t, claims(nil)), key, email)
+	cert, err := identity.FromX509(chainOf(t, do(t, w, http.MethodPost, v2, request, nil))[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	scts, err := cert.EmbeddedSCTs()
+	if err != nil || len(scts) != 1 {
+		t.Fatalf("%d timestamps, %v", len(scts), err)
+	}
+	demanded, err := cert.EmbeddedSCTInput(scts[0], w.chain[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	this := func() []byte {
+		demanded[len(demanded)-1]++ // the index of the entry, with which the extensions end
+		return demanded
+	}
+	for name, c := range map[string]struct {
+		signed func() []byte
+		edit   func(sct []byte)
+		status int
+	}{
+		"this one":                  {this, func([]byte) {}, 200},
+		"this one, and more":        {func() []byte { return append(bytes.Clone(this()), 0) }, func([]byte) {}, 500},
+		"the entry before":          {func() []byte { before := bytes.Clone(demanded); this(); return before }, func([]byte) {}, 500},
+		"nothing":                   {func() []byte { this(); return []byte{} }, func([]byte) {}, 500},
+		"this one, by another log":  {this, func(sct []byte) { sct[1] ^= 1 }, 500},
+		"this one, at another time": {this, func(sct []byte) { sct[40] ^= 1 }, 500},
+	} {
+		w.log.signed = c.signed
+		w.log.answer = func(sct []byte) ([]byte, error) {
+			c.edit(sct)
+			return sct, nil
+		}
+		if rw := do(t, w, http.MethodPost, v2, request, nil); rw.Code != c.status {
+			t.Errorf("%s: %d %s\n%s", name, rw.Code, rw.Body, w.out)
+		}
 	}
 }

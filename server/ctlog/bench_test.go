@@ -45,7 +45,7 @@ func BenchmarkAddPreChain(b *testing.B) {
 	b.SetParallelism(8)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if _, err := s.AddPreChain(b.Context(), <-chains); err != nil {
+			if _, _, err := s.AddPreChain(b.Context(), <-chains); err != nil {
 				b.Error(err)
 				return
 			}

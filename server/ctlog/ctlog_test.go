@@ -30,7 +30,7 @@ func TestPrecertificate(t *testing.T) {
 	s := w.open(t)
 	for i := range 3 {
 		precert, finish := w.ca.precert(t)
-		sct, err := s.AddPreChain(t.Context(), w.ca.chain(precert))
+		sct, signed, err := s.AddPreChain(t.Context(), w.ca.chain(precert))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,6 +48,12 @@ func TestPrecertificate(t *testing.T) {
 		}
 		if _, err := cert.VerifyEmbeddedSCT(scts[0], w.root.cert, w.key.Public()); err == nil {
 			t.Error("the SCT verifies for another issuer")
+		}
+		if demanded, err := cert.EmbeddedSCTInput(scts[0], w.ca.cert); err != nil || !bytes.Equal(demanded, signed) {
+			t.Errorf("signed is %x, want %x (%v)", signed, demanded, err)
+		}
+		if again, old, err := s.AddPreChain(t.Context(), w.ca.chain(precert)); err != nil || old != nil || !bytes.Equal(again, sct) {
+			t.Errorf("the same precertificate again: %x, over %x, %v", again, old, err)
 		}
 		if index := indexOf(t, sct); index != uint64(i) {
 			t.Errorf("index %d, want %d", index, i)
@@ -125,12 +131,12 @@ func TestRepeated(t *testing.T) {
 	w := newWorld(t)
 	s := w.open(t)
 	precert, _ := w.ca.precert(t)
-	first, err := s.AddPreChain(t.Context(), w.ca.chain(precert))
+	first, _, err := s.AddPreChain(t.Context(), w.ca.chain(precert))
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.set(present.Add(time.Minute))
-	second, err := s.AddPreChain(t.Context(), w.ca.chain(precert))
+	second, _, err := s.AddPreChain(t.Context(), w.ca.chain(precert))
 	if err != nil || !bytes.Equal(first, second) {
 		t.Errorf("%x, then %x, %v", first, second, err)
 	}
@@ -190,7 +196,7 @@ func TestConcurrent(t *testing.T) {
 		wg.Go(func() {
 			for range each {
 				precert, finish := w.ca.precert(t)
-				tls, err := s.AddPreChain(t.Context(), w.ca.chain(precert))
+				tls, _, err := s.AddPreChain(t.Context(), w.ca.chain(precert))
 				if err != nil {
 					t.Error(err)
 					return
@@ -248,7 +254,7 @@ func TestSubmissionOverHTTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tls, err := s.AddPreChain(t.Context(), w.ca.chain(precert)) // repeated: the same
+	tls, _, err := s.AddPreChain(t.Context(), w.ca.chain(precert)) // repeated: the same
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +301,7 @@ func TestFreeze(t *testing.T) {
 		t.Fatal(err)
 	}
 	precert, _ := w.ca.precert(t)
-	if _, err := s.AddPreChain(t.Context(), w.ca.chain(precert)); !errors.Is(err, treelog.ErrFrozen) {
+	if _, _, err := s.AddPreChain(t.Context(), w.ca.chain(precert)); !errors.Is(err, treelog.ErrFrozen) {
 		t.Errorf("frozen: %v", err)
 	}
 	if rw := postChain(s, "/ct/v1/add-pre-chain", w.ca.chain(precert)); rw.Code != http.StatusForbidden {
@@ -314,7 +320,7 @@ func TestFreeze(t *testing.T) {
 			t.Errorf("%s: status %d: %s", path, rw.Code, rw.Body)
 		}
 	}
-	if _, err := s.AddPreChain(t.Context(), w.ca.chain(precert)); !errors.Is(err, treelog.ErrFrozen) {
+	if _, _, err := s.AddPreChain(t.Context(), w.ca.chain(precert)); !errors.Is(err, treelog.ErrFrozen) {
 		t.Errorf("opened frozen: %v", err)
 	}
 }
@@ -324,7 +330,7 @@ func TestSetRoots(t *testing.T) {
 	s := w.open(t)
 	other := newRoot(t, "other root").authority(t, "other", nil)
 	precert, _ := other.precert(t)
-	if _, err := s.AddPreChain(t.Context(), other.chain(precert)); err == nil {
+	if _, _, err := s.AddPreChain(t.Context(), other.chain(precert)); err == nil {
 		t.Error("accepted although its root is not")
 	}
 	if err := s.SetRoots(nil); err == nil {
@@ -333,7 +339,7 @@ func TestSetRoots(t *testing.T) {
 	if err := s.SetRoots([]*x509.Certificate{w.root.cert, other.parent.cert}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.AddPreChain(t.Context(), other.chain(precert)); err != nil {
+	if _, _, err := s.AddPreChain(t.Context(), other.chain(precert)); err != nil {
 		t.Error(err)
 	}
 	var roots struct{ Certificates [][]byte }

@@ -182,7 +182,7 @@ func TestEntriesOfTwoBundles(t *testing.T) {
 	for range tlog.TileWidth + 3 {
 		precert, _ := w.ca.precert(t)
 		wg.Go(func() {
-			sct, err := s.AddPreChain(t.Context(), w.ca.chain(precert))
+			sct, _, err := s.AddPreChain(t.Context(), w.ca.chain(precert))
 			if err == nil {
 				_, err = s.tree.Await(t.Context(), indexOf(t, sct))
 			}

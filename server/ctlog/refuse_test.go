@@ -2,6 +2,7 @@ package ctlog
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -144,7 +145,10 @@ func TestChainsRefused(t *testing.T) {
 	for name, tc := range hostileChains(t, w) {
 		add := s.AddChain
 		if tc.precert {
-			add = s.AddPreChain
+			add = func(ctx context.Context, chain [][]byte) ([]byte, error) {
+				sct, _, err := s.AddPreChain(ctx, chain)
+				return sct, err
+			}
 		}
 		_, err := add(t.Context(), tc.chain)
 		var bad *refusal

@@ -13,6 +13,7 @@ type sct struct {
 	timestamp  uint64 // milliseconds since 1970
 	extensions []byte // without their length
 	signature  []byte // DigitallySigned
+	signed     []byte // what the signature is over; nil in one that was remembered
 }
 
 // leafIndex is the extensions of an SCT and of its entry: leaf_index alone (static-ct-api, "SCT Extension").

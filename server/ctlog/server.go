@@ -45,21 +45,23 @@ func (s *Server) SetRoots(roots []*x509.Certificate) error {
 // AddChain logs a certificate with its chain, DER, leaf first, and returns the SCT in TLS encoding (RFC 6962 3.2). It
 // returns once the entry is durable.
 func (s *Server) AddChain(ctx context.Context, chain [][]byte) ([]byte, error) {
-	return s.addTLS(ctx, chain, false)
-}
-
-// AddPreChain is AddChain for a precertificate (RFC 6962 3.1). The SCT is for the certificate that has the list of SCTs in
-// the place of the poison.
-func (s *Server) AddPreChain(ctx context.Context, chain [][]byte) ([]byte, error) {
-	return s.addTLS(ctx, chain, true)
-}
-
-func (s *Server) addTLS(ctx context.Context, chain [][]byte, precert bool) ([]byte, error) {
-	ts, err := s.add(ctx, chain, precert)
+	ts, err := s.add(ctx, chain, false)
 	if err != nil {
 		return nil, err
 	}
 	return ts.tls()
+}
+
+// AddPreChain is AddChain for a precertificate (RFC 6962 3.1). The SCT is for the certificate that has the list of SCTs in
+// the place of the poison. The second value is what its signature is over, as this process has just signed it; nil for a
+// precertificate that had been logged before.
+func (s *Server) AddPreChain(ctx context.Context, chain [][]byte) (timestamp, signed []byte, err error) {
+	ts, err := s.add(ctx, chain, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	timestamp, err = ts.tls()
+	return timestamp, ts.signed, err
 }
 
 // add logs a chain and counts the outcome.
@@ -100,11 +102,14 @@ func (s *Server) submit(ctx context.Context, chain [][]byte, precert bool) (*sct
 	ts := &sct{logID: s.id, timestamp: entry.Timestamp, extensions: leafIndex(index)}
 	// What an SCT is over (RFC 6962 3.2: version, signature_type certificate_timestamp, the entry) has the same bytes as the
 	// leaf (3.4: version, leaf_type timestamped_entry, the entry).
-	if ts.signature, err = digitallySign(s.key, entry.MerkleTreeLeaf(index)); err != nil {
+	signed := entry.MerkleTreeLeaf(index)
+	if ts.signature, err = digitallySign(s.key, signed); err != nil {
 		return nil, outcomeFailed, err
 	}
 	s.recent.put(fingerprint, ts)
-	return ts, outcomeLogged, nil
+	fresh := *ts
+	fresh.signed = signed
+	return &fresh, outcomeLogged, nil
 }
 
 // entry is what goes into the tree.

@@ -29,13 +29,13 @@ func TestIssuersCannotBeStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	precert, _ := w.ca.precert(t)
-	if _, err := s.AddPreChain(t.Context(), w.ca.chain(precert)); err == nil {
+	if _, _, err := s.AddPreChain(t.Context(), w.ca.chain(precert)); err == nil {
 		t.Fatal("an SCT although the issuers are not stored")
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	sct, err := s.AddPreChain(t.Context(), w.ca.chain(precert))
+	sct, _, err := s.AddPreChain(t.Context(), w.ca.chain(precert))
 	if err != nil || indexOf(t, sct) != 0 {
 		t.Errorf("afterwards: %v", err)
 	}
@@ -137,7 +137,7 @@ func submit(path string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.AddPreChain(context.Background(), j.Chain); err != nil {
+	if _, _, err := s.AddPreChain(context.Background(), j.Chain); err != nil {
 		return err
 	}
 	fmt.Println(sctMarker)
@@ -249,7 +249,7 @@ func TestRestoredFromBackup(t *testing.T) {
 	w.dir = backup
 	s = w.open(t)
 	precert, _ := w.ca.precert(t)
-	if _, err := s.AddPreChain(t.Context(), w.ca.chain(precert)); err == nil || !strings.Contains(err.Error(), treelog.ErrForked.Error()) {
+	if _, _, err := s.AddPreChain(t.Context(), w.ca.chain(precert)); err == nil || !strings.Contains(err.Error(), treelog.ErrForked.Error()) {
 		t.Errorf("%v", err)
 	}
 	if s.Ready(t.Context()) == nil {

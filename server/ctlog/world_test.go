@@ -213,7 +213,7 @@ func (w *world) fill(t testing.TB, s *Server, n int) (scts [][]byte) {
 	t.Helper()
 	for range n {
 		precert, _ := w.ca.precert(t)
-		sct, err := s.AddPreChain(t.Context(), w.ca.chain(precert))
+		sct, _, err := s.AddPreChain(t.Context(), w.ca.chain(precert))
 		if err != nil {
 			t.Fatal(err)
 		}

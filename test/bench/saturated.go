@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/bulla-sign/bulla/internal/tools/realsigstore"
@@ -138,9 +139,19 @@ func (b *bench) timestamps() error {
 	return nil
 }
 
-// floor is the processor time of the signatures alone that a whole signing needs with an intermediate on P-256: token,
-// proof of possession, precertificate and certificate, SCT, timestamp, log entry.
-const floor = 380 * time.Microsecond
+// signatureFloor measures the processor time of the signatures alone that a whole signing needs, with all processors busy
+// with them: a processor that shares its core with a busy one is slower.
+func signatureFloor() (time.Duration, error) {
+	task, err := load.Signatures()
+	if err != nil {
+		return 0, err
+	}
+	r := load.Saturate(context.Background(), runtime.GOMAXPROCS(0), 2*time.Second, task)
+	if r.Err != nil {
+		return 0, r.Err
+	}
+	return r.CPU / time.Duration(r.Done), nil
+}
 
 // signings is the rows of whole signings, beside Fulcio (without CT log, which spares it a request), rekor-tiles at its
 // shortest settings and timestamp-authority.
@@ -181,9 +192,13 @@ func (b *bench) signings() error {
 		return err
 	}
 	each := (after - before) / time.Duration(our.Done)
+	floor, err := signatureFloor()
+	if err != nil {
+		return err
+	}
 	b.print(row{"whole signings/s", "the three", perSecond(their), "", ""}, true)
 	b.print(row{"whole signings/s", "bulla-server", perSecond(our), "", fmt.Sprintf(">= 3 x; %.1f x", our.Rate()/their.Rate())}, our.Rate() >= 3*their.Rate())
-	b.print(row{"server CPU per signing", "bulla-server", ms(each), "", fmt.Sprintf("<= 3 x %s; %.1f x", ms(floor), float64(each)/float64(floor))}, each <= 3*floor)
+	b.print(row{"server CPU per signing", "bulla-server", ms(each), "", fmt.Sprintf("<= 3 x the signatures alone, %.2f ms; %.1f x", floor.Seconds()*1e3, float64(each)/float64(floor))}, each <= 3*floor)
 	return nil
 }
 

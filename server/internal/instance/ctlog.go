@@ -125,10 +125,10 @@ type localCT struct {
 }
 
 // AddPreChain implements ca.CT.
-func (l *localCT) AddPreChain(ctx context.Context, chain [][]byte) ([]byte, error) {
+func (l *localCT) AddPreChain(ctx context.Context, chain [][]byte) (timestamp, signed []byte, err error) {
 	m := l.in.mounted(l.key)
 	if m == nil || !m.enter() {
-		return nil, fmt.Errorf("%s is not open", l.key)
+		return nil, nil, fmt.Errorf("%s is not open", l.key)
 	}
 	defer m.leave()
 	return m.service.(*ctlog.Server).AddPreChain(ctx, chain)

@@ -50,6 +50,8 @@ type Log struct {
 	cfg     Config
 	files   files
 	metrics *metrics
+	// subtrees are those of the published tree.
+	subtrees tlog.Subtrees
 
 	// The writing half; nil when the log is only read.
 	appender *tessera.Appender

@@ -135,7 +135,7 @@ func (l *Log) InclusionProof(index, size uint64) ([][]byte, error) {
 	if h := l.head.Load(); h == nil || size > h.Size || index >= size {
 		return nil, fmt.Errorf("entry %d in a tree of %d: %w", index, size, ErrNotCovered)
 	}
-	return tlog.ProofFromTiles(int64(index), int64(size), l.published())
+	return l.subtrees.ProofFromTiles(int64(index), int64(size), l.published())
 }
 
 // ConsistencyProof returns the proof that the tree of size b extends that of size a; b must be published and a not 0.

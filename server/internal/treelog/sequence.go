@@ -112,17 +112,18 @@ func (l *Log) collect() {
 	defer l.loops.Done()
 	defer l.wake()
 	defer close(l.gathered)
+	var p pace
 	for {
 		select {
 		case <-l.ctx.Done():
 			return
 		case first := <-l.queue:
-			l.sequence(l.gather(first))
+			l.next(&p, first)
 		case <-l.closing:
 			for {
 				select {
 				case first := <-l.queue:
-					l.sequence(l.gather(first))
+					l.next(&p, first)
 				default:
 					return
 				}
@@ -131,9 +132,38 @@ func (l *Log) collect() {
 	}
 }
 
-func (l *Log) gather(first *item) []*item {
+// next makes and writes the batch that begins with first.
+func (l *Log) next(p *pace, first *item) {
+	batch := l.gather(first, p.due(first.at, &l.cfg))
+	p.began, p.size = time.Now(), len(batch)
+	l.sequence(batch)
+}
+
+// pace is the last batch, from which the time of the next one follows.
+type pace struct {
+	began time.Time
+	size  int
+}
+
+// due is when a batch is to be written whose first entry came at the time given. An entry alone waits for
+// [Config.BatchMaxAge]. Under load, when the last batch had n entries, the next one begins up to n times that after it, at
+// most a checkpoint's interval: each batch costs a dozen synchronous writes and rewrites the last bundle whatever its size,
+// and one that is done before the next checkpoint is due is acknowledged no sooner for it.
+func (p *pace) due(first time.Time, c *Config) time.Time {
+	alone := first.Add(c.BatchMaxAge)
+	paced := p.began.Add(min(time.Duration(p.size)*c.BatchMaxAge, c.CheckpointInterval, maxPace))
+	if paced.After(alone) {
+		return paced
+	}
+	return alone
+}
+
+// maxPace bounds what an entry waits for the pace's sake, where checkpoints are seldom.
+const maxPace = 50 * time.Millisecond
+
+func (l *Log) gather(first *item, due time.Time) []*item {
 	batch := []*item{first}
-	timer := time.NewTimer(time.Until(first.at.Add(l.cfg.BatchMaxAge)))
+	timer := time.NewTimer(time.Until(due))
 	defer timer.Stop()
 	for uint(len(batch)) < l.cfg.BatchMaxSize {
 		select {
