@@ -139,6 +139,10 @@ func (b *bench) timestamps() error {
 	return nil
 }
 
+// floor is the processor time of the signatures alone that a whole signing needs with an intermediate on P-256, as it was
+// measured when the goal was set.
+const floor = 380 * time.Microsecond
+
 // signatureFloor measures the processor time of the signatures alone that a whole signing needs, with all processors busy
 // with them: a processor that shares its core with a busy one is slower.
 func signatureFloor() (time.Duration, error) {
@@ -192,13 +196,13 @@ func (b *bench) signings() error {
 		return err
 	}
 	each := (after - before) / time.Duration(our.Done)
-	floor, err := signatureFloor()
+	here, err := signatureFloor()
 	if err != nil {
 		return err
 	}
 	b.print(row{"whole signings/s", "the three", perSecond(their), "", ""}, true)
 	b.print(row{"whole signings/s", "bulla-server", perSecond(our), "", fmt.Sprintf(">= 3 x; %.1f x", our.Rate()/their.Rate())}, our.Rate() >= 3*their.Rate())
-	b.print(row{"server CPU per signing", "bulla-server", ms(each), "", fmt.Sprintf("<= 3 x the signatures alone, %.2f ms; %.1f x", floor.Seconds()*1e3, float64(each)/float64(floor))}, each <= 3*floor)
+	b.print(row{"server CPU per signing", "bulla-server", ms(each), "", fmt.Sprintf("<= 3 x the signatures alone, %.2f ms (in this run %.2f); %.1f x", floor.Seconds()*1e3, here.Seconds()*1e3, float64(each)/float64(floor))}, each <= 3*floor)
 	return nil
 }
 
