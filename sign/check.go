@@ -7,6 +7,11 @@ import (
 	"github.com/bulla-sign/bulla/verify"
 )
 
+// Check verifies a bundle as those are that this package makes, for whoever writes one in another form than it was made in.
+func Check(b *bundle.Bundle, artifact algorithm.Message, opts Options) error {
+	return opts.check(b, artifact)
+}
+
 // check verifies what was just made, twice over: the signature under the signer's own key, and the whole under the
 // trusted root, where there is one that can judge it.
 //

@@ -49,3 +49,23 @@ func TestLogRefuses(t *testing.T) {
 		}
 	}
 }
+
+// What is written in another form is verified in that form.
+func TestCheckRefuses(t *testing.T) {
+	opts := sign.Options{Signer: signer(t, algorithm.ECDSAP256SHA256), Now: now}
+	b, err := sign.Blob(t.Context(), algorithm.Bytes(artifact), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sign.Check(b, algorithm.Bytes(artifact), opts); err != nil {
+		t.Error(err)
+	}
+	if err := sign.Check(b, algorithm.Bytes([]byte("another")), opts); err == nil {
+		t.Error("a signature of something else was taken")
+	}
+	other := opts
+	other.Signer = signer(t, algorithm.ECDSAP256SHA256)
+	if err := sign.Check(b, algorithm.Bytes(artifact), other); err == nil {
+		t.Error("a signature by another key was taken")
+	}
+}

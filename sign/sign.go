@@ -299,19 +299,24 @@ func (o *Options) prepare() (algorithm.Algorithm, bundle.Material, error) {
 	if string(leaf.RawSubjectPublicKeyInfo) != string(der) {
 		return alg, m, ErrOtherKey
 	}
-	m.Certificates = [][]byte{o.Certificates[0]}
-	for _, c := range o.Certificates[1:] {
+	m.Certificates, err = o.Chain()
+	m.Chain = len(m.Certificates) > 1
+	return alg, m, err
+}
+
+// Chain returns the certificates without those that issued themselves, which verifiers bring along; nil with a key alone.
+func (o *Options) Chain() ([][]byte, error) {
+	var chain [][]byte
+	for i, c := range o.Certificates {
 		cert, err := x509.ParseCertificate(c)
 		if err != nil {
-			return alg, m, fmt.Errorf("the certificate chain: %w", err)
+			return nil, fmt.Errorf("the certificate chain: %w", err)
 		}
-		if string(cert.RawIssuer) == string(cert.RawSubject) {
-			continue
+		if i == 0 || string(cert.RawIssuer) != string(cert.RawSubject) {
+			chain = append(chain, c)
 		}
-		m.Certificates = append(m.Certificates, c)
 	}
-	m.Chain = len(m.Certificates) > 1
-	return alg, m, nil
+	return chain, nil
 }
 
 // ErrOtherKey says that the certificate to sign with is one of another key.

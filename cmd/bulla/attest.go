@@ -64,9 +64,13 @@ func (o *attestImages) check(c *cli.Call) error {
 		if err == nil && o.noUpload {
 			err = refuseIgnored(c, ignoredFlag{"replace", "nothing is uploaded", "leave the flag out"})
 		}
+	case o.both() && o.noUpload:
+		err = cli.Usagef("--format=both and --no-upload contradict each other: the older format of attestations lies in the registry only")
 	case o.noUpload && o.Bundle == "":
 		err = cli.Usagef("must enable upload to the OCI registry or specify a local --bundle path with --new-bundle-format").
 			WithHint("--bundle FILE says where the signature is to be kept")
+	case o.both():
+		err = o.refuseTagPrefix(c)
 	default:
 		err = refuseIgnored(c, ignoredFlag{"replace", "bundles are attached one by one and none replaces another", "remove the older one from the registry"})
 		if err == nil {
@@ -144,17 +148,36 @@ func (o *attestImages) one(ctx context.Context, c *cli.Call, to storage, claim *
 	if err != nil {
 		return err
 	}
+	if err := o.put(ctx, c, r, to, &opts); err != nil {
+		return err
+	}
+	return r.print(c, o.output.String())
+}
+
+// put stores the statement in the formats that are asked for, when all of them are known to verify: it is one signature,
+// with one log entry.
+func (o *attestImages) put(ctx context.Context, c *cli.Call, r *signed, to storage, opts *sign.Options) error {
+	artifact, err := imageArtifact(to.img)
+	if err != nil {
+		return err
+	}
+	var old *layer
+	if o.older() {
+		if old, err = olderLayer(to.bundle, artifact.Message, opts); err != nil {
+			return err
+		}
+	}
 	switch {
 	case !o.legacy():
-		err = o.store(ctx, c, r, to)
+		if err := o.store(ctx, c, r, to); err != nil || !o.both() {
+			return err
+		}
+		r.Legacy, err = o.storeLayer(ctx, c, old, to, o.replace)
 	case to.upload:
-		err = o.storeLayer(ctx, c, r, to, o.replace)
+		r.Reference, err = o.storeLayer(ctx, c, old, to, o.replace)
 	case !c.Cosign: // cosign throws the attestation away
 		out := legacyEnvelope{json: o.output.String() == "json"}
 		err = out.write(c, r, to.bundle)
 	}
-	if err != nil {
-		return err
-	}
-	return r.print(c, o.output.String())
+	return err
 }

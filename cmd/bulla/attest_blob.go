@@ -67,7 +67,7 @@ func (o *attestBlob) check(c *cli.Call) error {
 		return cli.Usagef("the file that the statement is about is missing: give FILE, or its digest with --hash")
 	}
 	const why, instead = "the bundle holds everything", "say with --bundle FILE where it goes"
-	if o.legacy() {
+	if o.older() {
 		if err := o.noCertificate(c); err != nil {
 			return err
 		}
@@ -99,6 +99,11 @@ func (o *attestBlob) run(ctx context.Context, c *cli.Call) error {
 	if !o.legacy() {
 		if path, err = o.bundlePath(c, ref, false); err != nil {
 			return err
+		}
+		if o.both() {
+			if _, err := confirmOverwrite(c, o.Yes, olderPath(path)); err != nil {
+				return err
+			}
 		}
 	}
 	claim, err := o.load(c)
@@ -158,24 +163,46 @@ func (o *attestBlob) attest(ctx context.Context, c *cli.Call, a attestation, opt
 	if err != nil {
 		return err
 	}
-	if o.legacy() {
-		if err := writeTimestamp(c, o.timestamp, b); err != nil {
-			return err
-		}
-		out := legacyEnvelope{o.Bundle, o.outSignature, o.outAttestation, o.outCertificate, o.output.String() == "json"}
-		if err := out.write(c, r, b); err != nil {
-			return err
-		}
-		return r.print(c, o.output.String())
-	}
-	data, err := b.Encode()
-	if err != nil {
-		return err
-	}
-	if err := r.writeBundle(c, a.path, data); err != nil {
+	if err := o.write(c, r, a, made{b, &opts}); err != nil {
 		return err
 	}
 	return r.print(c, o.output.String())
+}
+
+// write writes the statement in the formats that are asked for, when all of them are known to verify.
+func (o *attestBlob) write(c *cli.Call, r *signed, a attestation, m made) error {
+	var old []byte
+	var err error
+	if o.older() {
+		if old, err = olderBlob(m.b, a.artifact, m.opts); err != nil {
+			return err
+		}
+	}
+	out := legacyEnvelope{
+		bundle: o.Bundle, envelope: o.outSignature, statement: o.outAttestation, certificate: o.outCertificate, json: o.output.String() == "json",
+	}
+	if o.legacy() {
+		if err := writeTimestamp(c, o.timestamp, m.b); err != nil {
+			return err
+		}
+		return out.write(c, r, m.b)
+	}
+	data, err := m.b.Encode()
+	if err != nil {
+		return err
+	}
+	if err := r.writeBundle(c, a.path, data); err != nil || !o.both() {
+		return err
+	}
+	r.Legacy = olderPath(a.path)
+	if err := writeFile(c, r.Legacy, old, "Wrote bundle in the older format to file %s"); err != nil {
+		return err
+	}
+	if err := writeTimestamp(c, o.timestamp, m.b); err != nil {
+		return err
+	}
+	out.bundle, out.beside = "", true
+	return out.write(c, r, m.b)
 }
 
 // artifact hashes the file, or takes its digest from --hash.

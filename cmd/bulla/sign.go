@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/cli/flags"
 	"github.com/bulla-sign/bulla/oci"
@@ -61,6 +60,9 @@ bulla sign --from images.txt --jobs 8
 # now, and into the log later
 bulla sign --log=defer registry.example.com/app@sha256:... ; bulla flush
 
+# for verifiers that know bundles and for those that do not, with one certificate
+bulla sign --format=both registry.example.com/app@sha256:...
+
 # into a file only
 bulla sign --upload=false --bundle app.sigstore.json registry.example.com/app@sha256:...`,
 		Args:    o.args,
@@ -113,6 +115,8 @@ func (o *signImages) check(c *cli.Call) error {
 			return err
 		}
 		err = o.checkLegacy(c)
+	} else if o.both() {
+		err = o.checkBoth(c)
 	} else {
 		err = o.checkBundle(c)
 	}
@@ -197,7 +201,7 @@ func (o *signImages) runBundles(ctx context.Context, c *cli.Call, client *oci.Cl
 		if i >= len(images) {
 			return errs[i-len(images)]
 		}
-		return o.one(ctx, c, storage{client: client, img: images[i], upload: o.upload, predicateType: signPredicate}, raw, opts)
+		return o.one(ctx, c, imageRun{storage{client: client, img: images[i], upload: o.upload, predicateType: signPredicate}, raw, opts})
 	}}
 	for _, img := range images {
 		r.names = append(r.names, img.Ref)
@@ -209,58 +213,6 @@ func (o *signImages) runBundles(ctx context.Context, c *cli.Call, client *oci.Cl
 	}
 	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	return o.waiting(o.each(ctx, c, r))
-}
-
-// one signs one manifest. The statement says nothing but that it is ours: its subject has no name, as in cosign's.
-func (o *signImages) one(ctx context.Context, c *cli.Call, to storage, annotations map[string][]byte, opts sign.Options) error {
-	artifact, err := imageArtifact(to.img)
-	if err != nil {
-		return err
-	}
-	algorithm, digest := splitDigest(to.img.Digest)
-	st := &bundle.Statement{
-		Type: bundle.StatementV1, PredicateType: to.predicateType, Predicate: []byte("{}"),
-		Subjects: []bundle.Subject{{Digests: map[string]string{algorithm: digest}, Annotations: annotations}},
-	}
-	payload, err := st.Encode()
-	if err != nil {
-		return cli.Usagef("%w", err)
-	}
-	if o.skipSigned && to.upload {
-		switch r, err := o.signedBefore(ctx, c, to, &opts); {
-		case err != nil:
-			return err
-		case r != nil:
-			return r.skipped(c, o.output.String())
-		}
-	}
-	if err := o.ready(ctx, c, &opts); err != nil {
-		return stop(err)
-	}
-	announce(c)
-	done := c.Progress("signing %s", artifact.Name)
-	to.bundle, err = sign.Statement(ctx, payload, artifact.Message, opts)
-	done()
-	if err != nil {
-		return signingError(err, artifact.Name)
-	}
-	r, err := newSigned(&opts, to.bundle, to.img.Ref, to.img.Digest)
-	if err != nil {
-		return err
-	}
-	if opts.Defer {
-		err := o.keep(c, &opts, r, spooled{
-			Repository: to.img.Repository.Name(), Evidence: evidenceRepository(c, to.img), Attached: to.upload, File: o.Bundle,
-			PredicateType: to.predicateType, made: to.bundle,
-		})
-		if err != nil {
-			return err
-		}
-	}
-	if err := o.store(ctx, c, r, to); err != nil {
-		return err
-	}
-	return r.print(c, o.output.String())
 }
 
 // legacyRun is a run that makes simple-signing documents.

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -120,6 +121,11 @@ func (o *signBlob) bundlePaths(c *cli.Call) ([]string, error) {
 	if o.legacy() {
 		return make([]string, len(c.Args)), nil
 	}
+	if o.bundleDir != "" { // before anything is signed that could then not be kept
+		if _, err := os.ReadDir(o.bundleDir); err != nil {
+			return nil, inputError(err)
+		}
+	}
 	var paths, names []string
 	whose := map[string]string{}
 	for _, ref := range c.Args {
@@ -134,6 +140,11 @@ func (o *signBlob) bundlePaths(c *cli.Call) ([]string, error) {
 			return nil, cli.Usagef("the bundles of %s and %s would both go to %s", artifactName(other), artifactName(ref), path)
 		}
 		whose[path] = ref
+		if o.both() {
+			if err := o.olderFree(c, path, whose); err != nil {
+				return nil, err
+			}
+		}
 		paths, names = append(paths, path), append(names, ref)
 	}
 	c.JSONLines = c.JSONLines || len(c.Args) > 1
@@ -174,19 +185,19 @@ func (o *signBlob) check(c *cli.Call) error {
 		if o.outSignature == "" {
 			o.outSignature = o.output
 		}
-		if !o.legacy() && !c.Cosign {
+		if !o.older() && !c.Cosign {
 			return cli.Usagef("--output %s: the result is printed as text or json", o.output).WithHint("--bundle FILE says where the bundle goes")
 		}
 		o.output = "text"
 	}
-	if !o.legacy() {
+	if !o.older() {
 		const why, instead = "the bundle holds everything", "say with --bundle FILE where it goes"
 		if err := refuseIgnored(c, ignoredFlag{"b64", why, instead}, ignoredFlag{"output-signature", why, instead},
 			ignoredFlag{"output-certificate", why, instead}, ignoredFlag{"rfc3161-timestamp", why, instead}); err != nil {
 			return err
 		}
 	}
-	if o.legacy() {
+	if o.older() {
 		if err := o.noCertificate(c); err != nil {
 			return err
 		}
@@ -258,18 +269,55 @@ func (o *signBlob) one(ctx context.Context, c *cli.Call, ref, path string, opts 
 			return err
 		}
 	}
-	if o.legacy() {
-		err = o.writeLegacy(c, r, b)
-	} else {
-		var data []byte
-		if data, err = b.Encode(); err == nil {
-			err = r.writeBundle(c, path, data)
-		}
-	}
-	if err != nil {
+	if err := o.write(c, r, to, made{b, &opts}); err != nil {
 		return err
 	}
 	return r.print(c, o.output)
+}
+
+// made is a bundle, and with what it was made.
+type made struct {
+	b    *bundle.Bundle
+	opts *sign.Options
+}
+
+// write writes the signature in the formats that are asked for, when all of them are known to verify.
+func (o *signBlob) write(c *cli.Call, r *signed, to blobTarget, m made) error {
+	var old, data []byte
+	var err error
+	if o.older() {
+		if old, err = olderBlob(m.b, to.artifact.Message, m.opts); err != nil {
+			return err
+		}
+	}
+	if o.legacy() {
+		return o.writeLegacy(c, r, m.b, old)
+	}
+	if data, err = m.b.Encode(); err != nil {
+		return err
+	}
+	if err := r.writeBundle(c, to.path, data); err != nil || !o.both() {
+		return err
+	}
+	r.Legacy = olderPath(to.path)
+	if err := writeFile(c, r.Legacy, old, "Wrote bundle in the older format to file %s"); err != nil {
+		return err
+	}
+	return o.writeLegacy(c, r, m.b, nil)
+}
+
+// olderFree makes sure that cosign's own bundle, which goes to a file that no flag names, replaces nothing unasked.
+func (o *signBlob) olderFree(c *cli.Call, path string, whose map[string]string) error {
+	old := olderPath(path)
+	if other, there := whose[old]; there {
+		return cli.Usagef("the bundles of %s and %s would both go to %s", artifactName(other), artifactName(whose[path]), old)
+	}
+	whose[old] = whose[path]
+	if o.skipSigned {
+		return nil
+	}
+	_, err := confirmOverwrite(c, o.Yes, old)
+	return err
 }
 
 // onceBundle is the bundle for one digest.
@@ -304,13 +352,11 @@ func (o *signBlob) sign(ctx context.Context, c *cli.Call, to blobTarget, opts *s
 }
 
 // writeLegacy writes what cosign wrote before there were Sigstore bundles: its own bundle, the signature, the certificate.
-func (o *signBlob) writeLegacy(c *cli.Call, r *signed, b *bundle.Bundle) error {
-	if o.Bundle != "" {
-		data, err := b.CosignBlob()
-		if err != nil {
-			return err
-		}
-		if err := r.writeBundle(c, o.Bundle, data); err != nil {
+//
+// old is its bundle; nil where that is written already, and then nothing goes to standard output.
+func (o *signBlob) writeLegacy(c *cli.Call, r *signed, b *bundle.Bundle, old []byte) error {
+	if o.Bundle != "" && old != nil {
+		if err := r.writeBundle(c, o.Bundle, old); err != nil {
 			return err
 		}
 	}
@@ -318,7 +364,7 @@ func (o *signBlob) writeLegacy(c *cli.Call, r *signed, b *bundle.Bundle) error {
 		return err
 	}
 	sig := b.Message.Signature
-	text := []byte(base64.StdEncoding.EncodeToString(sig))
+	text := detached(sig)
 	switch {
 	case o.outSignature != "" && o.b64:
 		if err := writeFile(c, o.outSignature, text, "Wrote signature to file %s"); err != nil {
@@ -328,6 +374,7 @@ func (o *signBlob) writeLegacy(c *cli.Call, r *signed, b *bundle.Bundle) error {
 		if err := writeFile(c, o.outSignature, sig, "Wrote signature to file %s"); err != nil {
 			return err
 		}
+	case old == nil:
 	case o.output == "json":
 		r.Signature = string(text)
 	case o.b64:

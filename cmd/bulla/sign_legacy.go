@@ -32,6 +32,20 @@ func rawTexts(annotations map[string]string) (map[string][]byte, error) {
 	return out, nil
 }
 
+// checkBoth refuses what has no meaning where an image gets a bundle and a simple-signing document.
+func (o *signImages) checkBoth(c *cli.Call) error {
+	const why, instead = "--format=both stores both in the registry", "sign with --format=legacy to get it"
+	if !o.upload {
+		return cli.Usagef("--format=both and --upload=false contradict each other: the older format of image signatures has no bundle").
+			WithHint("sign with --format=legacy and --output-signature to get files")
+	}
+	if o.mode.Mode.String() != "" {
+		return cli.Usagef("--registry-referrers-mode contradicts --format=both, which writes a referrer and a tag").WithHint(leaveOut)
+	}
+	return refuseIgnored(c, ignoredFlag{"output-signature", why, instead}, ignoredFlag{"output-payload", why, instead},
+		ignoredFlag{"output-certificate", why, instead}, ignoredFlag{"payload", "what is signed in a bundle is made from the image", leaveOut})
+}
+
 // checkLegacy refuses what has no meaning for simple-signing documents.
 func (o *signImages) checkLegacy(c *cli.Call) error {
 	if err := refuseIgnored(c, ignoredFlag{"bundle", "the older format of image signatures has no bundle", "leave --new-bundle-format=false out, or give --output-signature and --output-payload"}); err != nil {
@@ -143,13 +157,26 @@ func (o *signImages) oneLegacy(ctx context.Context, c *cli.Call, run legacyRun, 
 			c.Infof("an equal signature by this key is there already: nothing was added")
 			r.Reference, err = run.client.Triangulate(ctx, img, "signature")
 		} else if !there {
-			err = o.storeLayer(ctx, c, r, storage{client: run.client, img: img, bundle: b}, false)
+			r.Reference, err = o.storeSimple(ctx, c, storage{client: run.client, img: img, bundle: b}, run.opts)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	return b.Message.Signature, r.print(c, o.output.String())
+}
+
+// storeSimple adds a simple-signing document to cosign's older tag, and returns its name.
+func (o *signImages) storeSimple(ctx context.Context, c *cli.Call, to storage, opts *sign.Options) (string, error) {
+	artifact, err := imageArtifact(to.img)
+	if err != nil {
+		return "", err
+	}
+	l, err := olderLayer(to.bundle, artifact.Message, opts)
+	if err != nil {
+		return "", err
+	}
+	return o.storeLayer(ctx, c, l, to, false)
 }
 
 // alreadySigned looks for a signature over the same document by the same key, with the same certificates.

@@ -30,6 +30,7 @@ type signing struct {
 	trusting     trustFlags
 	log          cli.Choice
 	rekorVersion cli.Choice
+	format       cli.Choice
 	patience     time.Duration
 	session      *sign.Session // nil with a key alone
 	bearer       *bearer       // of the session
@@ -53,17 +54,19 @@ func (s *signing) register(fs *pflag.FlagSet) {
 		fs.DurationVar(&s.patience, "patience", defaultPatience, "how long to go on asking a service that does not answer, each time it is needed and within --timeout; 0 asks once")
 		cli.Own(fs, "rekor-api-version", "patience")
 	})
+	cli.ChoiceVar(fs, &s.format, "format", "what is written: a Sigstore bundle, cosign's older format, or both with one certificate", "", formatBundle, formatLegacy, formatBoth)
+	cli.Own(fs, "format")
 	cli.LowersSecurity(fs, "log", "tlog-upload")
 }
 
 // defaultPatience is that of package client: it outlasts a service that restarts.
 const defaultPatience = 90 * time.Second
 
-// legacy says whether cosign's formats from before the Sigstore bundle are to be written.
-func (s *signing) legacy() bool { return !s.NewBundleFormat }
-
 // check refuses what cannot be done, or makes no sense, before anything is read.
 func (s *signing) check(c *cli.Call) error {
+	if err := s.checkFormat(c); err != nil {
+		return err
+	}
 	switch {
 	case s.patience < 0:
 		return cli.Usagef("--patience %s is negative", s.patience).WithHint("0 asks each service once")
@@ -103,6 +106,9 @@ func (s *signing) options(ctx context.Context, c *cli.Call, stdin bool) (sign.Op
 	}
 	p, err := s.plan(ctx, c, source)
 	if err != nil {
+		return o, err
+	}
+	if err := s.checkOlder(p); err != nil {
 		return o, err
 	}
 	if err := s.checkDefer(c, p); err != nil {

@@ -94,9 +94,22 @@ func (s *signing) same(ctx context.Context, c *cli.Call, o *sign.Options, who *v
 	return slices.Equal(names, who.Subjects) && cert.Issuer == who.Issuer, nil
 }
 
-// signedBefore looks for an earlier signature of an image, in the format that is about to be written.
+// bundlesOf and layersOf are where earlier signatures of an image are looked for: in the format that is about to be written.
+func bundlesOf(predicateType string) (oci.FindOptions, verify.Claims) {
+	return oci.FindOptions{Bundles: true, PredicateType: predicateType}, verify.Claims{Predicates: []string{predicateType}}
+}
+
+func layersOf() (oci.FindOptions, verify.Claims) {
+	return oci.FindOptions{Signatures: true, Every: true}, verify.Claims{SimpleSigning: true}
+}
+
+// signedBefore looks for an earlier signature of an image.
 func (o *signImages) signedBefore(ctx context.Context, c *cli.Call, to storage, opts *sign.Options) (*signed, error) {
-	found, err := to.client.Find(ctx, to.img, oci.FindOptions{Bundles: true, PredicateType: to.predicateType})
+	where, claims := bundlesOf(to.predicateType)
+	if to.older {
+		where, claims = layersOf()
+	}
+	found, err := to.client.Find(ctx, to.img, where)
 	if err != nil {
 		return nil, signingRegistryError(c, err)
 	}
@@ -109,7 +122,7 @@ func (o *signImages) signedBefore(ctx context.Context, c *cli.Call, to storage, 
 	if err != nil {
 		return nil, err
 	}
-	req := &verify.Request{Policy: verify.Policy{Claims: verify.Claims{Predicates: []string{to.predicateType}}, Annotations: annotations}}
+	req := &verify.Request{Policy: verify.Policy{Claims: claims, Annotations: annotations}}
 	if req.Artifact, err = imageArtifact(to.img); err != nil {
 		return nil, err
 	}
@@ -170,7 +183,35 @@ func (o *signBlob) readBefore(ctx context.Context, c *cli.Call, to blobTarget, o
 		return nil, err
 	}
 	r.Artifact, r.Digest, r.Bundle = blob.DisplayName(to.ref), to.digest, to.path
+	if !o.both() {
+		return r, nil
+	}
+	if there, err := o.olderBefore(ctx, c, to, *opts); err != nil || !there {
+		return nil, err
+	}
+	r.Legacy = olderPath(to.path)
 	return r, nil
+}
+
+// olderBefore says whether cosign's own bundle lies beside a file's Sigstore bundle and verifies as that does.
+func (o *signBlob) olderBefore(ctx context.Context, c *cli.Call, to blobTarget, opts sign.Options) (bool, error) {
+	data, err := readFileUpTo(olderPath(to.path), bundle.MaxBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	b, err := bundle.DecodeCosignBlob(data, bundle.Detached{})
+	if err != nil {
+		return false, err
+	}
+	opts.Timestampers = nil // for which that format has no place
+	at, _, err := o.earlier(ctx, c, &opts, &verify.Request{
+		Candidates: []verify.Candidate{{Name: olderPath(to.path), Bundle: b}}, Artifact: to.artifact,
+		Policy: verify.Policy{Claims: verify.Claims{Message: true}},
+	})
+	return at >= 0, err
 }
 
 // blobTarget is a file that is signed: what it holds, and where its bundle goes.

@@ -117,6 +117,7 @@ type storage struct {
 	bundle        *bundle.Bundle
 	predicateType string
 	upload        bool
+	older         bool // the format from before bundles
 }
 
 // store writes the bundle to the file that --bundle names, and attaches it to the image.
@@ -146,15 +147,11 @@ func (s *imageSigning) store(ctx context.Context, c *cli.Call, r *signed, to sto
 	return nil
 }
 
-// storeLayer adds a signature or an attestation to cosign's older tag.
-func (s *imageSigning) storeLayer(ctx context.Context, c *cli.Call, r *signed, to storage, replace bool) error {
-	payload, mediaType, annotations, err := to.bundle.Layer()
-	if err != nil {
-		return err
-	}
+// storeLayer adds a signature or an attestation to cosign's older tag, and returns its name.
+func (s *imageSigning) storeLayer(ctx context.Context, c *cli.Call, l *layer, to storage, replace bool) (string, error) {
 	created, err := s.created(c)
 	if err != nil {
-		return err
+		return "", err
 	}
 	suffix, kind := "sig", "signature"
 	if to.predicateType != "" {
@@ -163,20 +160,19 @@ func (s *imageSigning) storeLayer(ctx context.Context, c *cli.Call, r *signed, t
 	s.pushing(c, to)
 	done := c.Progress("storing")
 	_, err = to.client.AttachLayer(ctx, to.img, oci.LayerOptions{
-		Suffix: suffix, Payload: payload, MediaType: mediaType, Annotations: annotations, ReplacePredicate: replace,
+		Suffix: suffix, Payload: l.payload, MediaType: l.mediaType, Annotations: l.annotations, ReplacePredicate: replace,
 		Created: created,
 	})
 	done()
 	if err != nil {
-		return signingRegistryError(c, err)
+		return "", signingRegistryError(c, err)
 	}
-	r.Reference, err = to.client.Triangulate(ctx, to.img, kind)
-	return err
+	return to.client.Triangulate(ctx, to.img, kind)
 }
 
 // checkTime refuses --record-creation-timestamp where it has no effect.
 func (s *imageSigning) checkTime(c *cli.Call) error {
-	if s.legacy() {
+	if s.older() {
 		return nil
 	}
 	return refuseIgnored(c, ignoredFlag{"record-creation-timestamp", "a bundle's manifest always records when it was attached", "leave the flag out"})

@@ -12,6 +12,7 @@ import (
 type legacyEnvelope struct {
 	bundle, envelope, statement, certificate string
 	json                                     bool
+	beside                                   bool // a bundle holds the envelope: what has no file is not printed
 }
 
 func (l *legacyEnvelope) write(c *cli.Call, r *signed, b *bundle.Bundle) error {
@@ -33,6 +34,7 @@ func (l *legacyEnvelope) write(c *cli.Call, r *signed, b *bundle.Bundle) error {
 		if err := writeFile(c, l.envelope, envelope, "Signature written in %s"); err != nil {
 			return err
 		}
+	case l.beside:
 	case l.json:
 		r.Envelope = string(envelope)
 	default:

@@ -28,6 +28,7 @@ type signed struct {
 	Digest    string `json:"digest"`
 	Bundle    string `json:"bundle,omitempty"`    // file
 	Reference string `json:"reference,omitempty"` // in the registry
+	Legacy    string `json:"legacy,omitempty"`    // file or tag of the older format beside the bundle
 	Signature string `json:"signature,omitempty"` // base64, where it went to no file (older formats)
 	Envelope  string `json:"envelope,omitempty"`  // likewise, of attestations
 	Algorithm string `json:"algorithm"`

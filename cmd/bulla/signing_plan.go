@@ -139,7 +139,7 @@ func (s *signing) choose(c *cli.Call, cfg *trust.SigningConfig, from string) (*p
 	if s.unlogged() {
 		return p, nil
 	}
-	if !s.legacy() { // whose formats have a place for what logs of version 1 sign, and for nothing else
+	if !s.older() { // whose formats have a place for what logs of version 1 sign, and for nothing else
 		by.Versions = []uint32{1, 2}
 	}
 	if p.logs, err = by.Several(cfg.Logs, cfg.LogConfig); err != nil {

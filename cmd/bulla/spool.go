@@ -103,8 +103,8 @@ func (s *signing) checkDefer(c *cli.Call, p *plan) error {
 	switch {
 	case !s.deferred():
 		return nil
-	case s.legacy():
-		return cli.Usagef("--log=defer works with Sigstore bundles only").WithHint("leave --new-bundle-format=false out")
+	case s.older():
+		return cli.Usagef("--log=defer works with Sigstore bundles only").WithHint("leave --format and --new-bundle-format=false out")
 	case len(p.logs) == 0:
 		return cli.Usagef("--log=defer has no effect: the services that are used name no transparency log").WithHint("say --log=none")
 	}
