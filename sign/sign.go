@@ -14,6 +14,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/bulla-sign/bulla/algorithm"
@@ -209,13 +210,11 @@ func (o *Options) finish(ctx context.Context, b *bundle.Bundle, artifact algorit
 	if len(b.Material.Certificates) > 0 {
 		made.Certificate = b.Material.Certificates[0]
 	}
-	for _, t := range o.Timestampers {
-		token, err := t.Timestamp(ctx, made.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("timestamp: %w", err)
-		}
-		b.Material.Timestamps = append(b.Material.Timestamps, token)
+	tokens, err := fromAll(o.Timestampers, func(t Timestamper) ([]byte, error) { return t.Timestamp(ctx, made.Bytes) })
+	if err != nil {
+		return nil, fmt.Errorf("timestamp: %w", err)
 	}
+	b.Material.Timestamps = append(b.Material.Timestamps, tokens...)
 	if !o.Defer {
 		if err := o.log(ctx, b, made); err != nil {
 			return nil, err
@@ -228,14 +227,35 @@ func (o *Options) finish(ctx context.Context, b *bundle.Bundle, artifact algorit
 }
 
 func (o *Options) log(ctx context.Context, b *bundle.Bundle, made *Signature) error {
-	for _, l := range o.Loggers {
-		entry, err := l.Log(ctx, made)
-		if err != nil {
-			return fmt.Errorf("transparency log: %w", err)
-		}
-		b.Material.Entries = append(b.Material.Entries, *entry)
+	entries, err := fromAll(o.Loggers, func(l Logger) (*tlog.Entry, error) { return l.Log(ctx, made) })
+	if err != nil {
+		return fmt.Errorf("transparency log: %w", err)
+	}
+	for _, e := range entries {
+		b.Material.Entries = append(b.Material.Entries, *e)
 	}
 	return nil
+}
+
+// fromAll asks services of one kind at the same time, all of which are needed, and returns what they give in their order.
+// All are waited for, so that none is cut off in the middle of an upload.
+func fromAll[S, T any](services []S, ask func(S) (T, error)) ([]T, error) {
+	out, errs := make([]T, len(services)), make([]error, len(services))
+	var wg sync.WaitGroup
+	for i, s := range services {
+		wg.Go(func() { out[i], errs[i] = ask(s) })
+	}
+	wg.Wait()
+	var failed error
+	for _, err := range errs {
+		switch {
+		case failed == nil:
+			failed = err
+		case err != nil:
+			failed = fmt.Errorf("%w; %w", failed, err)
+		}
+	}
+	return out, failed
 }
 
 // Log enters a signature that was made with [Options.Defer] into the loggers, verifies the whole as if it had been logged

@@ -34,6 +34,8 @@ type verification struct {
 	output       cli.Choice
 	anyPredicate bool
 	extensions   []string // NAME=VALUE
+	// How many distinct logs and timestamp authorities must vouch for each signature; 0 where it is not said.
+	minLogs, minTimestamps int
 }
 
 // register adds the flags. text says what the text output is.
@@ -46,6 +48,9 @@ func (v *verification) register(fs *pflag.FlagSet) {
 	cli.Topic(fs, "Trust", func(fs *pflag.FlagSet) {
 		cli.ChoiceVar(fs, &v.log, "log", "whether a transparency log must hold the signature; none is the plain spelling of --insecure-ignore-tlog", "require", "none")
 		cli.LowersSecurity(fs, "log")
+		fs.IntVar(&v.minLogs, "min-logs", 0, "require entries in `N` transparency logs of different operators; without the flag one suffices")
+		fs.IntVar(&v.minTimestamps, "min-timestamps", 0, "require timestamps by `N` trusted authorities of different operators")
+		cli.Own(fs, "min-logs", "min-timestamps")
 	})
 }
 
@@ -87,7 +92,7 @@ func (v *verification) githubClaims() map[string]string {
 
 // wantsTimestamp says whether a signed timestamp is demanded. Whoever names the authority of one demands it, as in cosign.
 func (v *verification) wantsTimestamp() bool {
-	return v.UseSignedTimestamps || v.TimestampCertificateChain != ""
+	return v.UseSignedTimestamps || v.TimestampCertificateChain != "" || v.minTimestamps > 0
 }
 
 // request makes everything of a verification but its candidates and its artifact.
@@ -101,8 +106,8 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 		// Without a log and without a timestamp only the present can be asked whether the certificate is valid.
 		CurrentTime: v.ignoresLog() && !v.wantsTimestamp(),
 	}}
-	if v.wantsTimestamp() {
-		req.Policy.Timestamps = 1
+	if req.Policy.Logs = v.minLogs; v.wantsTimestamp() {
+		req.Policy.Timestamps = max(v.minTimestamps, 1)
 	}
 	if v.anyPredicate {
 		req.Policy.Claims.AnyPredicate = true

@@ -9,6 +9,9 @@ import (
 	"github.com/bulla-sign/bulla/internal/cli"
 )
 
+// maxWitnesses bounds --min-logs and --min-timestamps: a bundle has no room for more entries or timestamps.
+const maxWitnesses = 32
+
 // check refuses combinations of flags that make no sense, before anything is read.
 func (v *verification) check(c *cli.Call) error {
 	if err := v.checkEmpty(c); err != nil {
@@ -21,6 +24,12 @@ func (v *verification) check(c *cli.Call) error {
 		return err
 	}
 	switch {
+	case c.Changed("min-logs") && (v.minLogs < 1 || v.minLogs > maxWitnesses):
+		return cli.Usagef("--min-logs %d: it is a number from 1 to %d", v.minLogs, maxWitnesses)
+	case c.Changed("min-timestamps") && (v.minTimestamps < 1 || v.minTimestamps > maxWitnesses):
+		return cli.Usagef("--min-timestamps %d: it is a number from 1 to %d", v.minTimestamps, maxWitnesses)
+	case v.minLogs > 0 && v.ignoresLog():
+		return cli.Usagef("--min-logs demands log entries, and another flag waives them").WithHint("leave one of the two out")
 	case v.MaxWorkers < 1:
 		return cli.Usagef("--max-workers must be greater than 0")
 	case c.Changed("log") && v.log.String() == "require" && (v.IgnoreTlog || v.PrivateInfrastructure):
