@@ -60,6 +60,20 @@ func Lookup(name string) (Type, error) {
 // MaxSize bounds a predicate, and a whole statement: a bundle has at most 64 MiB and holds it in base64.
 const MaxSize = 47 << 20
 
+// Undated is a predicate without the time at which [Build] made it, which stands in those of the type custom only.
+func Undated(uri string, predicate []byte) []byte {
+	var made struct{ Data, Timestamp *string }
+	if custom, err := Lookup(Custom); err != nil || uri != custom.URI {
+		return predicate
+	}
+	dec := json.NewDecoder(bytes.NewReader(predicate))
+	dec.DisallowUnknownFields()
+	if dec.Decode(&made) != nil || made.Data == nil || made.Timestamp == nil {
+		return predicate
+	}
+	return []byte(*made.Data)
+}
+
 // Build makes the predicate of type t from the user's data: a JSON object, kept as it is. Custom wraps the data in an
 // object with the present time, as cosign does.
 func Build(t Type, data []byte, now time.Time) ([]byte, error) {

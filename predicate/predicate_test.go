@@ -65,3 +65,30 @@ func TestBuildText(t *testing.T) {
 		t.Errorf("plain SPDX gave %v", err)
 	}
 }
+
+func TestUndated(t *testing.T) {
+	custom, err := Lookup(Custom)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	first, err := Build(custom, []byte("text"), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later, err := Build(custom, []byte("text"), at.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := Undated(custom.URI, first), Undated(custom.URI, later); string(a) != string(b) || string(a) != "text" {
+		t.Errorf("%s and %s", a, b)
+	}
+	// Whatever else it is counts as it stands.
+	for _, c := range [][2]string{
+		{"https://example.com/p", string(first)}, {custom.URI, `{"Data":"text"}`}, {custom.URI, `{"Data":"text","Timestamp":"x","More":1}`}, {custom.URI, `[`},
+	} {
+		if got := Undated(c[0], []byte(c[1])); string(got) != c[1] {
+			t.Errorf("%s became %s", c[1], got)
+		}
+	}
+}

@@ -3,15 +3,16 @@ package main
 import (
 	"context"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/oci"
 	"github.com/bulla-sign/bulla/sign"
 )
 
 type attestImages struct {
 	imageSigning
+	batch
 	attesting
 	noUpload bool
 
@@ -21,23 +22,31 @@ type attestImages struct {
 
 func attestCommand() *cli.Command {
 	o := &attestImages{}
+	o.deferrable = true
 	return &cli.Command{
 		Use: "attest [flags] IMAGE...", Short: "Sign a statement about images", Group: "Sign", BindEnv: true,
 		Long: `Sign a statement about images in a registry, such as their provenance or their bill of materials.
 
 The statement is made of the predicate and the image's digest, or given whole with --statement; it must be about the image. The predicate's JSON goes into it byte for byte.
 
-The signed statement is a Sigstore bundle that is attached to the image as a referrer. It is signed with an identity or with --key, and logged, as with sign.`,
+The signed statement is a Sigstore bundle that is attached to the image as a referrer. It is signed with an identity or with --key, and logged, as with sign.
+
+With --from, or --skip-signed, an image is left out that has this very predicate by the same key or identity already, if that verifies. Where one image fails the others are attested all the same.`,
 		Example: `bulla attest --predicate sbom.cdx.json --type cyclonedx registry.example.com/app@sha256:...
 
 # with a key, logged nowhere
 bulla attest --key cosign.key --log=none --predicate sbom.cdx.json --type cyclonedx \
-  registry.example.com/app@sha256:...`,
-		Args: cobra.MinimumNArgs(1),
+  registry.example.com/app@sha256:...
+
+# about all images that a file lists; run again, it attests what is still missing
+bulla attest --from images.txt --predicate scan.json --type vuln`,
+		Args:    o.args,
+		Lasting: func(*cli.Call) bool { return o.from != "" },
 		Flags: func(fs *pflag.FlagSet) {
 			o.attesting.register(fs)
 			fs.BoolVar(&o.noUpload, "no-upload", false, "do not attach the statement to the image")
 			o.signing.register(fs)
+			o.batch.register(fs, "images")
 			o.registry.Register(fs)
 			cli.Output(fs, &o.output, "text", "text", "json")
 			fs.BoolVar(&o.replace, "replace", false, "take out older attestations with the same predicate type")
@@ -58,6 +67,12 @@ func (o *attestImages) check(c *cli.Call) error {
 		return err
 	}
 	var err error
+	if o.legacy() {
+		if err = refuseIgnored(c, ignoredFlag{"skip-signed", "the older format is not looked for", leaveOut}); err != nil {
+			return err
+		}
+		o.skipSigned = false
+	}
 	switch {
 	case o.legacy():
 		err = refuseIgnored(c, ignoredFlag{"bundle", "the older format of attestations has no bundle", "leave --new-bundle-format=false out"})
@@ -84,6 +99,9 @@ func (o *attestImages) check(c *cli.Call) error {
 }
 
 func (o *attestImages) run(ctx context.Context, c *cli.Call) error {
+	if err := o.batch.load(c); err != nil {
+		return err
+	}
 	if err := o.check(c); err != nil {
 		return err
 	}
@@ -91,7 +109,7 @@ func (o *attestImages) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	claim, err := o.load(c)
+	claim, err := o.attesting.load(c)
 	if err != nil {
 		return err
 	}
@@ -103,24 +121,17 @@ func (o *attestImages) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	images, err := o.targets(ctx, c, client, !o.noUpload, false)
-	if err != nil {
-		return err
-	}
-	for _, img := range images {
+	return o.forEach(ctx, c, imageList{
+		client: client, batch: &o.batch, must: !o.noUpload,
 		// A statement about another image is refused before anything about the first one is stored.
-		algorithm, digest := splitDigest(img.Digest)
-		if err := claim.names(algorithm, digest); err != nil {
-			return err
-		}
-	}
-	for _, img := range images {
-		to := storage{client: client, img: img, upload: !o.noUpload, predicateType: claim.kind}
-		if err := o.one(ctx, c, to, claim, opts); err != nil {
-			return err
-		}
-	}
-	return nil
+		check: func(img *oci.Image) error {
+			algorithm, digest := splitDigest(img.Digest)
+			return claim.names(algorithm, digest)
+		},
+		do: func(ctx context.Context, c *cli.Call, img *oci.Image) error {
+			return o.one(ctx, c, storage{client: client, img: img, upload: !o.noUpload, predicateType: claim.kind}, claim, opts)
+		},
+	})
 }
 
 // one signs the statement about one image.
@@ -134,8 +145,16 @@ func (o *attestImages) one(ctx context.Context, c *cli.Call, to storage, claim *
 	if err != nil {
 		return err
 	}
+	if o.skipSigned && to.upload {
+		switch r, err := o.attestedBefore(ctx, c, to, &opts, payload); {
+		case err != nil:
+			return err
+		case r != nil:
+			return r.skipped(c, o.output.String())
+		}
+	}
 	if err := o.ready(ctx, c, &opts); err != nil {
-		return err
+		return stop(err)
 	}
 	announce(c, claim.from)
 	done := c.Progress("signing %s", artifact.Name)
@@ -147,6 +166,14 @@ func (o *attestImages) one(ctx context.Context, c *cli.Call, to storage, claim *
 	r, err := newSigned(&opts, to.bundle, to.img.Ref, to.img.Digest)
 	if err != nil {
 		return err
+	}
+	if opts.Defer {
+		if err := o.keep(c, &opts, r, spooled{
+			Repository: to.img.Repository.Name(), Evidence: evidenceRepository(c, to.img), Attached: to.upload, File: o.Bundle,
+			PredicateType: to.predicateType, made: to.bundle,
+		}); err != nil {
+			return err
+		}
 	}
 	if err := o.put(ctx, c, r, to, &opts); err != nil {
 		return err

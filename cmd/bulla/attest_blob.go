@@ -17,7 +17,7 @@ import (
 )
 
 type attestBlob struct {
-	signing
+	blobSigning
 	attesting
 	hash   string
 	output cli.Choice
@@ -29,23 +29,29 @@ type attestBlob struct {
 
 func attestBlobCommand() *cli.Command {
 	o := &attestBlob{}
+	o.deferrable = true
 	return &cli.Command{
-		Use: "attest-blob [flags] FILE", Short: "Sign a statement about a file", Group: "Sign", BindEnv: true,
-		Long: `Sign a statement about a file, such as its provenance or its bill of materials.
+		Use: "attest-blob [flags] FILE...", Short: "Sign a statement about files", Group: "Sign", BindEnv: true,
+		Long: `Sign a statement about a file, such as its provenance or its bill of materials, or the same about each of several.
 
 The statement is made of the predicate and the file's digest, or given whole with --statement; it must be about the file, and is signed as it stands if no file is given. The predicate's JSON goes into it byte for byte.
 
-The signed statement goes into a Sigstore bundle: the file that --bundle names, or else FILE.sigstore.json beside the file. It is signed with an identity or with --key, and logged, as with sign-blob.`,
+The signed statement goes into a Sigstore bundle: the file that --bundle names, or else FILE.sigstore.json beside the file. It is signed with an identity or with --key, and logged, as with sign-blob.
+
+With --from, or --skip-signed, a file is left out whose bundle is there already, says the same and verifies, by the same key or identity.`,
 		Example: `bulla attest-blob --predicate provenance.json --type slsaprovenance1 a.txt
 
 # with a key, logged nowhere
 bulla attest-blob --key cosign.key --log=none --predicate provenance.json \
   --type slsaprovenance1 --bundle a.att.json a.txt`,
-		Args: cobra.MaximumNArgs(1),
+		Args:    cobra.ArbitraryArgs,
+		Lasting: func(*cli.Call) bool { return o.from != "" },
 		Flags: func(fs *pflag.FlagSet) {
 			o.attesting.register(fs)
 			fs.StringVar(&o.hash, "hash", "", "SHA-256 of the file in `HEX`; the file is then not read, it only lends its name")
 			o.signing.register(fs)
+			o.batch.register(fs, "files, URLs or digests")
+			o.registerBundleDir(fs)
 			cli.Output(fs, &o.output, "text", "text", "json")
 			fs.StringVar(&o.outSignature, "output-signature", "", "write the envelope to `FILE`")
 			fs.StringVar(&o.outAttestation, "output-attestation", "", "write the statement to `FILE`")
@@ -66,7 +72,18 @@ func (o *attestBlob) check(c *cli.Call) error {
 	if len(c.Args) == 0 && o.hash == "" && o.statement == "" {
 		return cli.Usagef("the file that the statement is about is missing: give FILE, or its digest with --hash")
 	}
+	if len(c.Args) > 1 {
+		if err := o.checkMany(c); err != nil {
+			return err
+		}
+	}
 	const why, instead = "the bundle holds everything", "say with --bundle FILE where it goes"
+	if o.legacy() {
+		if err := refuseIgnored(c, ignoredFlag{"skip-signed", "the older format is not looked for", leaveOut}); err != nil {
+			return err
+		}
+		o.skipSigned = false
+	}
 	if o.older() {
 		if err := o.noCertificate(c); err != nil {
 			return err
@@ -79,34 +96,42 @@ func (o *attestBlob) check(c *cli.Call) error {
 	return refuseOverwriting(inputs, []string{o.Bundle, o.outSignature, o.outAttestation, o.outCertificate, o.timestamp})
 }
 
+// checkMany refuses what is about one file where there are several.
+func (o *attestBlob) checkMany(c *cli.Call) error {
+	if c.Cosign {
+		return cli.Usagef("accepts at most 1 arg(s), received %d", len(c.Args))
+	}
+	for _, name := range []string{"bundle", "hash", "output-signature", "output-attestation", "output-certificate", "rfc3161-timestamp-bundle"} {
+		if c.Changed(name) {
+			return cli.Usagef("--%s is for one file, and there are %d", name, len(c.Args)).WithHint("attest them one by one, or leave --%s out", name)
+		}
+	}
+	return nil
+}
+
 func (o *attestBlob) run(ctx context.Context, c *cli.Call) error {
+	if err := o.batch.load(c); err != nil {
+		return err
+	}
 	if err := o.check(c); err != nil {
 		return err
 	}
-	ref := ""
-	if len(c.Args) > 0 {
-		ref = c.Args[0]
+	if len(c.Args) == 0 {
+		c.Args = []string{""} // what --hash or --statement names
 	}
-	read := ref // what is read: with --hash the file is not
+	read := c.Args // what is read: with --hash the file is not
 	if o.hash != "" {
-		read = ""
+		read = nil
 	}
-	stdin, err := oneStdin(read, o.predicate, o.statement)
+	stdin, err := oneStdin(append([]string{o.predicate, o.statement}, read...)...)
 	if err != nil {
 		return err
 	}
-	path := ""
-	if !o.legacy() {
-		if path, err = o.bundlePath(c, ref, false); err != nil {
-			return err
-		}
-		if o.both() {
-			if _, err := confirmOverwrite(c, o.Yes, olderPath(path)); err != nil {
-				return err
-			}
-		}
+	paths, err := o.bundlePaths(c)
+	if err != nil {
+		return err
 	}
-	claim, err := o.load(c)
+	claim, err := o.attesting.load(c)
 	if err != nil {
 		return err
 	}
@@ -114,26 +139,33 @@ func (o *attestBlob) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	var artifact *blob.Blob
-	if ref == "" && o.hash == "" {
-		artifact, err = claim.subject()
+	return o.waiting(o.each(ctx, c, batchRun{names: c.Args, json: o.output.String() == "json", do: func(ctx context.Context, c *cli.Call, i int) error {
+		return o.one(ctx, c, blobStatement{claim: claim, ref: c.Args[i], path: paths[i]}, opts)
+	}}))
+}
+
+// one signs the statement about one file.
+func (o *attestBlob) one(ctx context.Context, c *cli.Call, a blobStatement, opts sign.Options) error {
+	var err error
+	if a.ref == "" && o.hash == "" {
+		a.artifact, err = a.claim.subject()
 	} else {
-		artifact, err = o.artifact(ctx, c, ref)
+		a.artifact, err = o.artifact(ctx, c, a.ref)
 	}
 	if err != nil {
 		return err
 	}
-	return o.attest(ctx, c, attestation{claim, artifact, ref, path}, opts)
+	return o.attest(ctx, c, a, opts)
 }
 
-// attestation is one statement to be signed about one artifact, and where its bundle goes.
-type attestation struct {
+// blobStatement is one statement to be signed about one artifact, and where its bundle goes.
+type blobStatement struct {
 	claim     *claim
 	artifact  *blob.Blob
 	ref, path string
 }
 
-func (o *attestBlob) attest(ctx context.Context, c *cli.Call, a attestation, opts sign.Options) error {
+func (o *attestBlob) attest(ctx context.Context, c *cli.Call, a blobStatement, opts sign.Options) error {
 	digest, err := sha256Of(a.artifact)
 	if err != nil {
 		return err
@@ -149,8 +181,16 @@ func (o *attestBlob) attest(ctx context.Context, c *cli.Call, a attestation, opt
 	if err != nil {
 		return err
 	}
+	if o.skipSigned {
+		switch r, err := o.statedBefore(ctx, c, a, &opts, payload); {
+		case err != nil:
+			return err
+		case r != nil:
+			return r.skipped(c, o.output.String())
+		}
+	}
 	if err := o.ready(ctx, c, &opts); err != nil {
-		return err
+		return stop(err)
 	}
 	announce(c, a.ref, a.claim.from)
 	done := c.Progress("signing %s", a.artifact.Name)
@@ -163,14 +203,19 @@ func (o *attestBlob) attest(ctx context.Context, c *cli.Call, a attestation, opt
 	if err != nil {
 		return err
 	}
-	if err := o.write(c, r, a, made{b, &opts}); err != nil {
+	if opts.Defer {
+		if err := o.keep(c, &opts, r, spooled{File: a.path, made: b}); err != nil {
+			return err
+		}
+	}
+	if err := o.write(c, r, a, fresh{b, &opts}); err != nil {
 		return err
 	}
 	return r.print(c, o.output.String())
 }
 
 // write writes the statement in the formats that are asked for, when all of them are known to verify.
-func (o *attestBlob) write(c *cli.Call, r *signed, a attestation, m made) error {
+func (o *attestBlob) write(c *cli.Call, r *signed, a blobStatement, m fresh) error {
 	var old []byte
 	var err error
 	if o.older() {

@@ -19,6 +19,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/cli/flags"
 	"github.com/bulla-sign/bulla/internal/durable"
 	"github.com/bulla-sign/bulla/oci"
+	"github.com/bulla-sign/bulla/oci/repair"
 	"github.com/bulla-sign/bulla/sign"
 )
 
@@ -50,6 +51,7 @@ bulla flush --list`,
 			o.spool.register(fs)
 			fs.DurationVar(&o.patience, "patience", defaultPatience, "how long to go on asking a log that does not answer; 0 asks once")
 			fs.StringVar(&o.TrustedRoot, "trusted-root", "", "check with the trusted root in `FILE`, which verifiers will use, instead of the one that \"initialize\" set up")
+			o.trusting.register(fs, "Services and trust")
 			o.registry.Register(fs)
 			cli.Output(fs, &o.output, "text", "text", "json")
 		},
@@ -84,9 +86,13 @@ func (o *flush) run(ctx context.Context, c *cli.Call) error {
 		return cli.Usagef("--offline was given, and the logs are elsewhere").WithHint("--list shows what waits")
 	}
 	var with client.Options
+	source, err := o.trusting.source(c)
+	if err != nil {
+		return err
+	}
 	registry, err := registryClient(c, &o.registry)
 	if err == nil && !o.list {
-		with, err = o.clientOptions(ctx, c, trustSource(c))
+		with, err = o.clientOptions(ctx, c, source)
 	}
 	if err != nil {
 		return err
@@ -252,22 +258,37 @@ func (o *flush) replaceReferrer(ctx context.Context, c *cli.Call, e *spooled, re
 		return signingRegistryError(c, err)
 	}
 	r.Reference = e.Evidence + "@" + digest
-	// Where the removal fails the signature is logged all the same, and what stays says nothing wrong.
+	return o.removeUnlogged(ctx, c, e, registry, img)
+}
+
+// removeUnlogged removes the bundle without an entry, and the list's word of it where the list lies under a tag. Where the
+// removal fails the signature is logged all the same, and what stays says nothing wrong.
+func (o *flush) removeUnlogged(ctx context.Context, c *cli.Call, e *spooled, registry *oci.Client, img *oci.Image) error {
 	found, err := registry.Find(ctx, img, oci.FindOptions{Bundles: true, PredicateType: e.PredicateType})
 	if err != nil {
 		return signingRegistryError(c, err)
 	}
+	prune := false
 	for _, item := range found.Items {
-		if !bytes.Equal(item.Raw, e.Unlogged) {
+		listed := item.Place == oci.PlaceFallback
+		if item.Err != nil { // of an earlier run, perhaps, that was ended between the two
+			prune = prune || listed
 			continue
 		}
-		if item.Place != oci.PlaceReferrers {
-			c.Warnf("the bundle without a log entry, %s, stays: the registry keeps a list of what is attached in a tag, and cannot take it out", item.Digest)
+		if !bytes.Equal(item.Raw, e.Unlogged) {
 			continue
 		}
 		if err := o.remove(ctx, registry, img, e.Evidence, item.Digest); err != nil {
 			c.Warnf("the bundle without a log entry, %s, stays: %v", item.Digest, err)
+			continue
 		}
+		prune = prune || listed
+	}
+	if !prune {
+		return nil
+	}
+	if _, err := registry.RepairReferrers(ctx, img, repair.Options{Prune: true}); err != nil {
+		return cli.Errorf(cli.ExitUnknown, "the list under the referrers tag still names the bundle without a log entry: %w", err)
 	}
 	return nil
 }

@@ -19,11 +19,13 @@ import (
 
 // TestKeylessScript runs every testdata/keyless/*.txt, each against services of its own. There, $SERVICES is the address of
 // certificate authority and logs, $TSA and $ISSUER those of timestamp authority and identity provider, $REGISTRY a host of
-// images; v1.json and v2.json are signing configs with a log of that version, notsa.json one without timestamp authority;
+// images, $TAGS one without the referrers API; v1.json and v2.json are signing configs with a log of that version, notsa.json one without timestamp authority;
 // root.json is the trusted root, other.json somebody else's; token.jwt an identity token.
 func TestKeylessScript(t *testing.T) {
-	images := &signingScripts{api: testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true, OCISubject: true}), t: t}
-	images.tags = images.api
+	images := &signingScripts{
+		api:  testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true, OCISubject: true}),
+		tags: testenv.NewRegistry(t, testenv.RegistryOptions{}), t: t,
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join("testdata", "keyless"),
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
@@ -31,7 +33,7 @@ func TestKeylessScript(t *testing.T) {
 			s := services.New(t)
 			env.Values[servicesKey{}] = s
 			for name, value := range map[string]string{
-				"SERVICES": s.URL, "TSA": s.TSA, "ISSUER": s.Issuer, "EMAIL": s.Email, "REGISTRY": images.api.Host,
+				"SERVICES": s.URL, "TSA": s.TSA, "ISSUER": s.Issuer, "EMAIL": s.Email, "REGISTRY": images.api.Host, "TAGS": images.tags.Host,
 				"HOME": env.WorkDir, "DOCKER_CONFIG": filepath.Join(env.WorkDir, "docker"), "COSIGN_PASSWORD": "pw",
 			} {
 				env.Setenv(name, value)

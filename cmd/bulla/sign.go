@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -181,38 +180,14 @@ func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 	return err
 }
 
-// runBundles finds the images and signs them. One that was listed and is not there is among those that failed.
+// runBundles signs the images that the arguments name.
 func (o *signImages) runBundles(ctx context.Context, c *cli.Call, client *oci.Client, raw map[string][]byte, opts sign.Options) error {
-	found, errs := make([]*oci.Image, len(c.Args)), make([]error, len(c.Args))
-	parallel(len(c.Args), o.jobs, func(i int) {
-		found[i], errs[i] = resolve(ctx, c, client, c.Args[i], o.upload || o.recursive)
+	return o.forEach(ctx, c, imageList{
+		client: client, batch: &o.batch, must: o.upload || o.recursive, recursive: o.recursive,
+		do: func(ctx context.Context, c *cli.Call, img *oci.Image) error {
+			return o.one(ctx, c, imageRun{storage{client: client, img: img, upload: o.upload, predicateType: signPredicate}, raw, opts})
+		},
 	})
-	if i := slices.IndexFunc(errs, func(err error) bool {
-		return err != nil && (o.from == "" || exitCode(err) == cli.ExitUsage)
-	}); i >= 0 {
-		return errs[i]
-	}
-	found = slices.DeleteFunc(found, func(img *oci.Image) bool { return img == nil })
-	images, err := o.expand(ctx, c, client, found, o.recursive)
-	if err != nil {
-		return err
-	}
-	r := batchRun{json: o.output.String() == "json", do: func(ctx context.Context, c *cli.Call, i int) error {
-		if i >= len(images) {
-			return errs[i-len(images)]
-		}
-		return o.one(ctx, c, imageRun{storage{client: client, img: images[i], upload: o.upload, predicateType: signPredicate}, raw, opts})
-	}}
-	for _, img := range images {
-		r.names = append(r.names, img.Ref)
-	}
-	for i, err := range errs {
-		if err != nil {
-			r.names = append(r.names, c.Args[i])
-		}
-	}
-	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
-	return o.waiting(o.each(ctx, c, r))
 }
 
 // legacyRun is a run that makes simple-signing documents.

@@ -4,10 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/spf13/pflag"
@@ -21,9 +17,7 @@ import (
 )
 
 type signBlob struct {
-	signing
-	batch
-	bundleDir string
+	blobSigning
 	made      sync.Map // bundles of this run by the digest of what they are about: *onceBundle
 	algorithm string
 	output    string // text or json; otherwise, as cosign has it, the file for the signature
@@ -70,9 +64,7 @@ tar c src | bulla sign-blob --key cosign.key --log=none --bundle src.sigstore.js
 		Flags: func(fs *pflag.FlagSet) {
 			o.signing.register(fs)
 			o.batch.register(fs, "files, URLs or digests")
-			fs.StringVar(&o.bundleDir, "bundle-dir", "", "write the bundles into `DIR`, each named after its file or digest")
-			cli.Own(fs, "bundle-dir")
-			cli.Exclusive(fs, "bundle", "bundle-dir")
+			o.registerBundleDir(fs)
 			fs.StringVarP(&o.output, "output", "o", "text", "how the result is printed, `text|json`")
 			cli.Topic(fs, "Key", func(fs *pflag.FlagSet) {
 				fs.StringVar(&o.algorithm, "signing-algorithm", "", "how to sign, the `NAME` of an algorithm that fits the key, in place of the key's usual one")
@@ -114,65 +106,6 @@ func (o *signBlob) run(ctx context.Context, c *cli.Call) error {
 	return o.waiting(o.each(ctx, c, batchRun{names: c.Args, json: o.output == "json", do: func(ctx context.Context, c *cli.Call, i int) error {
 		return o.one(ctx, c, c.Args[i], paths[i], opts)
 	}}))
-}
-
-// bundlePaths says where each bundle goes. Two to one file are refused, and a file that is named twice is signed once.
-func (o *signBlob) bundlePaths(c *cli.Call) ([]string, error) {
-	if o.legacy() {
-		return make([]string, len(c.Args)), nil
-	}
-	if o.bundleDir != "" { // before anything is signed that could then not be kept
-		if _, err := os.ReadDir(o.bundleDir); err != nil {
-			return nil, inputError(err)
-		}
-	}
-	var paths, names []string
-	whose := map[string]string{}
-	for _, ref := range c.Args {
-		path, err := o.pathFor(c, ref)
-		if err != nil {
-			return nil, err
-		}
-		switch other, there := whose[path]; {
-		case there && other == ref:
-			continue
-		case there:
-			return nil, cli.Usagef("the bundles of %s and %s would both go to %s", artifactName(other), artifactName(ref), path)
-		}
-		whose[path] = ref
-		if o.both() {
-			if err := o.olderFree(c, path, whose); err != nil {
-				return nil, err
-			}
-		}
-		paths, names = append(paths, path), append(names, ref)
-	}
-	c.JSONLines = c.JSONLines || len(c.Args) > 1
-	c.Args = names
-	return paths, nil
-}
-
-func (o *signBlob) pathFor(c *cli.Call, ref string) (string, error) {
-	if o.bundleDir == "" {
-		return o.bundlePath(c, ref, o.skipSigned)
-	}
-	if ref == "-" {
-		return "", cli.Usagef("standard input has no name for a file in --bundle-dir").WithHint("say where its bundle goes with --bundle FILE")
-	}
-	name := ref
-	if u, err := url.Parse(ref); err == nil && u.Host != "" {
-		name = u.Path // without what opens it
-	}
-	name = strings.ReplaceAll(filepath.Base(name), ":", "-")
-	if name == "." || name == string(filepath.Separator) {
-		return "", cli.Usagef("%s has no name for a file in --bundle-dir", artifactName(ref))
-	}
-	path := filepath.Join(o.bundleDir, name+besideSuffix)
-	if !o.skipSigned {
-		_, err := confirmOverwrite(c, o.Yes, path)
-		return path, err
-	}
-	return path, nil
 }
 
 // check refuses flags that do not fit together.
@@ -269,20 +202,20 @@ func (o *signBlob) one(ctx context.Context, c *cli.Call, ref, path string, opts 
 			return err
 		}
 	}
-	if err := o.write(c, r, to, made{b, &opts}); err != nil {
+	if err := o.write(c, r, to, fresh{b, &opts}); err != nil {
 		return err
 	}
 	return r.print(c, o.output)
 }
 
-// made is a bundle, and with what it was made.
-type made struct {
+// fresh is a bundle that was just made, and with what it was made.
+type fresh struct {
 	b    *bundle.Bundle
 	opts *sign.Options
 }
 
 // write writes the signature in the formats that are asked for, when all of them are known to verify.
-func (o *signBlob) write(c *cli.Call, r *signed, to blobTarget, m made) error {
+func (o *signBlob) write(c *cli.Call, r *signed, to blobTarget, m fresh) error {
 	var old, data []byte
 	var err error
 	if o.older() {
@@ -304,20 +237,6 @@ func (o *signBlob) write(c *cli.Call, r *signed, to blobTarget, m made) error {
 		return err
 	}
 	return o.writeLegacy(c, r, m.b, nil)
-}
-
-// olderFree makes sure that cosign's own bundle, which goes to a file that no flag names, replaces nothing unasked.
-func (o *signBlob) olderFree(c *cli.Call, path string, whose map[string]string) error {
-	old := olderPath(path)
-	if other, there := whose[old]; there {
-		return cli.Usagef("the bundles of %s and %s would both go to %s", artifactName(other), artifactName(whose[path]), old)
-	}
-	whose[old] = whose[path]
-	if o.skipSigned {
-		return nil
-	}
-	_, err := confirmOverwrite(c, o.Yes, old)
-	return err
 }
 
 // onceBundle is the bundle for one digest.

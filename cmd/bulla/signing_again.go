@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"slices"
 
 	"github.com/bulla-sign/bulla/bundle"
@@ -12,6 +15,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/describe"
 	"github.com/bulla-sign/bulla/oci"
+	"github.com/bulla-sign/bulla/predicate"
 	"github.com/bulla-sign/bulla/sign"
 	"github.com/bulla-sign/bulla/verify"
 )
@@ -103,13 +107,53 @@ func layersOf() (oci.FindOptions, verify.Claims) {
 	return oci.FindOptions{Signatures: true, Every: true}, verify.Claims{SimpleSigning: true}
 }
 
+// attestedBefore looks for an earlier bundle about an image that says the same.
+func (o *attestImages) attestedBefore(ctx context.Context, c *cli.Call, to storage, opts *sign.Options, payload []byte) (*signed, error) {
+	where, claims := bundlesOf(to.predicateType)
+	return o.foundBefore(ctx, c, opts, sought{to, where, &verify.Request{Policy: verify.Policy{Claims: claims}}, func(b *bundle.Bundle) bool {
+		return b.Envelope != nil && sameClaim(b.Envelope.Payload, payload)
+	}})
+}
+
+// sameClaim says whether two statements claim the same with the same predicate, byte for byte. When a predicate of cosign's
+// own type was made stands in it, and does not count.
+func sameClaim(a, b []byte) bool {
+	x, err := bundle.ParseStatement(a)
+	if err != nil {
+		return false
+	}
+	y, err := bundle.ParseStatement(b)
+	if err != nil || x.PredicateType != y.PredicateType {
+		return false
+	}
+	return bytes.Equal(predicate.Undated(x.PredicateType, x.Predicate), predicate.Undated(y.PredicateType, y.Predicate))
+}
+
 // signedBefore looks for an earlier signature of an image.
 func (o *signImages) signedBefore(ctx context.Context, c *cli.Call, to storage, opts *sign.Options) (*signed, error) {
 	where, claims := bundlesOf(to.predicateType)
 	if to.older {
 		where, claims = layersOf()
 	}
-	found, err := to.client.Find(ctx, to.img, where)
+	annotations, err := parseAnnotations(o.annotations)
+	if err != nil {
+		return nil, err
+	}
+	req := &verify.Request{Policy: verify.Policy{Claims: claims, Annotations: annotations}}
+	return o.foundBefore(ctx, c, opts, sought{to, where, req, func(*bundle.Bundle) bool { return true }})
+}
+
+// sought is what is looked for: where, what it must meet, and which of it counts.
+type sought struct {
+	storage
+	where  oci.FindOptions
+	req    *verify.Request
+	counts func(b *bundle.Bundle) bool
+}
+
+// foundBefore looks for earlier evidence by the signer that is about to sign.
+func (s *imageSigning) foundBefore(ctx context.Context, c *cli.Call, opts *sign.Options, to sought) (*signed, error) {
+	found, err := to.client.Find(ctx, to.img, to.where)
 	if err != nil {
 		return nil, signingRegistryError(c, err)
 	}
@@ -118,22 +162,18 @@ func (o *signImages) signedBefore(ctx context.Context, c *cli.Call, to storage, 
 			return nil, signingRegistryError(c, err) // what was not seen may be what is looked for
 		}
 	}
-	annotations, err := parseAnnotations(o.annotations)
-	if err != nil {
-		return nil, err
-	}
-	req := &verify.Request{Policy: verify.Policy{Claims: claims, Annotations: annotations}}
+	req := to.req
 	if req.Artifact, err = imageArtifact(to.img); err != nil {
 		return nil, err
 	}
 	var digests []string
 	for _, item := range found.Items {
-		if item.Bundle != nil && len(req.Candidates) < verify.MaxCandidates {
+		if item.Bundle != nil && to.counts(item.Bundle) && len(req.Candidates) < verify.MaxCandidates {
 			req.Candidates = append(req.Candidates, verify.Candidate{Name: item.Digest, Bundle: item.Bundle})
 			digests = append(digests, item.Digest)
 		}
 	}
-	at, report, err := o.earlier(ctx, c, opts, req)
+	at, report, err := s.earlier(ctx, c, opts, req)
 	if at < 0 || err != nil {
 		return nil, err
 	}
@@ -187,11 +227,68 @@ func (o *signBlob) readBefore(ctx context.Context, c *cli.Call, to blobTarget, o
 		return r, nil
 	}
 	if there, err := o.olderBefore(ctx, c, to, *opts); err != nil || !there {
-		return nil, err
+		return nil, cmp.Or(err, errNoOlder)
 	}
 	r.Legacy = olderPath(to.path)
 	return r, nil
 }
+
+// statedBefore looks whether a file's bundle is there already, says the same and verifies. One that does not is not replaced
+// unasked.
+func (o *attestBlob) statedBefore(ctx context.Context, c *cli.Call, a blobStatement, opts *sign.Options, payload []byte) (*signed, error) {
+	data, err := readFileUpTo(a.path, bundle.MaxBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		var r *signed
+		if r, err = o.readStated(ctx, c, a, opts, said{payload, data}); r != nil || errors.As(err, new(*stopError)) {
+			return r, err
+		}
+	}
+	if o.Yes {
+		return nil, nil
+	}
+	return nil, cli.Usagef("file %s already exists and would be overwritten: %w", a.path, err).WithHint("--yes replaces it")
+}
+
+// said is a statement that is about to be signed, and the file that may hold it.
+type said struct{ payload, data []byte }
+
+func (o *attestBlob) readStated(ctx context.Context, c *cli.Call, a blobStatement, opts *sign.Options, before said) (*signed, error) {
+	b, err := bundle.Decode(before.data)
+	if err != nil {
+		return nil, err
+	}
+	req := &verify.Request{
+		Artifact: verify.Artifact{Name: a.artifact.Name, Message: a.artifact}, Policy: verify.Policy{Claims: verify.Claims{Predicates: []string{a.claim.kind}}},
+	}
+	if b.Envelope != nil && sameClaim(b.Envelope.Payload, before.payload) {
+		req.Candidates = []verify.Candidate{{Name: a.path, Bundle: b}}
+	}
+	at, report, err := o.earlier(ctx, c, opts, req)
+	switch {
+	case err != nil:
+		return nil, err
+	case at < 0:
+		return nil, errors.New("it is no such statement about this file by this signer that verifies")
+	}
+	r, err := newSkipped(opts, b, report)
+	if err != nil {
+		return nil, err
+	}
+	if o.both() {
+		if _, err := os.Stat(olderPath(a.path)); err != nil {
+			return nil, errNoOlder
+		}
+	}
+	sum, err := sha256Of(a.artifact)
+	r.Artifact, r.Digest, r.Bundle = a.artifact.Name, "sha256:"+sum, a.path
+	return r, err
+}
+
+// errNoOlder says that half of what is to be written is there.
+var errNoOlder = errors.New("cosign's own bundle is not beside it, or does not verify")
 
 // olderBefore says whether cosign's own bundle lies beside a file's Sigstore bundle and verifies as that does.
 func (o *signBlob) olderBefore(ctx context.Context, c *cli.Call, to blobTarget, opts sign.Options) (bool, error) {

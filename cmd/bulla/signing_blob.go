@@ -7,8 +7,12 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/bulla-sign/bulla/internal/blob"
 	"github.com/bulla-sign/bulla/internal/cli"
@@ -17,6 +21,92 @@ import (
 
 // besideSuffix is how the bundle of a file is called when it lies beside it; verify-blob looks for it there.
 const besideSuffix = ".sigstore.json"
+
+// blobSigning is what the commands have in common that sign something about files: many at a time, each with a bundle.
+type blobSigning struct {
+	signing
+	batch
+	bundleDir string
+}
+
+func (o *blobSigning) registerBundleDir(fs *pflag.FlagSet) {
+	fs.StringVar(&o.bundleDir, "bundle-dir", "", "write the bundles into `DIR`, each named after its file or digest")
+	cli.Own(fs, "bundle-dir")
+	cli.Exclusive(fs, "bundle", "bundle-dir")
+}
+
+// bundlePaths says where each bundle goes. Two to one file are refused, and a file that is named twice is signed once.
+func (o *blobSigning) bundlePaths(c *cli.Call) ([]string, error) {
+	if o.legacy() {
+		return make([]string, len(c.Args)), nil
+	}
+	if o.bundleDir != "" { // before anything is signed that could then not be kept
+		if _, err := os.ReadDir(o.bundleDir); err != nil {
+			return nil, inputError(err)
+		}
+	}
+	var paths, names []string
+	whose := map[string]string{}
+	for _, ref := range c.Args {
+		path, err := o.pathFor(c, ref)
+		if err != nil {
+			return nil, err
+		}
+		switch other, there := whose[path]; {
+		case there && other == ref:
+			continue
+		case there:
+			return nil, cli.Usagef("the bundles of %s and %s would both go to %s", artifactName(other), artifactName(ref), path)
+		}
+		whose[path] = ref
+		if o.both() {
+			if err := o.olderFree(c, path, whose); err != nil {
+				return nil, err
+			}
+		}
+		paths, names = append(paths, path), append(names, ref)
+	}
+	c.JSONLines = c.JSONLines || len(c.Args) > 1
+	c.Args = names
+	return paths, nil
+}
+
+func (o *blobSigning) pathFor(c *cli.Call, ref string) (string, error) {
+	if o.bundleDir == "" {
+		return o.bundlePath(c, ref, o.skipSigned)
+	}
+	if ref == "-" {
+		return "", cli.Usagef("standard input has no name for a file in --bundle-dir").WithHint("say where its bundle goes with --bundle FILE")
+	}
+	name := ref
+	if u, err := url.Parse(ref); err == nil && u.Host != "" {
+		name = u.Path // without what opens it
+	}
+	name = strings.ReplaceAll(filepath.Base(name), ":", "-")
+	if name == "." || name == string(filepath.Separator) {
+		return "", cli.Usagef("%s has no name for a file in --bundle-dir", artifactName(ref))
+	}
+	path := filepath.Join(o.bundleDir, name+besideSuffix)
+	if !o.skipSigned {
+		_, err := confirmOverwrite(c, o.Yes, path)
+		return path, err
+	}
+	return path, nil
+}
+
+// olderFree makes sure that cosign's own bundle, which goes to a file that no flag names, replaces nothing unasked.
+func (o *blobSigning) olderFree(c *cli.Call, path string, whose map[string]string) error {
+	old := olderPath(path)
+	if other, there := whose[old]; there {
+		return cli.Usagef("the bundles of %s and %s would both go to %s", artifactName(other), artifactName(whose[path]), old)
+	}
+	whose[old] = whose[path]
+	if o.skipSigned {
+		return nil
+	}
+	_, err := confirmOverwrite(c, o.Yes, old)
+	return err
+}
 
 // bundlePath says where the bundle of a file goes. Called bulla, the place beside the file is the default, and nothing
 // that lies there already is replaced unasked, since no flag named it.

@@ -89,6 +89,55 @@ func (s *imageSigning) expand(ctx context.Context, c *cli.Call, client *oci.Clie
 	return all, s.onePerFile(c, len(all), "bundle")
 }
 
+// imageList is work that is done for each of the images that the arguments name.
+type imageList struct {
+	client    *oci.Client
+	batch     *batch
+	must      bool // the registry is asked for images that are named by their digest, too
+	recursive bool
+	check     func(img *oci.Image) error // of all, before anything is done for one; nil: none
+	do        func(ctx context.Context, c *cli.Call, img *oci.Image) error
+}
+
+// forEach finds the images and does the work. One that was listed and is not there is among those that failed.
+func (s *imageSigning) forEach(ctx context.Context, c *cli.Call, l imageList) error {
+	found, errs := make([]*oci.Image, len(c.Args)), make([]error, len(c.Args))
+	parallel(len(c.Args), l.batch.jobs, func(i int) {
+		found[i], errs[i] = resolve(ctx, c, l.client, c.Args[i], l.must)
+	})
+	if i := slices.IndexFunc(errs, func(err error) bool {
+		return err != nil && (l.batch.from == "" || exitCode(err) == cli.ExitUsage)
+	}); i >= 0 {
+		return errs[i]
+	}
+	found = slices.DeleteFunc(found, func(img *oci.Image) bool { return img == nil })
+	images, err := s.expand(ctx, c, l.client, found, l.recursive)
+	if err != nil {
+		return err
+	}
+	r := batchRun{json: s.output.String() == "json", do: func(ctx context.Context, c *cli.Call, i int) error {
+		if i >= len(images) {
+			return errs[i-len(images)]
+		}
+		return l.do(ctx, c, images[i])
+	}}
+	for _, img := range images {
+		if l.check != nil {
+			if err := l.check(img); err != nil {
+				return err
+			}
+		}
+		r.names = append(r.names, img.Ref)
+	}
+	for i, err := range errs {
+		if err != nil {
+			r.names = append(r.names, c.Args[i])
+		}
+	}
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	return s.waiting(l.batch.each(ctx, c, r))
+}
+
 // onePerFile refuses flags that name one file where there are several signatures to write.
 func (s *imageSigning) onePerFile(c *cli.Call, n int, names ...string) error {
 	for _, name := range names {
