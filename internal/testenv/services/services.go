@@ -14,12 +14,14 @@ import (
 	"time"
 
 	"github.com/bulla-sign/bulla/internal/testenv"
+	"github.com/bulla-sign/bulla/internal/testenv/fault"
 	"github.com/bulla-sign/bulla/internal/testenv/mint"
 	"github.com/bulla-sign/bulla/internal/testenv/world"
 )
 
 // Services are one of each kind, at one address.
 type Services struct {
+	fault.Set
 	World *world.World
 	// URL is the base address of the authority and both logs, TSA the full one of the timestamp authority, Issuer the
 	// identity provider's.
@@ -36,8 +38,6 @@ type Services struct {
 
 	t        testing.TB
 	mu       sync.Mutex
-	faults   []*Fault
-	seen     []Request
 	byName   map[string]int // leaf hash → index in the log; v1 and v2 have different bodies
 	bodies   map[string][]byte
 	entries  map[string]json.RawMessage // v1, by UUID
@@ -45,12 +45,8 @@ type Services struct {
 	logins   logins
 }
 
-// Request is one that arrived.
-type Request struct {
-	Method, Path  string
-	Authorization string
-	UserAgent     string
-}
+// Fault is something that goes wrong with requests.
+type Fault = fault.Fault
 
 // New starts the services of a new world; they end with the test.
 func New(t testing.TB) *Services {
@@ -71,18 +67,11 @@ func New(t testing.TB) *Services {
 
 // ServeHTTP answers all services, with their faults.
 func (s *Services) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	s.mu.Lock()
-	s.seen = append(s.seen, Request{req.Method, req.URL.Path, req.Header.Get("Authorization"), req.UserAgent()})
-	fault := s.match(req)
-	s.mu.Unlock()
-	if fault.before(w, req) {
-		return
-	}
-	recorder := httptest.NewRecorder()
-	s.mu.Lock() // the world is not made for several at once
-	s.mux().ServeHTTP(recorder, req)
-	s.mu.Unlock()
-	fault.after(w, recorder)
+	s.Serve(w, req, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		s.mu.Lock() // the world is not made for several at once
+		defer s.mu.Unlock()
+		s.mux().ServeHTTP(w, req)
+	}))
 }
 
 func (s *Services) mux() *http.ServeMux {
@@ -99,24 +88,6 @@ func (s *Services) mux() *http.ServeMux {
 	mux.HandleFunc("POST /api/v1/timestamp", s.timestamp)
 	s.registerIssuer(mux)
 	return mux
-}
-
-// Requests returns what has arrived so far.
-func (s *Services) Requests() []Request {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]Request(nil), s.seen...)
-}
-
-// Count returns how many requests with this method and path have arrived.
-func (s *Services) Count(method, path string) int {
-	n := 0
-	for _, r := range s.Requests() {
-		if r.Method == method && r.Path == path {
-			n++
-		}
-	}
-	return n
 }
 
 // refuse answers with a google.rpc.Status.
