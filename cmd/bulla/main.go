@@ -23,10 +23,8 @@ func run() int {
 
 // absent has cosign's commands that are not here yet, see docs/compat.md.
 var absent = map[string]string{
-	"attach":      "attest signs a statement and attaches it; a signature made elsewhere is verified with verify --signature and --payload",
 	"piv-tool":    "",
 	"pkcs11-tool": "",
-	"upload":      "",
 }
 
 // newApp returns the program with all of its commands. A command is added by writing its constructor in a file of its
@@ -57,6 +55,8 @@ func newApp(sys *cli.System) *cli.App {
 			publicKeyCommand(),
 			treeCommand(),
 			downloadCommand(),
+			attachCommand(),
+			uploadCommand(),
 			repairCommand(),
 			cleanCommand(),
 			copyCommand(),

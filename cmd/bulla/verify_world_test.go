@@ -182,6 +182,9 @@ func forms(t testing.TB, b *bundle.Bundle, pub crypto.PublicKey) map[string][]by
 		if b.Message.Payload != nil {
 			out[".payload"] = b.Message.Payload
 		}
+		if _, _, annotations, err := b.Layer(); err == nil && annotations["dev.sigstore.cosign/bundle"] != "" {
+			out[".rekor"] = []byte(annotations["dev.sigstore.cosign/bundle"])
+		}
 	}
 	return out
 }

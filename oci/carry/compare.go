@@ -9,7 +9,14 @@ import (
 // compare looks for everything at the target and completes the report.
 func (w *walker) compare(ctx context.Context) error {
 	there := map[string][]Piece{}
+	sought := map[string]bool{}
+	for i := range w.written {
+		sought[w.written[i].Subject] = sought[w.written[i].Subject] || w.written[i].piece != nil
+	}
 	for _, m := range w.subjects {
+		if !sought[m.Digest] {
+			continue // nothing was attached to it
+		}
 		pieces, err := w.o.To.Attached(ctx, m)
 		if err != nil {
 			return fmt.Errorf("reading back what is attached to %s: %w", m.Digest, err)
