@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
+
+// specVersion is the version of the specification that documents are made by.
+const specVersion = "1.0.31"
 
 // RoleKeys are the keys of a role, and how many of them must sign.
 type RoleKeys struct {
@@ -27,73 +29,87 @@ type RootSpec struct {
 	Root, Targets, Snapshot, Timestamp RoleKeys
 }
 
+// newSigned begins the signed part of a document.
+func newSigned(role string, version int64, expires time.Time) (*value, error) {
+	if version < 1 {
+		return nil, fmt.Errorf("%s: version %d is below 1", role, version)
+	}
+	if expires.IsZero() {
+		return nil, fmt.Errorf("%s: there is no expiry", role)
+	}
+	return objectValue().set("_type", textValue(role)).set("spec_version", textValue(specVersion)).
+		set("version", numberValue(version)).set("expires", textValue(expires.UTC().Truncate(time.Second).Format(time.RFC3339))), nil
+}
+
+// build makes the document of a signed part: it is read as if it came from elsewhere, so that all that is made here can be
+// read here.
+func build(signed *value) (*Document, error) {
+	data, err := signed.encode()
+	if err != nil {
+		return nil, err
+	}
+	again, err := parseJSON(data, maxTargets)
+	if err != nil {
+		return nil, fmt.Errorf("%s: what was made %w", signed.get("_type").text, err)
+	}
+	d, err := newDocument(again, data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: what was made is malformed: %w", signed.get("_type").text, err)
+	}
+	return d, nil
+}
+
 // NewRoot makes a root, still unsigned. Snapshots are consistent: files carry their version or hash in their names.
 func NewRoot(spec RootSpec) (*Document, error) {
-	if err := checkHeader(spec.Version, spec.Expires); err != nil {
-		return nil, fmt.Errorf("root: %w", err)
+	signed, err := newSigned(RootRole, spec.Version, spec.Expires)
+	if err != nil {
+		return nil, err
 	}
-	m := metadata.Root(spec.Expires.UTC().Truncate(time.Second))
-	m.Signed.Version = spec.Version
+	keys, roles := objectValue(), objectValue()
 	for _, r := range []struct {
 		name string
 		keys RoleKeys
 	}{{RootRole, spec.Root}, {TargetsRole, spec.Targets}, {SnapshotRole, spec.Snapshot}, {TimestampRole, spec.Timestamp}} {
-		role := m.Signed.Roles[r.name]
+		var ids []string
 		for _, pub := range r.keys.Keys {
-			key, err := keyOf(pub)
+			k, err := keyOf(pub)
 			if err != nil {
 				return nil, fmt.Errorf("root: role %s: %w", r.name, err)
 			}
-			id, err := key.ID()
-			if err != nil {
-				return nil, fmt.Errorf("root: role %s: %w", r.name, err)
+			id := k.id()
+			if slices.Contains(ids, id) {
+				return nil, fmt.Errorf("root: role %s: key %s is listed twice, and would count once", r.name, id)
 			}
-			for _, other := range role.KeyIDs {
-				if other == id {
-					return nil, fmt.Errorf("root: role %s: key %s is listed twice, and would count once", r.name, id)
-				}
+			ids = append(ids, id)
+			if keys.get(id) == nil {
+				keys.set(id, k.value())
 			}
-			m.Signed.Keys[id] = key
-			role.KeyIDs = append(role.KeyIDs, id)
 		}
-		if role.Threshold = r.keys.Threshold; role.Threshold < 1 || role.Threshold > len(role.KeyIDs) {
-			return nil, fmt.Errorf("root: role %s: %d of %d keys must sign, which is impossible", r.name, role.Threshold, len(role.KeyIDs))
+		if r.keys.Threshold < 1 || r.keys.Threshold > len(ids) {
+			return nil, fmt.Errorf("root: role %s: %d of %d keys must sign, which is impossible", r.name, r.keys.Threshold, len(ids))
 		}
+		roles.set(r.name, objectValue().set("keyids", listValue(ids...)).set("threshold", numberValue(int64(r.keys.Threshold))))
 	}
-	return &Document{role: RootRole, version: m.Signed.Version, expires: m.Signed.Expires, content: typed[metadata.RootType]{m}}, nil
-}
-
-func checkHeader(version int64, expires time.Time) error {
-	if version < 1 {
-		return fmt.Errorf("version %d is below 1", version)
-	}
-	if expires.IsZero() {
-		return errors.New("there is no expiry")
-	}
-	return nil
+	return build(signed.set("consistent_snapshot", &value{kind: 't'}).set("keys", keys).set("roles", roles))
 }
 
 // RootSpec returns what a root holds, to make the next one of it. Keys of kinds that cannot be made here are an error.
 func (d *Document) RootSpec() (RootSpec, error) {
-	r, ok := d.content.(typed[metadata.RootType])
-	if !ok {
+	if d.root == nil {
 		return RootSpec{}, fmt.Errorf("%s is no root", d.FileName())
 	}
 	spec := RootSpec{Version: d.version, Expires: d.expires}
 	for name, into := range map[string]*RoleKeys{
 		RootRole: &spec.Root, TargetsRole: &spec.Targets, SnapshotRole: &spec.Snapshot, TimestampRole: &spec.Timestamp,
 	} {
-		role := r.Signed.Roles[name]
-		if role == nil {
-			return RootSpec{}, fmt.Errorf("%s has no role %s", d.FileName(), name)
-		}
-		into.Threshold = role.Threshold
-		for _, id := range role.KeyIDs {
-			k := r.Signed.Keys[id]
-			if k == nil {
+		role := d.root.roles[name]
+		into.Threshold = int(role.threshold)
+		for _, id := range role.ids {
+			k, ok := d.root.keys[id]
+			if !ok {
 				return RootSpec{}, fmt.Errorf("%s has no key %s, which its role %s names", d.FileName(), id, name)
 			}
-			pub, err := k.ToPublicKey()
+			pub, _, err := k.parse()
 			if err != nil {
 				return RootSpec{}, fmt.Errorf("%s: key %s: %w", d.FileName(), id, err)
 			}
@@ -122,122 +138,117 @@ func (t Target) check() error {
 		return fmt.Errorf("target %q: its name is not that of a file", t.Name)
 	case len(t.Data) == 0 || len(t.Data) > maxTarget:
 		return fmt.Errorf("target %s has %d bytes, allowed are 1 to %d", t.Name, len(t.Data), maxTarget)
-	case t.Custom != nil && !json.Valid(t.Custom):
-		return fmt.Errorf("target %s: its custom metadata is not JSON", t.Name)
 	}
 	return nil
 }
 
+// value is what targets metadata says of the file.
+func (t Target) value() (*value, error) {
+	v := fileValue(t.Data)
+	if t.Custom == nil {
+		return v, nil
+	}
+	custom, err := parseJSON(t.Custom, maxTargets)
+	if err != nil {
+		return nil, fmt.Errorf("target %s: its custom metadata %w", t.Name, err)
+	}
+	return v.set("custom", custom), nil
+}
+
+// fileValue is the length and the hash of a file.
+func fileValue(data []byte) *value {
+	sum := sha256.Sum256(data)
+	return objectValue().set("hashes", objectValue().set("sha256", textValue(hex.EncodeToString(sum[:])))).
+		set("length", numberValue(int64(len(data))))
+}
+
 // NewTargets makes the list of a repository's files, still unsigned.
 func NewTargets(version int64, expires time.Time, files []Target) (*Document, error) {
-	if err := checkHeader(version, expires); err != nil {
-		return nil, fmt.Errorf("targets: %w", err)
+	signed, err := newSigned(TargetsRole, version, expires)
+	if err != nil {
+		return nil, err
 	}
-	m := metadata.Targets(expires.UTC().Truncate(time.Second))
-	m.Signed.Version = version
+	list := objectValue()
 	for _, f := range files {
 		if err := f.check(); err != nil {
 			return nil, fmt.Errorf("targets: %w", err)
 		}
-		if m.Signed.Targets[f.Name] != nil {
+		if list.get(f.Name) != nil {
 			return nil, fmt.Errorf("targets: %s is there twice", f.Name)
 		}
-		sum := sha256.Sum256(f.Data)
-		info := &metadata.TargetFiles{Length: int64(len(f.Data)), Hashes: metadata.Hashes{"sha256": sum[:]}, Path: f.Name}
-		if f.Custom != nil {
-			custom := f.Custom
-			info.Custom = &custom
+		v, err := f.value()
+		if err != nil {
+			return nil, fmt.Errorf("targets: %w", err)
 		}
-		m.Signed.Targets[f.Name] = info
+		list.set(f.Name, v)
 	}
-	return &Document{role: TargetsRole, version: m.Signed.Version, expires: m.Signed.Expires, content: typed[metadata.TargetsType]{m}}, nil
+	return build(signed.set("targets", list))
 }
 
-// Renewed makes the same list of files with another version and expiry, still unsigned.
+// Renewed makes the same list of files, with the same delegations, of another version and expiry, still unsigned.
 func (d *Document) Renewed(version int64, expires time.Time) (*Document, error) {
-	t, ok := d.content.(typed[metadata.TargetsType])
-	if !ok {
+	if d.targets == nil {
 		return nil, fmt.Errorf("%s is not targets metadata", d.FileName())
 	}
-	if err := checkHeader(version, expires); err != nil {
-		return nil, fmt.Errorf("targets: %w", err)
+	signed, err := newSigned(TargetsRole, version, expires)
+	if err != nil {
+		return nil, err
 	}
-	m := metadata.Targets(expires.UTC().Truncate(time.Second))
-	m.Signed.Version = version
-	m.Signed.Targets = t.Signed.Targets
-	return &Document{role: TargetsRole, version: version, expires: m.Signed.Expires, content: typed[metadata.TargetsType]{m}}, nil
+	for _, name := range []string{"targets", "delegations"} {
+		if v := d.tree.get(name); v != nil {
+			signed.set(name, v)
+		}
+	}
+	return build(signed)
 }
 
 // NewSnapshot makes the statement that a list of files is the current one, still unsigned. The list must have all of its
 // signatures already, since its bytes are named.
 func NewSnapshot(version int64, expires time.Time, targets *Document) (*Document, error) {
-	if err := checkHeader(version, expires); err != nil {
-		return nil, fmt.Errorf("snapshot: %w", err)
-	}
-	meta, err := metaOf(targets, TargetsRole)
-	if err != nil {
-		return nil, fmt.Errorf("snapshot: %w", err)
-	}
-	m := metadata.Snapshot(expires.UTC().Truncate(time.Second))
-	m.Signed.Version = version
-	m.Signed.Meta = map[string]*metadata.MetaFiles{"targets.json": meta}
-	return &Document{role: SnapshotRole, version: m.Signed.Version, expires: m.Signed.Expires, content: typed[metadata.SnapshotType]{m}}, nil
+	return newNaming(SnapshotRole, TargetsRole, version, expires, targets)
 }
 
 // NewTimestamp makes the statement that a signed snapshot is the current one, still unsigned.
 func NewTimestamp(version int64, expires time.Time, snapshot *Document) (*Document, error) {
-	if err := checkHeader(version, expires); err != nil {
-		return nil, fmt.Errorf("timestamp: %w", err)
-	}
-	meta, err := metaOf(snapshot, SnapshotRole)
-	if err != nil {
-		return nil, fmt.Errorf("timestamp: %w", err)
-	}
-	m := metadata.Timestamp(expires.UTC().Truncate(time.Second))
-	m.Signed.Version = version
-	m.Signed.Meta = map[string]*metadata.MetaFiles{"snapshot.json": meta}
-	return &Document{role: TimestampRole, version: m.Signed.Version, expires: m.Signed.Expires, content: typed[metadata.TimestampType]{m}}, nil
+	return newNaming(TimestampRole, SnapshotRole, version, expires, snapshot)
 }
 
-func metaOf(d *Document, role string) (*metadata.MetaFiles, error) {
-	if d.role != role {
-		return nil, fmt.Errorf("%s is not %s metadata", d.FileName(), role)
-	}
-	if len(*d.content.signatures()) == 0 {
-		return nil, fmt.Errorf("%s is not signed yet", d.FileName())
-	}
-	data, err := d.Encode()
+// newNaming makes a document of a role that names the current one of another.
+func newNaming(role, named string, version int64, expires time.Time, d *Document) (*Document, error) {
+	signed, err := newSigned(role, version, expires)
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(data)
-	return &metadata.MetaFiles{Version: d.version, Length: int64(len(data)), Hashes: metadata.Hashes{"sha256": sum[:]}}, nil
+	switch {
+	case d.role != named:
+		return nil, fmt.Errorf("%s: %s is not %s metadata", role, d.FileName(), named)
+	case len(d.signatures) == 0:
+		return nil, fmt.Errorf("%s: %s is not signed yet", role, d.FileName())
+	}
+	data, err := d.Encode()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", role, err)
+	}
+	return build(signed.set("meta", objectValue().set(named+".json", fileValue(data).set("version", numberValue(d.version)))))
 }
 
 // TargetNames returns the file names, below targets/, of everything that a list of files names, and the names themselves.
 func (d *Document) TargetNames() (map[string]string, error) {
-	t, ok := d.content.(typed[metadata.TargetsType])
-	if !ok {
+	if d.targets == nil {
 		return nil, fmt.Errorf("%s is not targets metadata", d.FileName())
 	}
-	names := make(map[string]string, len(t.Signed.Targets))
-	for name, info := range t.Signed.Targets {
-		names[name] = hex.EncodeToString(info.Hashes["sha256"]) + "." + name
+	names := make(map[string]string, len(d.targets.files))
+	for name, info := range d.targets.files {
+		names[name] = hex.EncodeToString(info.hashes["sha256"]) + "." + name
 	}
 	return names, nil
 }
 
 // Next returns the version of the role's file that a snapshot or a timestamp names.
 func (d *Document) Next() (version int64, err error) {
-	var m *metadata.MetaFiles
-	switch c := d.content.(type) {
-	case typed[metadata.SnapshotType]:
-		m = c.Signed.Meta["targets.json"]
-	case typed[metadata.TimestampType]:
-		m = c.Signed.Meta["snapshot.json"]
+	next := map[string]string{SnapshotRole: "targets.json", TimestampRole: "snapshot.json"}[d.role]
+	if m, ok := d.meta[next]; ok {
+		return m.version, nil
 	}
-	if m == nil {
-		return 0, fmt.Errorf("%s names no next file", d.FileName())
-	}
-	return m.Version, nil
+	return 0, errors.New(d.FileName() + " names no next file")
 }

@@ -19,7 +19,7 @@ import (
 //
 //	HOME/remote.json               which mirror was initialized
 //	HOME/MIRROR.json               when it was last heard
-//	HOME/MIRROR/root.json          and timestamp.json, snapshot.json, targets.json
+//	HOME/MIRROR/root.json          and timestamp.json, snapshot.json, targets.json, and ROLE.json of delegated roles
 //	HOME/MIRROR/targets/NAME
 //
 // and HOME/MIRROR.lock, which is held while files are replaced. Each file is replaced as a whole.
@@ -75,6 +75,7 @@ func (c *cache) read() state {
 	for _, p := range s.parts() {
 		*p.data = readFile(filepath.Join(c.dir, p.name), p.limit)
 	}
+	s.delegated = c.readDelegated()
 	s.files = make(map[string][]byte)
 	for _, name := range wanted {
 		if data := readFile(filepath.Join(c.dir, "targets", name), maxTarget); data != nil {
@@ -82,6 +83,27 @@ func (c *cache) read() state {
 		}
 	}
 	return s
+}
+
+// readDelegated returns the metadata of delegated roles, of as many as one refresh may visit for each of the targets.
+func (c *cache) readDelegated() map[string][]byte {
+	dir, err := os.Open(c.dir)
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(maxDelegations * 2 * len(wanted))
+	out := make(map[string][]byte)
+	for _, name := range names {
+		role, isJSON := strings.CutSuffix(name, ".json")
+		if !isJSON || !isRoleName(role) {
+			continue
+		}
+		if data := readFile(filepath.Join(c.dir, name), maxTargets); data != nil {
+			out[role] = data
+		}
+	}
+	return out
 }
 
 // readAlone is read while nobody writes. Where there is no lock file, or none may be opened, nobody does.
@@ -128,11 +150,16 @@ func (c *cache) save(ctx context.Context, s state, now time.Time) error {
 	return c.writeNote(now)
 }
 
-// equal says that two states are the same, byte by byte.
+// equal says that another state holds the same, byte by byte.
 func (s *state) equal(other state) bool {
 	theirs := other.parts()
 	for i, p := range s.parts() {
 		if !bytes.Equal(*p.data, *theirs[i].data) {
+			return false
+		}
+	}
+	for name, data := range s.delegated { // on the disk there may be some that nobody asks for any more
+		if !bytes.Equal(data, other.delegated[name]) {
 			return false
 		}
 	}
@@ -145,8 +172,8 @@ func overtaken(disk, s state, now time.Time) bool {
 	if disk.root == nil || wd.run(context.Background(), now) != nil || ws.run(context.Background(), now) != nil {
 		return false
 	}
-	same := wd.trusted.Root.Signed.Version > ws.trusted.Root.Signed.Version || bytes.Equal(disk.root, s.root)
-	return same && wd.trusted.Timestamp.Signed.Version > ws.trusted.Timestamp.Signed.Version
+	same := wd.root.version > ws.root.version || bytes.Equal(disk.root, s.root)
+	return same && wd.timestamp.version > ws.timestamp.version
 }
 
 // saveRoot keeps a newer root alone, unless another process has kept one since.
@@ -177,6 +204,13 @@ func (c *cache) write(s, there state) error {
 	for name, data := range s.files {
 		if !bytes.Equal(data, there.files[name]) {
 			if err := durable.WriteVolatile(filepath.Join(c.dir, "targets", name), data, 0o600); err != nil {
+				return err
+			}
+		}
+	}
+	for name, data := range s.delegated {
+		if !bytes.Equal(data, there.delegated[name]) {
+			if err := durable.WriteVolatile(filepath.Join(c.dir, name+".json"), data, 0o600); err != nil {
 				return err
 			}
 		}

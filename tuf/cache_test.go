@@ -17,9 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/theupdateframework/go-tuf/v2/metadata/config"
-	"github.com/theupdateframework/go-tuf/v2/metadata/updater"
-
 	"github.com/bulla-sign/bulla/internal/durable"
 	"github.com/bulla-sign/bulla/tuf"
 )
@@ -73,60 +70,6 @@ func TestCache(t *testing.T) {
 	}
 	if got, err := r.client(fromHome(home)).Cached(); err != nil || !got.Checked.Equal(epoch.Add(3*time.Hour)) {
 		t.Errorf("checked %v, %v", got.Checked, err)
-	}
-}
-
-// go-tuf's own client, as cosign uses it, reads our cache, and we read its.
-func TestCacheIsShared(t *testing.T) {
-	r := newRepository(t)
-	r.clock.now = time.Now()
-	r.rotateRoot(nil)
-	r.publish(publicTargets(t)...)
-	ours, theirs := t.TempDir(), t.TempDir()
-	refresh(t, r.client(inHome(ours)))
-	theirClient := func(home string, local bool) *updater.Updater {
-		t.Helper()
-		cfg, err := config.New(r.URL, r.get("2.root.json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg.LocalMetadataDir, cfg.LocalTargetsDir, cfg.UnsafeLocalMode = r.place(home), filepath.Join(r.place(home), "targets"), local
-		up, err := updater.New(cfg)
-		if err == nil {
-			err = up.Refresh()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return up
-	}
-	r.asked()
-	up := theirClient(ours, true)
-	info, err := up.GetTargetInfo("trusted_root.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if path, _, err := up.FindCachedTarget(info, ""); err != nil || path == "" {
-		t.Errorf("go-tuf does not find our target: %q, %v", path, err)
-	}
-	up = theirClient(theirs, false)
-	if info, err = up.GetTargetInfo("trusted_root.json"); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := up.DownloadTarget(info, "", ""); err != nil {
-		t.Fatal(err)
-	}
-	r.asked()
-	c := r.client(fromHome(theirs))
-	if _, err := c.Cached(); err == nil || !strings.Contains(err.Error(), "signing_config") {
-		t.Errorf("a cache without the signing config: %v", err)
-	}
-	refresh(t, c)
-	if asked := r.asked(); len(asked) != 3 {
-		t.Errorf("asked for %v", asked)
-	}
-	if _, err := c.Cached(); err != nil {
-		t.Error(err)
 	}
 }
 

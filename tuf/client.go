@@ -103,7 +103,7 @@ func (c *Client) run(ctx context.Context, w *workflow, now time.Time) (*Trust, e
 // keepRoot keeps a newer root of a refresh that failed later: it is verified, and the older one may be compromised
 // (TUF specification, 5.3.8).
 func (c *Client) keepRoot(ctx context.Context, w *workflow) {
-	if w.trusted == nil || w.next.root == nil || string(w.next.root) == string(c.known.root) {
+	if w.root == nil || w.next.root == nil || string(w.next.root) == string(c.known.root) {
 		return
 	}
 	before := c.known.root
@@ -161,8 +161,8 @@ func newer(a, b state, now time.Time) bool {
 	if wa.run(context.Background(), now) != nil {
 		return false
 	}
-	return wb.run(context.Background(), now) != nil || wa.trusted.Root.Signed.Version >= wb.trusted.Root.Signed.Version &&
-		wa.trusted.Timestamp.Signed.Version >= wb.trusted.Timestamp.Signed.Version
+	return wb.run(context.Background(), now) != nil || wa.root.version >= wb.root.version &&
+		wa.timestamp.version >= wb.timestamp.version
 }
 
 // Load is [Client.Refresh], and [Client.Cached] where that fails, with what is the matter in [Trust.Problem]: metadata that

@@ -11,6 +11,7 @@
 // [NewRoot], [NewTargets], [NewSnapshot] and [NewTimestamp], signed by any [crypto.Signer] at any place, and checked with
 // [Document.Verify]. It writes no files; when to publish what is the business of a server.
 //
-// Metadata is verified by go-tuf. Its own updater is not used: it writes files in place, cannot be told the time, follows
-// redirects anywhere, and knows no context.
+// Metadata is read by this package's own rules, which are the specification's with limits: integers of at most 15 digits, no
+// null, no name twice, sizes, counts and depth bounded. A signature is over the canonical form of what was read, members
+// that are not known included. Keys are Ed25519, ECDSA on P-256 and P-384 and RSA-PSS; keys of other types count for nothing.
 package tuf

@@ -19,6 +19,19 @@ const (
 	maxRotations = 256
 	// maxDepth bounds the nesting of metadata; delegations with their keys need 7.
 	maxDepth = 32
+	// maxValues bounds the JSON values of one file, each of which takes some hundred bytes of memory. Targets metadata of
+	// the largest size has some 60,000 when it lists honest files.
+	maxValues = 100_000
+	// maxKeys bounds the keys of a root or of a role's delegations, the keys of a role, and signatures, each of which is
+	// checked. Repositories have a dozen.
+	maxKeys = 128
+	// maxPaths bounds the patterns of one delegation; 16,384 hash prefixes are the most that python-tuf's bins have, and
+	// no repository of trust comes near.
+	maxPaths = 16384
+	// maxDelegations bounds the delegated roles that the search for one target visits. go-tuf and python-tuf have the same.
+	maxDelegations = 32
+	// maxRoleName bounds the name of a delegated role, which becomes a file name.
+	maxRoleName = 100
 	// maxRedirects bounds redirects, which must stay on the mirror's host.
 	maxRedirects = 4
 	// maxMirror bounds the length of a mirror's address, since it becomes a file name, of which systems allow 255 bytes.

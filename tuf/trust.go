@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/theupdateframework/go-tuf/v2/metadata"
-
 	"github.com/bulla-sign/bulla/trust"
 	"github.com/bulla-sign/bulla/trust/revocation"
 )
@@ -16,7 +14,7 @@ var ErrNoSigningConfig = errors.New("the repository has no " + signingConfigFile
 
 // Role is the state of one metadata file.
 type Role struct {
-	Name    string // "root", "timestamp", "snapshot" or "targets"
+	Name    string // "root", "timestamp", "snapshot", "targets", or that of a delegated role
 	Version int64
 	Expires time.Time
 }
@@ -25,7 +23,7 @@ type Role struct {
 type Trust struct {
 	Mirror string
 	Root   *trust.Root // its source names the mirror
-	Roles  []Role      // root, timestamp, snapshot, targets
+	Roles  []Role      // root, timestamp, snapshot, targets, and the delegated ones that were searched
 	// Checked is when the mirror last confirmed it; zero when that is not known.
 	Checked time.Time
 	// Cached says that the mirror was not asked just now, or that its answer was not used: Problem then says why.
@@ -92,14 +90,11 @@ func (w *workflow) trust(mirror string) (*Trust, error) {
 		}
 		root.Revocable = true
 	}
-	targets := w.trusted.Targets[metadata.TARGETS].Signed
-	return &Trust{
-		Mirror: mirror, Root: root, files: w.next.files,
-		Roles: []Role{
-			{metadata.ROOT, w.trusted.Root.Signed.Version, w.trusted.Root.Signed.Expires},
-			{metadata.TIMESTAMP, w.trusted.Timestamp.Signed.Version, w.trusted.Timestamp.Signed.Expires},
-			{metadata.SNAPSHOT, w.trusted.Snapshot.Signed.Version, w.trusted.Snapshot.Signed.Expires},
-			{metadata.TARGETS, targets.Version, targets.Expires},
-		},
-	}, nil
+	roles := []Role{w.root.asRole(RootRole), w.timestamp.asRole(TimestampRole), w.snapshot.asRole(SnapshotRole), w.targets.asRole(TargetsRole)}
+	for _, name := range w.order {
+		roles = append(roles, w.delegated[name].asRole(name))
+	}
+	return &Trust{Mirror: mirror, Root: root, files: w.next.files, Roles: roles}, nil
 }
+
+func (d *Document) asRole(name string) Role { return Role{name, d.version, d.expires} }

@@ -2,16 +2,11 @@ package tuf
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
 	"time"
-
-	"github.com/theupdateframework/go-tuf/v2/metadata"
-	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
 )
 
 // ErrExpired is wrapped by errors that say that metadata has expired: the mirror is frozen, or its operator asleep.
@@ -20,6 +15,7 @@ var ErrExpired = errors.New("expired")
 // state is what a client keeps between refreshes: metadata by role, and targets by name.
 type state struct {
 	root, timestamp, snapshot, targets []byte
+	delegated                          map[string][]byte
 	files                              map[string][]byte
 }
 
@@ -36,18 +32,22 @@ var wanted = []string{trustedRootFile, signingConfigFile, revocationsFile}
 // anything, and leaves what it verified in next.
 type workflow struct {
 	// fetch reads a file of the repository; nil: there is no network, and old must suffice.
-	fetch   func(ctx context.Context, limit int64, name ...string) ([]byte, error)
-	old     state
-	next    state
-	trusted *trustedmetadata.TrustedMetadata
+	fetch func(ctx context.Context, limit int64, name ...string) ([]byte, error)
+	old   state
+	next  state
+	now   time.Time
+
+	root, timestamp, snapshot, targets *Document // verified
+	delegated                          map[string]*Document
+	order                              []string // the delegated roles as they were loaded
 }
 
-// run goes through the roles. The order is the specification's.
+// run goes through the roles. The order is the specification's; the time is fixed first (5.1).
 func (w *workflow) run(ctx context.Context, now time.Time) error {
-	if err := w.start(now); err != nil {
-		return err
-	}
-	for _, step := range []func(context.Context) error{w.rotate, w.updateTimestamp, w.updateSnapshot, w.updateTargets, w.getFiles} {
+	w.now = now
+	for _, step := range []func(context.Context) error{
+		w.start, w.rotate, w.updateTimestamp, w.updateSnapshot, w.updateTargets, w.getFiles,
+	} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -55,20 +55,16 @@ func (w *workflow) run(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// start loads the root that is trusted already (5.2), at a fixed time (5.1).
-func (w *workflow) start(now time.Time) error {
-	if err := vet(w.old.root, maxRoot); err != nil {
+// start loads the root that is trusted already (5.2). It may have expired: only the last root may not.
+func (w *workflow) start(context.Context) error {
+	d, err := parseAs(RootRole, w.old.root, maxRoot)
+	if err != nil {
 		return fmt.Errorf("trusted root.json %w", err)
 	}
-	err := guarded(func() (err error) {
-		w.trusted, err = trustedmetadata.New(w.old.root)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("trusted root.json: %w", worded(err))
+	if err := d.Verify(d); err != nil {
+		return fmt.Errorf("trusted root.json: %w", err)
 	}
-	w.trusted.RefTime = now.UTC()
-	w.next.root = w.old.root
+	w.root, w.next.root = d, w.old.root
 	return nil
 }
 
@@ -76,197 +72,213 @@ func (w *workflow) start(now time.Time) error {
 func (w *workflow) rotate(ctx context.Context) error {
 	for range maxRotations {
 		if w.fetch == nil {
-			return nil
+			return w.current("root.json", w.root)
 		}
-		name := strconv.FormatInt(w.trusted.Root.Signed.Version+1, 10) + ".root.json"
+		name := strconv.FormatInt(w.root.version+1, 10) + ".root.json"
 		data, err := w.fetch(ctx, maxRoot, name)
 		if errors.Is(err, errAbsent) {
-			return nil
+			return w.current("root.json", w.root)
 		}
 		if err != nil {
 			return err
 		}
-		if err := apply(name, data, maxRoot, func() error { _, err := w.trusted.UpdateRoot(data); return err }); err != nil {
-			return err
+		d, err := parseAs(RootRole, data, maxRoot)
+		if err != nil {
+			return fmt.Errorf("%s %w", name, err)
 		}
-		w.next.root = data
+		if err := d.VerifySuccessor(w.root); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		w.root, w.next.root = d, data
 	}
 	return fmt.Errorf("the mirror has more than %d roots after the trusted one", maxRotations)
+}
+
+// kept returns metadata of the last refresh if it is signed as the root demands now; it may have expired, and then still
+// says which versions there were. Otherwise the error says why.
+func (w *workflow) kept(role string, data []byte, limit int) (*Document, error) {
+	d, err := parseAs(role, data, limit)
+	if err != nil {
+		return nil, fmt.Errorf("%s.json %w", role, err)
+	}
+	return d, d.Verify(w.root)
+}
+
+// remembered returns the kept timestamp, and has the kept snapshot in w. Both are forgotten when keys of either were
+// replaced since (5.3.11): somebody may have driven up versions with them, after which none could follow. That is seen by
+// the signatures that they lack now, so that it holds as well when the root was taken in an earlier refresh.
+func (w *workflow) remembered() (timestamp *Document, err error) {
+	timestamp, err = w.kept(TimestampRole, w.old.timestamp, maxTimestamp)
+	snapshot, errSnapshot := w.kept(SnapshotRole, w.old.snapshot, maxSnapshot)
+	if errors.Is(err, errUnsigned) || errors.Is(errSnapshot, errUnsigned) {
+		return nil, errors.Join(err, errSnapshot)
+	}
+	if errSnapshot == nil {
+		w.snapshot = snapshot // to compare with, and perhaps the current one
+	}
+	if err != nil {
+		return nil, err
+	}
+	return timestamp, nil
 }
 
 // updateTimestamp takes the kept timestamp, for its versions, and then the mirror's (5.4).
 func (w *workflow) updateTimestamp(ctx context.Context) error {
 	const name = "timestamp.json"
-	load := func(data []byte) error {
-		return apply(name, data, maxTimestamp, func() error { _, err := w.trusted.UpdateTimestamp(data); return err })
-	}
-	kept := load(w.old.timestamp)
+	kept, err := w.remembered()
 	if w.fetch == nil {
-		w.next.timestamp = w.old.timestamp
-		return kept
+		if err != nil {
+			return err
+		}
+		w.timestamp, w.next.timestamp = kept, w.old.timestamp
+		return w.current(name, kept)
 	}
 	data, err := w.fetch(ctx, maxTimestamp, name)
 	if err != nil {
 		return err
 	}
-	w.next.timestamp = data
-	if err = load(data); errors.Is(err, &metadata.ErrEqualVersionNumber{}) {
-		w.next.timestamp, err = w.old.timestamp, nil // whether that is still good the next step says
+	d, err := parseAs(TimestampRole, data, maxTimestamp)
+	if err != nil {
+		return fmt.Errorf("%s %w", name, err)
 	}
-	return err
+	if err := d.Verify(w.root); err != nil {
+		return err
+	}
+	if _, ok := d.meta["snapshot.json"]; !ok {
+		return errors.New("timestamp.json does not name snapshot.json")
+	}
+	w.timestamp, w.next.timestamp = d, data
+	if kept != nil {
+		switch was := kept.meta["snapshot.json"].version; {
+		case d.version < kept.version:
+			return fmt.Errorf("%s: %w: %d after %d", name, errVersion, d.version, kept.version)
+		case d.version == kept.version: // there is nothing new (5.4.3.1)
+			w.timestamp, w.next.timestamp = kept, w.old.timestamp
+		case d.meta["snapshot.json"].version < was:
+			return fmt.Errorf("%s: %w: it names snapshot %d after %d", name, errVersion, d.meta["snapshot.json"].version, was)
+		}
+	}
+	return w.current(name, w.timestamp)
 }
 
 // updateSnapshot takes the kept snapshot if it is the one that the timestamp names, or else the mirror's (5.5).
 func (w *workflow) updateSnapshot(ctx context.Context) error {
-	load := func(data []byte, kept bool) error {
-		return apply("snapshot.json", data, maxSnapshot, func() error { _, err := w.trusted.UpdateSnapshot(data, kept); return err })
-	}
-	w.next.snapshot = w.old.snapshot
-	err := load(w.old.snapshot, true)
-	if err == nil || w.fetch == nil {
-		return err
-	}
-	meta, err := named(w.trusted.Timestamp.Signed.Meta, metadata.SNAPSHOT, maxSnapshot)
+	kept := w.snapshot
+	f := file{name: SnapshotRole, meta: w.timestamp.meta["snapshot.json"], limit: maxSnapshot, kept: w.old.snapshot, verify: w.byRoot}
+	d, data, err := w.load(ctx, f)
 	if err != nil {
-		return fmt.Errorf("timestamp.json %w", err)
-	}
-	if w.next.snapshot, err = w.fetch(ctx, meta.limit, w.versioned(metadata.SNAPSHOT, meta.version)); err != nil {
 		return err
 	}
-	return load(w.next.snapshot, false)
-}
-
-// updateTargets does the same one role further on (5.6). Delegated roles are not followed: a Sigstore repository has what
-// is wanted here in its top-level targets.
-func (w *workflow) updateTargets(ctx context.Context) error {
-	load := func(data []byte) error {
-		return apply("targets.json", data, maxTargets, func() error { _, err := w.trusted.UpdateTargets(data); return err })
+	w.snapshot, w.next.snapshot = d, data
+	if kept == nil {
+		return nil
 	}
-	w.next.targets = w.old.targets
-	err := load(w.old.targets)
-	if err == nil || w.fetch == nil {
-		return err
-	}
-	meta, err := named(w.trusted.Snapshot.Signed.Meta, metadata.TARGETS, maxTargets)
-	if err != nil {
-		return fmt.Errorf("snapshot.json %w", err)
-	}
-	if w.next.targets, err = w.fetch(ctx, meta.limit, w.versioned(metadata.TARGETS, meta.version)); err != nil {
-		return err
-	}
-	return load(w.next.targets)
-}
-
-// getFiles takes the wanted targets that the repository has, kept or from the mirror (5.7).
-func (w *workflow) getFiles(ctx context.Context) error {
-	w.next.files = make(map[string][]byte)
-	for _, name := range wanted {
-		info := w.trusted.Targets[metadata.TARGETS].Signed.Targets[name]
-		if info == nil {
-			continue
+	for name, was := range kept.meta {
+		if is, ok := d.meta[name]; !ok || is.version < was.version {
+			return fmt.Errorf("snapshot.json: %w: it names version %d of %s after %d", errVersion, is.version, name, was.version)
 		}
-		data, err := w.getFile(ctx, name, info)
-		if err != nil {
-			return err
-		}
-		w.next.files[name] = data
 	}
 	return nil
 }
 
-func (w *workflow) getFile(ctx context.Context, name string, info *metadata.TargetFiles) ([]byte, error) {
-	if info.Length < 1 || info.Length > maxTarget {
-		return nil, fmt.Errorf("targets.json says that %s has %d bytes, allowed are 1 to %d", name, info.Length, maxTarget)
+// updateTargets does the same one role further on (5.6).
+func (w *workflow) updateTargets(ctx context.Context) (err error) {
+	meta, ok := w.snapshot.meta["targets.json"]
+	if !ok {
+		return errors.New("snapshot.json does not name targets.json")
 	}
-	if kept := w.old.files[name]; kept != nil && info.VerifyLengthHashes(kept) == nil {
-		return kept, nil
+	f := file{name: TargetsRole, meta: meta, limit: maxTargets, kept: w.old.targets, verify: w.byRoot}
+	w.targets, w.next.targets, err = w.load(ctx, f)
+	return err
+}
+
+func (w *workflow) byRoot(d *Document) error { return d.Verify(w.root) }
+
+// file is a metadata file that another one names.
+type file struct {
+	name   string // of its role
+	meta   fileMeta
+	limit  int
+	kept   []byte
+	verify func(*Document) error // checks its signatures
+}
+
+// load takes the kept file if it is the one that is named, or else the mirror's.
+func (w *workflow) load(ctx context.Context, f file) (*Document, []byte, error) {
+	d, err := w.check(f, f.kept)
+	if err == nil {
+		return d, f.kept, nil
 	}
 	if w.fetch == nil {
-		return nil, fmt.Errorf("%s is not kept here, or not as targets.json has it", name)
+		return nil, nil, err
 	}
-	at := name
-	if w.trusted.Root.Signed.ConsistentSnapshot {
-		sum := cmp.Or(hex.EncodeToString(info.Hashes["sha256"]), hex.EncodeToString(info.Hashes["sha512"]))
-		if sum == "" {
-			return nil, fmt.Errorf("targets.json has no SHA-256 or SHA-512 of %s", name)
-		}
-		at = sum + "." + name
+	limit := int64(f.limit)
+	if f.meta.length > limit {
+		return nil, nil, fmt.Errorf("%s.json is said to have %d bytes, the limit is %d", f.name, f.meta.length, limit)
 	}
-	data, err := w.fetch(ctx, info.Length, "targets", at)
+	if f.meta.length > 0 {
+		limit = f.meta.length
+	}
+	data, err := w.fetch(ctx, limit, w.versioned(f.name, f.meta.version))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := info.VerifyLengthHashes(data); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, worded(err))
+	if d, err = w.check(f, data); err != nil {
+		return nil, nil, err
 	}
-	return data, nil
+	return d, data, nil
+}
+
+// check goes through what makes a file the one that is named: its length and hashes, before it is read at all, signatures,
+// version and expiry. Delegated roles have metadata of the type "targets".
+func (w *workflow) check(f file, data []byte) (*Document, error) {
+	role := TargetsRole
+	if f.name == SnapshotRole {
+		role = SnapshotRole
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, fmt.Errorf("%s.json is empty", f.name)
+	}
+	if err := checkContent(data, f.meta.length, f.meta.hashes); err != nil {
+		return nil, fmt.Errorf("%s.json: %w", f.name, err)
+	}
+	d, err := parseAs(role, data, f.limit)
+	if err != nil {
+		return nil, fmt.Errorf("%s.json %w", f.name, err)
+	}
+	if err := f.verify(d); err != nil {
+		return nil, fmt.Errorf("%s.json: %w", f.name, err)
+	}
+	if d.version != f.meta.version {
+		return nil, fmt.Errorf("%s.json: %w: %d where %d is named", f.name, errVersion, d.version, f.meta.version)
+	}
+	return d, w.current(f.name+".json", d)
+}
+
+// current refuses what has expired. It holds up to the second that it states.
+func (w *workflow) current(name string, d *Document) error {
+	if w.now.After(d.expires) {
+		return fmt.Errorf("%s: %w on %s", name, ErrExpired, d.expires.UTC().Format("2006-01-02 at 15:04:05 UTC"))
+	}
+	return nil
 }
 
 // versioned is the name of a role's file: with its version in front where snapshots are consistent.
 func (w *workflow) versioned(role string, version int64) string {
-	if w.trusted.Root.Signed.ConsistentSnapshot {
+	if w.root.root.consistent {
 		return strconv.FormatInt(version, 10) + "." + role + ".json"
 	}
 	return role + ".json"
 }
 
-// fileMeta is what one role says of the file of the next.
-type fileMeta struct {
-	version, limit int64
+// parseAs reads metadata that must be of a role.
+func parseAs(role string, data []byte, limit int) (*Document, error) {
+	d, err := parse(data, limit)
+	if err != nil {
+		return nil, err
+	}
+	if d.role != role {
+		return nil, fmt.Errorf("is of the role %s, not %s", d.role, role)
+	}
+	return d, nil
 }
-
-func named(meta map[string]*metadata.MetaFiles, role string, limit int64) (fileMeta, error) {
-	m := meta[role+".json"]
-	if m == nil {
-		return fileMeta{}, fmt.Errorf("does not name %s.json", role)
-	}
-	if m.Length > limit {
-		return fileMeta{}, fmt.Errorf("says that %s.json has %d bytes, the limit is %d", role, m.Length, limit)
-	}
-	if m.Length > 0 {
-		limit = m.Length
-	}
-	return fileMeta{m.Version, limit}, nil
-}
-
-// apply vets data and gives it to go-tuf. Its errors name the file.
-func apply(name string, data []byte, limit int, update func() error) error {
-	if len(bytes.TrimSpace(data)) == 0 {
-		return fmt.Errorf("%s is empty", name)
-	}
-	if err := vet(data, limit); err != nil {
-		return fmt.Errorf("%s %w", name, err)
-	}
-	if err := guarded(update); err != nil {
-		return fmt.Errorf("%s: %w", name, worded(err))
-	}
-	return nil
-}
-
-// worded says in plain words what go-tuf found. The error still is what it was, for [errors.Is].
-func worded(err error) error {
-	var expired *metadata.ErrExpiredMetadata
-	var version *metadata.ErrBadVersionNumber
-	var unsigned *metadata.ErrUnsignedMetadata
-	var mismatch *metadata.ErrLengthOrHashMismatch
-	switch {
-	case errors.As(err, &expired):
-		return saying{ErrExpired.Error() + ": " + expired.Msg, errors.Join(err, ErrExpired)}
-	case errors.As(err, &version):
-		return saying{"wrong version, a sign of a rollback: " + version.Msg, err}
-	case errors.As(err, &unsigned):
-		return saying{"not signed as demanded: " + unsigned.Msg, err}
-	case errors.As(err, &mismatch):
-		return saying{"not the announced content: " + mismatch.Msg, err}
-	}
-	return err
-}
-
-// saying is an error in other words.
-type saying struct {
-	text string
-	err  error
-}
-
-func (s saying) Error() string { return s.text }
-func (s saying) Unwrap() error { return s.err }

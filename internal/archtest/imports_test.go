@@ -35,14 +35,15 @@ var (
 			"cloud.google.com/go", "github.com/aws/aws-sdk-go", "github.com/aws/aws-sdk-go-v2", "github.com/Azure",
 			"github.com/hashicorp/vault", "github.com/openbao/openbao",
 		}, []string{"server/log", "plugins"}},
-		{"go-tuf", adopted, []string{"tuf", "server/tufrepo"}},
+		{"go-tuf", adopted, []string{"server/tufrepo"}},
 		{"a policy language", []string{"github.com/open-policy-agent/opa", "cuelang.org/go", "github.com/google/cel-go"}, []string{"plugins", "policy"}},
 	}
 
-	// adopted are peers' libraries that are used all the same, in one place: the verification of TUF metadata.
-	adopted = []string{"github.com/theupdateframework/go-tuf/v2", "github.com/secure-systems-lab/go-securesystemslib/cjson"}
+	// adopted are peers' libraries that a wing uses all the same, in one place: the repository's tests read it with go-tuf's
+	// client. The root does without.
+	adopted = []string{"github.com/theupdateframework/go-tuf/v2"}
 
-	// dragged is what go-tuf is made of. It may stand in a go.mod, as an indirect requirement; nothing imports it.
+	// dragged is what go-tuf is made of. It may stand in a wing's go.mod, as an indirect requirement; nothing imports it.
 	dragged = []string{"github.com/secure-systems-lab/go-securesystemslib", "github.com/sigstore/sigstore", "github.com/sigstore/protobuf-specs"}
 
 	// peers are what the project is compared with: other signing tools, and the libraries that they are made of.
@@ -233,7 +234,8 @@ func noPeers(t *tree) (out []string) {
 			continue
 		}
 		for _, r := range m.file.Require {
-			if withinAny(r.Mod.Path, peers) && !slices.Contains(adopted, r.Mod.Path) && !slices.Contains(dragged, r.Mod.Path) {
+			allowed := m.path != rootModule && (slices.Contains(adopted, r.Mod.Path) || slices.Contains(dragged, r.Mod.Path))
+			if withinAny(r.Mod.Path, peers) && !allowed {
 				out = append(out, fmt.Sprintf("%s/go.mod requires %s", m.dir, r.Mod.Path))
 			}
 		}
