@@ -18,8 +18,10 @@ type Node struct {
 	ArtifactType string   // as the manifest states it, or its config's media type
 	Kind         string   // the predicate type of a bundle's annotations, else the artifact type; empty for the older tags
 	Layers       []string // digests of the layers
-	Annotations  map[string]string
-	Err          error // why it could not be read
+	// LayerAnnotations are those of the layers: below the older tags they hold the signatures.
+	LayerAnnotations []map[string]string
+	Annotations      map[string]string
+	Err              error // why it could not be read
 }
 
 // Tree lists everything attached to an image, evidence or not: its referrers and the older tags. The places say where was
@@ -84,10 +86,9 @@ func (c *Client) continuedNode(ctx context.Context, s *session, tag string) ([]N
 		place.Outcome, place.Err, place.Count = Unknown, err, 0
 		return nil, []Place{place}
 	}
-	return []Node{{
-		Place: placeContinued, Ref: place.Ref, Digest: m.digest, ArtifactType: artifactType(parsed), Layers: layerDigests(parsed),
-		Annotations: parsed.Annotations,
-	}}, []Place{place}
+	node := Node{Place: placeContinued, Ref: place.Ref, Digest: m.digest}
+	node.describe(parsed)
+	return []Node{node}, []Place{place}
 }
 
 // continuedReferrers are those that only the continuation of the referrers tag lists.
@@ -124,10 +125,9 @@ func (c *Client) legacyNode(ctx context.Context, s *session, place Place, tag st
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", place.Ref, err)
 	}
-	return &Node{
-		Place: place.Name, Ref: place.Ref, Digest: body.digest, ArtifactType: artifactType(m), Layers: layerDigests(m),
-		Annotations: m.Annotations,
-	}, nil
+	node := &Node{Place: place.Name, Ref: place.Ref, Digest: body.digest}
+	node.describe(m)
+	return node, nil
 }
 
 // referrerNodes fetches what a list names; err is why there is no list.
@@ -161,7 +161,7 @@ func (c *Client) referrerNodes(ctx context.Context, s *session, img *Image, l *l
 			node.Err = err
 			return
 		}
-		node.ArtifactType, node.Annotations, node.Layers = artifactType(m), m.Annotations, layerDigests(m)
+		node.describe(m)
 		if node.Kind = m.Annotations[annotationPredicate]; node.Kind == "" {
 			node.Kind = node.ArtifactType
 		}
@@ -177,14 +177,14 @@ func artifactType(m *manifest) string {
 	return m.ArtifactType
 }
 
-func layerDigests(m *manifest) []string {
-	var digests []string
+// describe takes over what a manifest says of itself.
+func (n *Node) describe(m *manifest) {
+	n.ArtifactType, n.Annotations = artifactType(m), m.Annotations
 	for _, raw := range m.Layers {
 		if d, err := parseDescriptor(raw); err == nil && checkDigest(d.Digest) == nil {
-			digests = append(digests, d.Digest)
+			n.Layers, n.LayerAnnotations = append(n.Layers, d.Digest), append(n.LayerAnnotations, d.Annotations)
 		}
 	}
-	return digests
 }
 
 // Triangulate returns the reference of one of cosign's older tags for an image: kind is "signature", "attestation" or

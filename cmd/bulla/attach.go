@@ -7,7 +7,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/cli/flags"
@@ -57,7 +56,7 @@ func checkSubject(c *cli.Call, b *bundle.Bundle, img *oci.Image, from string) er
 	if err == nil {
 		return nil
 	}
-	if c.Cosign {
+	if c.Cosign && (b.Envelope != nil || b.Message.Payload != nil) {
 		c.Warnf("%s will not verify for %s: %v", from, img.Ref, err)
 		return nil
 	}
@@ -88,10 +87,7 @@ func about(b *bundle.Bundle, digest string) error {
 		}
 		return err
 	}
-	if known, ok := algorithm.Hash(name); ok && b.Message.Hash == known && fmt.Sprintf("%x", b.Message.Digest) == value {
-		return nil
-	}
-	return errors.New("it signs the bytes of a file with another digest, or does not say which")
+	return errors.New("it signs the bytes of a file; what signs an image is a statement or a simple-signing document that names it")
 }
 
 // attachBundle attaches a Sigstore bundle as a referrer.
@@ -101,12 +97,10 @@ func (o *attaching) attachBundle(ctx context.Context, c *cli.Call, client *oci.C
 	if err != nil {
 		return piece, cli.Errorf(cli.ExitInput, "%w", err)
 	}
-	options := oci.AttachOptions{Bundle: data, ContentKind: oci.ContentMessage, Created: c.Now()}
-	if b.Envelope != nil {
-		options.ContentKind, options.PredicateType = oci.ContentDSSE, predicateOf(b)
-	}
 	c.Infof("Pushing bundle to: %s", evidenceRepository(c, img))
-	if piece.Digest, err = client.AttachBundle(ctx, img, options); err != nil {
+	if piece.Digest, err = client.AttachBundle(ctx, img, oci.AttachOptions{
+		Bundle: data, ContentKind: oci.ContentDSSE, PredicateType: predicateOf(b), Created: c.Now(),
+	}); err != nil {
 		return piece, signingRegistryError(c, err)
 	}
 	piece.Reference = evidenceRepository(c, img) + "@" + piece.Digest

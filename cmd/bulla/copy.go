@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -14,11 +13,10 @@ import (
 
 type copyImage struct {
 	carrying
-	verification
+	optionalVerification
 	platform       string
 	force, sigOnly bool
 	dryRun         bool
-	trustFlags     []string // the names of the flags of verifying
 }
 
 func copyCommand() *cli.Command {
@@ -45,29 +43,13 @@ bulla copy --key cosign.pub --log=none registry.example.com/app:v1 mirror.exampl
 			fs.BoolVar(&o.dryRun, "dry-run", false, "write nothing, and say what is missing at the target")
 			cli.Own(fs, "dry-run")
 			o.carrying.registry.Register(fs)
-			o.registerTrust(fs)
+			o.registerOptional(fs)
 			cli.Output(fs, &o.carrying.output, "text", "text", "json")
 			cli.Own(fs, "output")
 		},
 		Run: o.run,
 	}
 }
-
-// registerTrust adds the flags of verifying, which cosign's copy does not have.
-func (o *copyImage) registerTrust(fs *pflag.FlagSet) {
-	had := map[string]bool{}
-	fs.VisitAll(func(f *pflag.Flag) { had[f.Name] = true })
-	o.verification.register(fs)
-	fs.VisitAll(func(f *pflag.Flag) {
-		if !had[f.Name] {
-			cli.Own(fs, f.Name)
-			o.trustFlags = append(o.trustFlags, f.Name)
-		}
-	})
-}
-
-// demands says whether the copy is to be verified. A key in the environment may be there for signing.
-func (o *copyImage) demands(c *cli.Call) bool { return slices.ContainsFunc(o.trustFlags, c.Typed) }
 
 func (o *copyImage) run(ctx context.Context, c *cli.Call) error {
 	if o.sigOnly {
@@ -134,7 +116,7 @@ func (o *copyImage) run(ctx context.Context, c *cli.Call) error {
 
 // checker returns what verifies the copy, nil when no trust was given.
 func (o *copyImage) checker(ctx context.Context, c *cli.Call) (func(*oci.Client, string) error, error) {
-	if !o.demands(c) {
+	if !o.demanded(c) {
 		return nil, nil
 	}
 	v := &verifyImages{verification: o.verification, registry: o.carrying.registry, checkClaims: true}

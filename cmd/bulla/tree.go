@@ -21,17 +21,23 @@ type tree struct {
 	mode     flags.ReferrersMode
 	oci11    bool
 	output   cli.Choice
+	trust    optionalVerification
 }
 
 func treeCommand() *cli.Command {
 	o := &tree{}
 	return &cli.Command{
 		Use: "tree [flags] IMAGE", Short: "Show what is attached to an image: signatures, attestations, SBOMs", Group: "Registry", BindEnv: true,
-		Long: `Show everything that is attached to an image: its referrers, with the predicate type of those that state one, and the older tags for signatures, attestations and SBOMs. Nothing is verified.
+		Long: `Show everything that is attached to an image: its referrers, with the predicate type of those that state one, and the older tags for signatures, attestations and SBOMs.
+
+Nothing is verified, unless flags say whom to trust, as for verify: then each piece of evidence is marked, with its signer or with what is wrong. The marks decide nothing; bulla verify does.
 
 That nothing is attached is said only when every place has answered so; otherwise the command ends with status 20 after showing what it found.`,
-		Example: `bulla tree registry.example.com/app:v1`,
-		Args:    cobra.ExactArgs(1),
+		Example: `bulla tree registry.example.com/app:v1
+
+# with marks: which of it is signed by whom
+bulla tree --key cosign.pub --log=none registry.example.com/app:v1`,
+		Args: cobra.ExactArgs(1),
 		Flags: func(fs *pflag.FlagSet) {
 			o.registry.Register(fs)
 			o.mode.Register(fs)
@@ -39,6 +45,7 @@ That nothing is attached is said only when every place has answered so; otherwis
 				fs.BoolVar(&o.oci11, "experimental-oci11", true, "show the image's referrers, too")
 				cli.Deprecate(fs, "experimental-oci11", "referrers are always shown")
 			})
+			o.trust.registerOptional(fs)
 			cli.Output(fs, &o.output, "text", "text", "json")
 		},
 		Run: o.run,
@@ -68,7 +75,14 @@ func (o *tree) run(ctx context.Context, c *cli.Call) error {
 	}
 	sortNodes(nodes)
 	missing := unansweredPlace(places)
-	if err := o.print(c, img, nodes, places, missing != nil); err != nil {
+	judged, err := o.judge(ctx, c, client, img)
+	if err != nil {
+		return err
+	}
+	if judged != nil && missing == nil {
+		missing = unansweredPlace(judged.places)
+	}
+	if err := o.print(c, shownTree{img, nodes, places, judged, missing != nil}); err != nil {
 		return err
 	}
 	if missing == nil {
@@ -120,14 +134,23 @@ func sortNodes(nodes []oci.Node) {
 	})
 }
 
-func (o *tree) print(c *cli.Call, img *oci.Image, nodes []oci.Node, places []oci.Place, incomplete bool) error {
+// shownTree is what is printed.
+type shownTree struct {
+	img        *oci.Image
+	nodes      []oci.Node
+	places     []oci.Place
+	judged     *verdicts // nil: nothing was verified
+	incomplete bool
+}
+
+func (o *tree) print(c *cli.Call, t shownTree) error {
 	switch {
 	case o.output.String() == "json":
-		return c.PrintJSON(treeDocument(img, nodes, places))
+		return c.PrintJSON(t.document())
 	case c.Cosign:
-		return printCosignTree(c.Out, img, nodes, incomplete)
+		return t.printCosign(c.Out)
 	}
-	return printTree(c.Out, img, nodes, incomplete)
+	return t.print(c.Out)
 }
 
 // title says what a node is.
@@ -146,16 +169,17 @@ func title(n *oci.Node) string {
 	return describe.Printable(n.Kind)
 }
 
-func printTree(w io.Writer, img *oci.Image, nodes []oci.Node, incomplete bool) error {
+func (t *shownTree) print(w io.Writer) error {
 	var out strings.Builder
-	fmt.Fprintln(&out, img.Name())
-	if len(nodes) == 0 && !incomplete {
+	fmt.Fprintln(&out, t.img.Name())
+	if len(t.nodes) == 0 && !t.incomplete {
 		fmt.Fprintln(&out, "nothing is attached to this image")
 	}
-	for i := range nodes {
-		n := &nodes[i]
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		marked := marks(t.judged.of(n))
 		branch, stem := "├── ", "│   "
-		if i == len(nodes)-1 {
+		if i == len(t.nodes)-1 {
 			branch, stem = "└── ", "    "
 		}
 		fmt.Fprintf(&out, "%s%s: %s\n", branch, title(n), describe.Printable(n.Ref))
@@ -167,22 +191,22 @@ func printTree(w io.Writer, img *oci.Image, nodes []oci.Node, incomplete bool) e
 			if j == len(n.Layers)-1 {
 				leaf = "└── "
 			}
-			fmt.Fprintf(&out, "%s%s%s\n", stem, leaf, digest)
+			fmt.Fprintf(&out, "%s%s%s%s\n", stem, leaf, digest, take(marked, digest))
 		}
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
 }
 
-// printCosignTree writes the lines that cosign writes, in an order that does not change from run to run.
-func printCosignTree(w io.Writer, img *oci.Image, nodes []oci.Node, incomplete bool) error {
+// printCosign writes the lines that cosign writes, in an order that does not change from run to run.
+func (t *shownTree) printCosign(w io.Writer) error {
 	var out strings.Builder
-	fmt.Fprintf(&out, "📦 Supply Chain Security Related artifacts for an image: %s\n", img.Ref)
-	if len(nodes) == 0 && !incomplete {
-		fmt.Fprintf(&out, "No Supply Chain Security Related Artifacts found for image %s,\n start creating one with simply running$ cosign sign <img>", img.Ref)
+	fmt.Fprintf(&out, "📦 Supply Chain Security Related artifacts for an image: %s\n", t.img.Ref)
+	if len(t.nodes) == 0 && !t.incomplete {
+		fmt.Fprintf(&out, "No Supply Chain Security Related Artifacts found for image %s,\n start creating one with simply running$ cosign sign <img>", t.img.Ref)
 	}
-	for i := range nodes {
-		n := &nodes[i]
+	for i := range t.nodes {
+		n := &t.nodes[i]
 		if n.Err != nil {
 			continue
 		}
@@ -196,12 +220,13 @@ func printCosignTree(w io.Writer, img *oci.Image, nodes []oci.Node, incomplete b
 		default:
 			fmt.Fprintf(&out, "└── 🔗 %s artifacts via OCI referrer: %s\n", describe.Printable(n.Kind), n.Ref)
 		}
+		marked := marks(t.judged.of(n))
 		for j, digest := range n.Layers {
 			leaf := "├──"
 			if j == len(n.Layers)-1 {
 				leaf = "└──"
 			}
-			fmt.Fprintf(&out, "   %s 🍒 %s\n", leaf, digest)
+			fmt.Fprintf(&out, "   %s 🍒 %s%s\n", leaf, digest, take(marked, digest))
 		}
 	}
 	_, err := io.WriteString(w, out.String())
@@ -224,6 +249,7 @@ type attachedNode struct {
 	Kind         string            `json:"kind,omitempty"`
 	Layers       []string          `json:"layers,omitempty"`
 	Annotations  map[string]string `json:"annotations,omitempty"`
+	Verdicts     []verdict         `json:"verdicts,omitempty"` // where trust was given: of each layer that is evidence
 	Error        string            `json:"error,omitempty"`
 }
 
@@ -234,18 +260,18 @@ type askedPlace struct {
 	Error     string `json:"error,omitempty"`
 }
 
-func treeDocument(img *oci.Image, nodes []oci.Node, places []oci.Place) attachedDocument {
-	doc := attachedDocument{Image: img.Ref, Digest: img.Digest, Attached: []attachedNode{}}
-	for i := range nodes {
-		n := &nodes[i]
+func (t *shownTree) document() attachedDocument {
+	doc := attachedDocument{Image: t.img.Ref, Digest: t.img.Digest, Attached: []attachedNode{}}
+	for i := range t.nodes {
+		n := &t.nodes[i]
 		shown := attachedNode{
 			Place: n.Place, Reference: n.Ref, Digest: n.Digest, ArtifactType: n.ArtifactType, Kind: n.Kind,
-			Layers: n.Layers, Annotations: n.Annotations, Error: errorText(n.Err),
+			Layers: n.Layers, Annotations: n.Annotations, Verdicts: t.judged.of(n), Error: errorText(n.Err),
 		}
 		doc.Attached = append(doc.Attached, shown)
 	}
-	for i := range places {
-		p := &places[i]
+	for i := range t.places {
+		p := &t.places[i]
 		doc.Places = append(doc.Places, askedPlace{p.Name, p.Ref, p.Outcome.String(), errorText(p.Err)})
 	}
 	return doc

@@ -118,7 +118,7 @@ func (p *printer) candidate(r *verify.Report, i int) {
 		default:
 			claimed = "claims to be signed by"
 		}
-		p.line("  %s %s", claimed, signerLine(s))
+		p.line("  %s %s", claimed, Signer(s))
 	}
 	if c.Verified {
 		p.provenance(c)
@@ -171,7 +171,8 @@ func (p *printer) check(c *verify.Check) {
 	}
 }
 
-func signerLine(s *verify.Signer) string {
+// Signer names who signed: the subjects of the certificate and who certified them, or the key.
+func Signer(s *verify.Signer) string {
 	if len(s.Subjects) == 0 && s.Issuer == "" {
 		name := s.KeyName
 		if name == "" {
