@@ -36,10 +36,15 @@ func newFetcher(transport http.RoundTripper, userAgent string) *fetcher {
 	f := &fetcher{userAgent: userAgent, pause: time.Second}
 	f.client.Transport = transport
 	f.client.CheckRedirect = func(req *http.Request, _ []*http.Request) error {
-		return fmt.Errorf("it redirects to %s, which is not followed", clean(req.URL.Scheme+"://"+req.URL.Host))
+		return &redirectError{clean(req.URL.Scheme + "://" + req.URL.Host)}
 	}
 	return f
 }
+
+// redirectError is a redirect, which is not followed. It will be there the next time.
+type redirectError struct{ to string }
+
+func (e *redirectError) Error() string { return "it redirects to " + e.to + ", which is not followed" }
 
 // statusError is an answer that says no.
 type statusError struct {
@@ -138,6 +143,9 @@ func (f *fetcher) once(ctx context.Context, c call) ([]byte, error) {
 		var told *url.Error
 		if errors.As(err, &told) {
 			err = told.Err // without the address: its query may be a secret
+		}
+		if redirect := (*redirectError)(nil); errors.As(err, &redirect) {
+			return nil, redirect
 		}
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

@@ -62,7 +62,7 @@ func TestKeylessScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"image": images.image, "exits": images.exits, "count": images.count, "manifest": images.manifest, "keypair": keyPairFiles,
-			"fault": fault, "heal": heal, "requests": requests, "lines": lines,
+			"fault": addFault, "heal": heal, "requests": requests, "lines": lines,
 		},
 	})
 }
@@ -89,8 +89,8 @@ func signingConfigs(s *services.Services) map[string]trust.SigningConfig {
 	return map[string]trust.SigningConfig{"v1.json": with(1), "v2.json": with(2), "notsa.json": noTSA, "nolog.json": noLog}
 }
 
-// fault JSON adds a fault, such as {"Path":"/api/v2/log","Status":503,"Times":2}.
-func fault(ts *testscript.TestScript, _ bool, args []string) {
+// addFault, called "fault JSON", adds a fault, such as {"Path":"/api/v2/log","Status":503,"Times":2}.
+func addFault(ts *testscript.TestScript, _ bool, args []string) {
 	var f services.Fault
 	ts.Check(json.Unmarshal([]byte(strings.Join(args, " ")), &f))
 	servicesOf(ts).Fail(f)

@@ -49,7 +49,7 @@ func TestSeveralScript(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": images.exits, "count": images.count, "keypair": keyPairFiles, "requests": requests, "fault": fault, "heal": heal,
+			"exits": images.exits, "count": images.count, "keypair": keyPairFiles, "requests": requests, "fault": addFault, "heal": heal,
 			"requests2": func(ts *testscript.TestScript, _ bool, args []string) {
 				if got := ts.Value(secondKey{}).(*services.Services).Count(args[0], args[1]); strconv.Itoa(got) != args[2] {
 					ts.Fatalf("%s %s: %d requests of the second, want %s", args[0], args[1], got, args[2])

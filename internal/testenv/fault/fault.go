@@ -174,6 +174,7 @@ func (f *Fault) after(w http.ResponseWriter, r *httptest.ResponseRecorder) {
 	w.WriteHeader(r.Code)
 	if f.Cut > 0 {
 		_, _ = w.Write(body[:min(f.Cut, len(body))]) // the client may have gone away
+		_ = http.NewResponseController(w).Flush()    // likewise
 		hangUp()
 	}
 	_, _ = w.Write(body)

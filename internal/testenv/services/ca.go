@@ -169,3 +169,11 @@ func possessed(text, challenge string, proof []byte) (crypto.PublicKey, error) {
 	}
 	return pub, nil
 }
+
+// Impostor returns services with keys of their own that take the tokens of these.
+func (s *Services) Impostor() *Services {
+	s.t.Helper()
+	other := New(s.t)
+	other.tokenKey, other.Issuer = s.tokenKey, s.Issuer
+	return other
+}
