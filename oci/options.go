@@ -13,15 +13,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bulla-sign/bulla/oci/access"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// Options say how registries are reached and where evidence is kept. The zero value uses the Docker configuration's
-// credentials and the system's certificate authorities. Username and Password, or Token, are used for every registry that a
+// Options say how registries are reached and where evidence is kept. The zero value uses the credentials of
+// Docker's and Podman's files and the system's certificate authorities. Username and Password, or Token, are used for every registry that a
 // reference or Repository names, and for no other host.
 type Options struct {
-	Keychain           authn.Keychain    // nil: the Docker configuration and its credential helpers
+	Keychain           authn.Keychain    // nil: what an [access.Keychain] without options finds
 	Username, Password string            // both or neither; used instead of Keychain
 	Token              string            // registry bearer token; used instead of Keychain, not together with Username
 	Transport          http.RoundTripper // nil: our own, built from the TLS settings below, which must be empty otherwise
@@ -144,7 +145,7 @@ func (c *Client) setDefaults() {
 func (c *Client) setCredentials(o Options) error {
 	c.keychain = o.Keychain
 	if c.keychain == nil {
-		c.keychain = authn.DefaultKeychain
+		c.keychain = access.NewKeychain(access.Options{})
 	}
 	switch {
 	case (o.Username == "") != (o.Password == ""):
@@ -152,17 +153,23 @@ func (c *Client) setCredentials(o Options) error {
 	case o.Username != "" && o.Token != "":
 		return errors.New("registry credentials: give a user name and password, or a token, not both")
 	case o.Username != "":
-		c.keychain = fixed{authn.FromConfig(authn.AuthConfig{Username: o.Username, Password: o.Password})}
+		c.keychain = fixed{authn.FromConfig(authn.AuthConfig{Username: o.Username, Password: o.Password}), "the user name and password that were given"}
 	case o.Token != "":
-		c.keychain = fixed{authn.FromConfig(authn.AuthConfig{RegistryToken: o.Token})}
+		c.keychain = fixed{authn.FromConfig(authn.AuthConfig{RegistryToken: o.Token}), "the registry token that was given"}
 	}
 	return nil
 }
 
 // fixed gives the same credentials for every registry that a reference names.
-type fixed struct{ authn.Authenticator }
+type fixed struct {
+	authn.Authenticator
+	source string
+}
 
-func (f fixed) Resolve(authn.Resource) (authn.Authenticator, error) { return f.Authenticator, nil }
+func (f fixed) Resolve(authn.Resource) (authn.Authenticator, error) { return f, nil }
+
+// String says from where the credential is, as [access.Credential.String] does.
+func (f fixed) String() string { return f.source }
 
 func tlsConfig(o Options) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.ServerName, InsecureSkipVerify: o.AllowInsecure}

@@ -49,7 +49,7 @@ func (c *Client) do(ctx context.Context, s *session, r request) (*answer, error)
 		a, err := c.once(ctx, s, r)
 		wait, again := c.retry(r, a, err, try)
 		if !again {
-			return a, err
+			return a, s.tellCredential(err)
 		}
 		c.options.Log("%s: %s; trying again in %s", r.place, err, wait.Round(time.Millisecond))
 		if sleepErr := c.options.Sleep(ctx, wait); sleepErr != nil {

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
@@ -88,7 +89,8 @@ type session struct {
 	scope  string
 	client *http.Client
 	scheme string
-	ready  atomic.Bool // client and scheme are set
+	from   string      // the credential's kind and source, without the secret; may be empty
+	ready  atomic.Bool // client, scheme and from are set
 	mu     sync.Mutex  // held during the handshake
 }
 
@@ -123,12 +125,15 @@ func (c *Client) handshake(ctx context.Context, s *session) error {
 	if c.options.Network != nil {
 		c.options.Network.Named(s.repo.RegistryStr())
 	}
-	auth, err := c.keychain.Resolve(s.repo)
+	auth, err := authn.Resolve(ctx, c.keychain, s.repo)
 	if err != nil {
 		return &UnknownError{
 			Place: "credentials for " + s.repo.RegistryStr(), Detail: printable(err.Error(), maxDetail), Err: err,
-			Hint: "check the Docker configuration and its credential helper",
+			Hint: "mend the file or the program that is named, or take the entry out",
 		}
+	}
+	if stated, ok := auth.(fmt.Stringer); ok {
+		s.from = stated.String()
 	}
 	seen := &schemeRecorder{inner: c.base, host: s.repo.RegistryStr(), plain: s.repo.Registry.Scheme() == "http"}
 	seen.shaking.Store(true)
@@ -153,7 +158,16 @@ func (c *Client) handshakeError(s *session, err error) error {
 	if errors.As(result, &unknown) && errors.As(err, &tlsErr) {
 		unknown.Hint = "give the registry's certificate authority with --registry-cacert"
 	}
-	return result
+	return s.tellCredential(result)
+}
+
+// tellCredential says in the error of a refusal which credential was refused.
+func (s *session) tellCredential(err error) error {
+	var unknown *UnknownError
+	if errors.As(err, &unknown) && (unknown.Status == http.StatusUnauthorized || unknown.Status == http.StatusForbidden) && s.from != "" {
+		unknown.Hint = "used was: " + printable(s.from, maxDetail) + "; " + unknown.Hint
+	}
+	return err
 }
 
 // handshakeTimeout bounds the ping and the token exchange, which are a few small answers.

@@ -2,12 +2,14 @@ package main
 
 import (
 	"errors"
+	"net/http"
 	"strconv"
 
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/cli/buildinfo"
 	"github.com/bulla-sign/bulla/internal/cli/flags"
 	"github.com/bulla-sign/bulla/oci"
+	"github.com/bulla-sign/bulla/oci/access"
 )
 
 // registryClient makes the client for the registry flags and the variables that go with them.
@@ -17,10 +19,6 @@ func registryClient(c *cli.Call, r *flags.Registry) (*oci.Client, error) {
 
 // registryClientOf is registryClient with a number of things to fetch at the same time; 0 leaves it to package oci.
 func registryClientOf(c *cli.Call, r *flags.Registry, workers int) (*oci.Client, error) {
-	if r.CloudKeychains {
-		return nil, cli.Usagef("--k8s-keychain is not supported: the credential helpers of clouds are not built in").
-			WithHint("configure the cloud's docker-credential helper in the Docker configuration (credHelpers); it is used without a flag")
-	}
 	if err := checkRegistryFlags(r); err != nil {
 		return nil, err
 	}
@@ -34,6 +32,10 @@ func registryClientOf(c *cli.Call, r *flags.Registry, workers int) (*oci.Client,
 		TagPrefix: r.AttachmentTagPrefix, Repository: env("COSIGN_REPOSITORY"),
 		Workers: workers, Network: c.Net.Registries(c.Cosign),
 		UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now, Log: c.Debugf,
+		Keychain: access.NewKeychain(access.Options{
+			LookupEnv: c.LookupEnv, Home: env("HOME"), Clouds: r.CloudKeychains,
+			Transport: c.Net.Guard(&http.Transport{}), // no proxy: a cloud's metadata service is beside the machine
+		}),
 	}
 	if text := env("COSIGN_DOCKER_MEDIA_TYPES"); text != "" {
 		var err error
@@ -62,6 +64,8 @@ func checkRegistryFlags(r *flags.Registry) error {
 		return cli.Usagef("--registry-username and --registry-password go together")
 	case r.Username != "" && r.Token != "":
 		return cli.Usagef("--registry-token and --registry-username cannot be given together")
+	case r.CloudKeychains && r.Username+r.Token != "":
+		return cli.Usagef("--k8s-keychain looks for credentials, and cannot be given together with --registry-username or --registry-token")
 	case (r.ClientCert == "") != (r.ClientKey == ""):
 		return cli.Usagef("--registry-client-cert and --registry-client-key go together")
 	}

@@ -25,7 +25,7 @@ func (r *Registry) Register(fs *pflag.FlagSet) {
 	cli.Topic(fs, topicRegistry, func(fs *pflag.FlagSet) {
 		fs.BoolVar(&r.AllowHTTP, "allow-http-registry", false, "talk to the registry without TLS")
 		fs.BoolVar(&r.AllowInsecure, "allow-insecure-registry", false, "do not check the registry's TLS certificate")
-		fs.BoolVar(&r.CloudKeychains, "k8s-keychain", false, "also look for credentials of the cloud that the command runs in; not possible yet, name a credential helper in Docker's configuration")
+		fs.BoolVar(&r.CloudKeychains, "k8s-keychain", false, "also look for credentials of the cloud that a registry belongs to")
 		fs.StringVar(&r.Username, "registry-username", "", "`USER` name, together with --registry-password")
 		fs.StringVar(&r.Password, "registry-password", "", "`PASSWORD`, better given as COSIGN_REGISTRY_PASSWORD")
 		fs.StringVar(&r.Token, "registry-token", "", "bearer `TOKEN`, better given as COSIGN_REGISTRY_TOKEN")
