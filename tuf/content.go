@@ -200,6 +200,9 @@ func (t *targetsContent) parseDelegations(m *members) (err error) {
 	}
 	for i, v := range roles.kids {
 		f := membersOf(v, fmt.Sprintf("%s.roles[%d]", m.at, i))
+		if f.of.get("terminating") == nil {
+			f.fail("terminating", "is missing")
+		}
 		d := delegation{
 			name: f.text("name"), keys: parseRoleKeys(f), terminating: f.flag("terminating"),
 			paths: f.texts("paths", maxPaths, false), prefixes: f.texts("path_hash_prefixes", maxPaths, false),
