@@ -79,15 +79,14 @@ func (d *descriptor) check(limit int64) error {
 // manifest is an image manifest or an image index, as far as evidence needs it. Descriptors of lists are kept as they are
 // written, so that a list can be extended without changing what others put there.
 type manifest struct {
-	SchemaVersion int                       `json:"schemaVersion"`
-	MediaType     string                    `json:"mediaType,omitzero"`
-	ArtifactType  string                    `json:"artifactType,omitzero"`
-	Config        *descriptor               `json:"config,omitzero"`
-	Layers        []jsontext.Value          `json:"layers,omitzero"`
-	Manifests     []jsontext.Value          `json:"manifests,omitzero"`
-	Subject       *descriptor               `json:"subject,omitzero"`
-	Annotations   map[string]string         `json:"annotations,omitempty"`
-	Rest          map[string]jsontext.Value `json:",inline"`
+	SchemaVersion int               `json:"schemaVersion"`
+	MediaType     string            `json:"mediaType,omitzero"`
+	ArtifactType  string            `json:"artifactType,omitzero"`
+	Config        *descriptor       `json:"config,omitzero"`
+	Layers        []jsontext.Value  `json:"layers,omitzero"`
+	Manifests     []jsontext.Value  `json:"manifests,omitzero"`
+	Subject       *descriptor       `json:"subject,omitzero"`
+	Annotations   map[string]string `json:"annotations,omitempty"`
 }
 
 // parseManifest reads a manifest or an index served as mediaType (image-spec "manifest" and "image-index"). It refuses

@@ -96,6 +96,11 @@ func layoutError(err error) error {
 // targetClient makes a client that keeps what is attached beside the image: COSIGN_REPOSITORY says where the source's
 // evidence is.
 func targetClient(c *cli.Call, r *flags.Registry) (*oci.Client, error) {
+	return registryClient(withoutRepository(c), r)
+}
+
+// withoutRepository is a call for which COSIGN_REPOSITORY is not set.
+func withoutRepository(c *cli.Call) *cli.Call {
 	without := *c
 	lookup := c.LookupEnv
 	without.LookupEnv = func(name string) (string, bool) {
@@ -104,7 +109,7 @@ func targetClient(c *cli.Call, r *flags.Registry) (*oci.Client, error) {
 		}
 		return lookup(name)
 	}
-	return registryClient(&without, r)
+	return &without
 }
 
 // platform finds the image for a platform, if one is given.

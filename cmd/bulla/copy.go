@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bulla-sign/bulla/internal/cli"
-	"github.com/bulla-sign/bulla/oci"
 	"github.com/bulla-sign/bulla/oci/carry"
 )
 
@@ -95,7 +94,7 @@ func (o *copyImage) run(ctx context.Context, c *cli.Call) error {
 	if len(o.only) > 0 {
 		options.Tag = "" // as the image has other evidence there
 	}
-	check, err := o.checker(ctx, c)
+	check, err := o.checker(ctx, c, &o.carrying)
 	if err != nil {
 		return err
 	}
@@ -112,24 +111,4 @@ func (o *copyImage) run(ctx context.Context, c *cli.Call) error {
 		return carryError(c, err)
 	}
 	return check(target, dst.Repository.Name()+"@"+m.Digest)
-}
-
-// checker returns what verifies the copy, nil when no trust was given.
-func (o *copyImage) checker(ctx context.Context, c *cli.Call) (func(*oci.Client, string) error, error) {
-	if !o.demanded(c) {
-		return nil, nil
-	}
-	v := &verifyImages{verification: o.verification, registry: o.carrying.registry, checkClaims: true}
-	v.output = o.carrying.output
-	claims, err := v.claims()
-	if err != nil {
-		return nil, err
-	}
-	req, err := v.request(ctx, c, claims)
-	if err != nil {
-		return nil, err
-	}
-	return func(client *oci.Client, ref string) error {
-		return v.one(ctx, c, &search{client: client, req: *req}, ref)
-	}, nil
 }

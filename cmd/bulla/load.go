@@ -13,6 +13,7 @@ import (
 
 type load struct {
 	carrying
+	optionalVerification
 	place layoutPlace
 	name  string
 	force bool
@@ -24,7 +25,7 @@ func loadCommand() *cli.Command {
 		Use: "load [flags] IMAGE", Short: "Load a saved image and its evidence into a registry", Group: "Registry", BindEnv: true,
 		Long: `Load an image that bulla save or cosign save has written, or any OCI image layout, into a registry, with everything attached to it. Each piece is stored in the form that the registry can hold: as a referrer where it has the API, otherwise in the list under the referrers tag, into which it is merged; what lies under the older tags is merged into those.
 
-A load that was interrupted goes on where it stopped when it is run again. At the end everything is read back and compared; status 20 says that something is missing.`,
+A load that was interrupted goes on where it stopped when it is run again. At the end everything is read back and compared; status 20 says that something is missing. With --key or --certificate-identity, what was loaded is then verified.`,
 		Example: `bulla load --dir app registry.example.com/app:v1
 bulla load --file app.tar registry.example.com/app:v1`,
 		Args: cobra.ExactArgs(1),
@@ -33,7 +34,10 @@ bulla load --file app.tar registry.example.com/app:v1`,
 			fs.StringVar(&o.name, "image", "", "`NAME` or digest of the image, when the layout holds several")
 			fs.BoolVarP(&o.force, "force", "f", false, "replace what the tag holds now")
 			cli.Own(fs, "image", "force")
-			o.register(fs)
+			o.carrying.registry.Register(fs)
+			o.registerOptional(fs)
+			cli.Output(fs, &o.carrying.output, "text", "text", "json")
+			cli.Own(fs, "output")
 		},
 		Run: o.run,
 	}
@@ -53,7 +57,7 @@ func (o *load) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	target, err := registryClient(c, &o.registry)
+	target, err := registryClient(c, &o.carrying.registry)
 	if err != nil {
 		return err
 	}
@@ -69,6 +73,10 @@ func (o *load) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return imageError(c, err)
 	}
+	check, err := o.checker(ctx, c, &o.carrying)
+	if err != nil {
+		return err
+	}
 	options := carry.Options{From: from, To: target.Store(img.Repository), Image: m, Tag: img.Tag, Force: o.force || c.Cosign}
 	var end func()
 	options.Progress, end = progress(c, "loading "+c.Args[0])
@@ -79,5 +87,8 @@ func (o *load) run(ctx context.Context, c *cli.Call) error {
 			err = printErr
 		}
 	}
-	return carryError(c, err)
+	if err != nil || check == nil {
+		return carryError(c, err)
+	}
+	return check(target, img.Repository.Name()+"@"+digest)
 }

@@ -43,7 +43,9 @@ With --from, or --skip-signed, an image is left out that has a signature by the 
 
 The signature is time-stamped and entered into a transparency log by the services of the instance that "initialize" set up, or of --signing-config. With --log=none it goes into no log.
 
-Before anything is stored the signature is verified, under the trusted root that verifiers will use.`,
+Before anything is stored the signature is verified, under the trusted root that verifiers will use.
+
+An image that is not in a registry yet is signed where it lies: oci-layout:DIRECTORY gets the signature beside the image, and load brings both into a registry, the evidence before the tag. What lies in an archive (oci-archive:FILE, or docker-archive:FILE as docker save writes it since version 25) can be signed into a file.`,
 		Example: `# with an identity: in CI with the job's own, elsewhere by logging in
 bulla sign registry.example.com/app@sha256:...
 
@@ -61,6 +63,9 @@ bulla sign --log=defer registry.example.com/app@sha256:... ; bulla flush
 
 # for verifiers that know bundles and for those that do not, with one certificate
 bulla sign --format=both registry.example.com/app@sha256:...
+
+# before it is pushed
+bulla sign oci-layout:build/app ; bulla load --dir build/app registry.example.com/app:v1
 
 # into a file only
 bulla sign --upload=false --bundle app.sigstore.json registry.example.com/app@sha256:...`,
@@ -166,6 +171,12 @@ func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
+	if n, ok, err := o.local(c); ok || err != nil {
+		if err != nil {
+			return err
+		}
+		return o.runLocal(ctx, c, n, raw, opts)
+	}
 	client, err := registryClient(c, &o.registry)
 	if err != nil {
 		return err
@@ -185,6 +196,9 @@ func (o *signImages) runBundles(ctx context.Context, c *cli.Call, client *oci.Cl
 	return o.forEach(ctx, c, imageList{
 		client: client, batch: &o.batch, must: o.upload || o.recursive, recursive: o.recursive,
 		do: func(ctx context.Context, c *cli.Call, img *oci.Image) error {
+			if o.kept != "" {
+				img.Ref = o.kept + "@" + img.Digest
+			}
 			return o.one(ctx, c, imageRun{storage{client: client, img: img, upload: o.upload, predicateType: signPredicate}, raw, opts})
 		},
 	})

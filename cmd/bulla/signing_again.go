@@ -181,7 +181,7 @@ func (s *imageSigning) foundBefore(ctx context.Context, c *cli.Call, opts *sign.
 	if err != nil {
 		return nil, err
 	}
-	r.Artifact, r.Digest, r.Reference = to.img.Ref, to.img.Digest, evidenceRepository(c, to.img)+"@"+digests[at]
+	r.Artifact, r.Digest, r.Reference = to.img.Ref, to.img.Digest, s.keptIn(c, to.img)+"@"+digests[at]
 	return r, nil
 }
 

@@ -21,6 +21,8 @@ type imageSigning struct {
 	output   cli.Choice
 	// recordTime is --record-creation-timestamp, of the older format: deprecated.
 	recordTime bool
+	// kept is where evidence is kept, for people, when that is no registry.
+	kept string
 }
 
 // tagWarning says why a tag is not a name to sign: it may move between building and signing.
@@ -192,7 +194,7 @@ func (s *imageSigning) store(ctx context.Context, c *cli.Call, r *signed, to sto
 	if err != nil {
 		return signingRegistryError(c, err)
 	}
-	r.Reference = evidenceRepository(c, to.img) + "@" + digest
+	r.Reference = s.keptIn(c, to.img) + "@" + digest
 	return nil
 }
 
@@ -252,7 +254,7 @@ func (s *imageSigning) pushing(c *cli.Call, to storage) {
 		}
 		what = "attestation"
 	}
-	c.Infof("Pushing %s to: %s", what, evidenceRepository(c, to.img))
+	c.Infof("Pushing %s to: %s", what, s.keptIn(c, to.img))
 }
 
 // evidenceRepository is where what belongs to an image is kept.
