@@ -13,7 +13,6 @@ import (
 	"io"
 
 	"golang.org/x/crypto/nacl/secretbox"
-	"golang.org/x/crypto/scrypt"
 )
 
 // PEM types of encrypted private keys. The older one is read, the newer one written.
@@ -63,9 +62,11 @@ type encryptedKey struct {
 // EncryptPEM returns key (RSA, ECDSA or Ed25519) as an "ENCRYPTED SIGSTORE PRIVATE KEY", which cosign reads too. An
 // empty password is allowed. Salt and nonce are read from rand.
 func EncryptPEM(rand io.Reader, key crypto.PrivateKey, password []byte) ([]byte, error) {
-	if len(password) > maxPasswordBytes {
-		return nil, fmt.Errorf("the password is longer than %d bytes", maxPasswordBytes)
-	}
+	return NewPassword(password).Encrypt(rand, key)
+}
+
+// Encrypt is [EncryptPEM] with the password p.
+func (p *Password) Encrypt(rand io.Reader, key crypto.PrivateKey) ([]byte, error) {
 	plain, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the private key: %v", err)
@@ -78,11 +79,11 @@ func EncryptPEM(rand io.Reader, key crypto.PrivateKey, password []byte) ([]byte,
 	var file encryptedKey
 	file.KDF.Name = "scrypt"
 	file.KDF.Params.N, file.KDF.Params.R, file.KDF.Params.P = scryptN, scryptR, scryptP
-	file.KDF.Salt = random[:saltSize]
+	file.KDF.Salt = p.salt(random[:saltSize])
 	file.Cipher.Name = "nacl/secretbox"
 	file.Cipher.Nonce = random[saltSize:]
 
-	box, nonce, err := file.box(password)
+	box, nonce, err := p.box(&file)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +98,11 @@ func EncryptPEM(rand io.Reader, key crypto.PrivateKey, password []byte) ([]byte,
 // DecryptPEM opens an "ENCRYPTED SIGSTORE PRIVATE KEY" or "ENCRYPTED COSIGN PRIVATE KEY". The error wraps
 // [ErrWrongPassword] when the password does not fit.
 func DecryptPEM(data, password []byte) (crypto.Signer, error) {
+	return NewPassword(password).Decrypt(data)
+}
+
+// Decrypt is [DecryptPEM] with the password p.
+func (p *Password) Decrypt(data []byte) (crypto.Signer, error) {
 	block, err := firstBlock(data)
 	if err != nil {
 		return nil, err
@@ -104,13 +110,10 @@ func DecryptPEM(data, password []byte) (crypto.Signer, error) {
 	if block.Type != pemSigstore && block.Type != pemCosign {
 		return nil, notEncrypted(block)
 	}
-	return decryptBlock(block, password)
+	return p.decryptBlock(block)
 }
 
-func decryptBlock(block *pem.Block, password []byte) (crypto.Signer, error) {
-	if len(password) > maxPasswordBytes {
-		return nil, fmt.Errorf("the password is longer than %d bytes", maxPasswordBytes)
-	}
+func (p *Password) decryptBlock(block *pem.Block) (crypto.Signer, error) {
 	var file encryptedKey
 	if err := json.Unmarshal(block.Bytes, &file); err != nil {
 		return nil, fmt.Errorf("reading the encrypted private key: its body is not the expected JSON: %v", err)
@@ -118,7 +121,7 @@ func decryptBlock(block *pem.Block, password []byte) (crypto.Signer, error) {
 	if err := file.check(); err != nil {
 		return nil, fmt.Errorf("reading the encrypted private key: %v", err)
 	}
-	box, nonce, err := file.box(password)
+	box, nonce, err := p.box(&file)
 	if err != nil {
 		return nil, fmt.Errorf("reading the encrypted private key: %v", err)
 	}
@@ -153,15 +156,6 @@ func (k *encryptedKey) check() error {
 		return fmt.Errorf("the nonce has %d bytes, not %d", len(k.Cipher.Nonce), boxNonce)
 	}
 	return nil
-}
-
-func (k *encryptedKey) box(password []byte) (*[boxKey]byte, *[boxNonce]byte, error) {
-	p := k.KDF.Params
-	derived, err := scrypt.Key(password, k.KDF.Salt, p.N, p.R, p.P, boxKey)
-	if err != nil {
-		return nil, nil, err
-	}
-	return (*[boxKey]byte)(derived), (*[boxNonce]byte)(k.Cipher.Nonce), nil
 }
 
 // usable returns key as a signer if its type, curve and size are ones that Sigstore's registry has.

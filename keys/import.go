@@ -39,7 +39,7 @@ func Import(data, password []byte) (crypto.Signer, error) {
 		}
 		return usable(key)
 	case pemSigstore, pemCosign:
-		return decryptBlock(block, password)
+		return NewPassword(password).decryptBlock(block)
 	case "ENCRYPTED PRIVATE KEY":
 		return nil, errors.New("the private key is encrypted PKCS#8; decrypt it first with \"openssl pkey -in KEY -out PLAIN\"")
 	}

@@ -117,7 +117,7 @@ func (l loaded) private(ctx context.Context, env Environment) (Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.name, err)
 	}
-	key, err := decryptBlock(block, password)
+	key, err := NewPassword(password).decryptBlock(block)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.name, err)
 	}

@@ -21,7 +21,7 @@ func sealWithN(t *testing.T, key crypto.Signer, n int) []byte {
 	file.KDF.Name, file.Cipher.Name = "scrypt", "nacl/secretbox"
 	file.KDF.Params.N, file.KDF.Params.R, file.KDF.Params.P = n, 8, 1
 	file.KDF.Salt, file.Cipher.Nonce = make([]byte, saltSize), make([]byte, boxNonce)
-	box, nonce, err := file.box([]byte("pw"))
+	box, nonce, err := NewPassword([]byte("pw")).box(&file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,13 +23,10 @@ type Keyring struct {
 	dir string // of key files whose reference is a relative path
 	env keys.Environment
 
-	deriving sync.Mutex // one at a time: each takes 64 MiB
-
 	mu       sync.Mutex
 	inMemory bool
 	opened   map[string]crypto.Signer
-	password []byte // asked for once
-	asked    bool
+	password *keys.Password // nil until it has been asked for
 }
 
 const (
@@ -74,10 +71,8 @@ func (k *Keyring) Make(ctx context.Context, name, alg string) (ref string, key c
 	if err != nil {
 		return "", nil, err
 	}
-	k.deriving.Lock()
-	data, err := keys.EncryptPEM(rand.Reader, key, password)
+	data, err := password.Encrypt(rand.Reader, key)
 	debug.FreeOSMemory() // as in open
-	k.deriving.Unlock()
 	if err != nil {
 		return "", nil, err
 	}
@@ -137,11 +132,9 @@ func (k *Keyring) open(ctx context.Context, ref string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The 64 MiB that the password's key is derived in are given back before the next one needs as many.
-	k.deriving.Lock()
-	defer k.deriving.Unlock()
+	// The 64 MiB that the password's key is derived in are given back before a key with another salt needs as many.
 	defer debug.FreeOSMemory()
-	return keys.DecryptPEM(data, password)
+	return password.Decrypt(data)
 }
 
 // Exists reports whether the key may be there: false means that ref is a path without a file, as when the key was taken
@@ -168,22 +161,28 @@ func (k *Keyring) path(ref string) string {
 // environment is env with a password that is asked for at most once.
 func (k *Keyring) environment() keys.Environment {
 	env := k.env
-	env.Password = k.readPassword
+	env.Password = func(ctx context.Context, confirm bool) ([]byte, error) {
+		password, err := k.readPassword(ctx, confirm)
+		if err != nil {
+			return nil, err
+		}
+		return password.Bytes(), nil
+	}
 	return env
 }
 
-func (k *Keyring) readPassword(ctx context.Context, confirm bool) ([]byte, error) {
+func (k *Keyring) readPassword(ctx context.Context, confirm bool) (*keys.Password, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.asked {
+	if k.password != nil {
 		return k.password, nil
 	}
 	password, err := k.env.ReadPassword(ctx, confirm)
 	if err != nil {
 		return nil, err
 	}
-	k.password, k.asked = password, true
-	return password, nil
+	k.password = keys.NewPassword(password)
+	return k.password, nil
 }
 
 func readFile(path string) ([]byte, error) {
