@@ -80,7 +80,10 @@ func (w *workflow) delegate(ctx context.Context, v visit) (*Document, error) {
 	}
 	verify := func(d *Document) error { return checkSignatures(d, v.by.targets.keys, v.keys) }
 	if d := w.delegated[v.name]; d != nil {
-		return d, verify(d)
+		if err := verify(d); err != nil {
+			return nil, fmt.Errorf("%s.json: %w", v.name, err)
+		}
+		return d, nil
 	}
 	meta, ok := w.snapshot.meta[v.name+".json"]
 	if !ok {
