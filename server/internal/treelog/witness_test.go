@@ -1,127 +1,37 @@
 package treelog
 
 import (
-	"bytes"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/http/httptest"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/bulla-sign/bulla/internal/testenv/witness"
 	"github.com/bulla-sign/bulla/tlog"
 )
 
-// witness follows C2SP tlog-witness for one log.
-type witness struct {
-	name string
-	key  ed25519.PrivateKey
-	log  note.Verifier
-
-	mu     sync.Mutex
-	size   int64
-	root   [tlog.HashSize]byte
-	down   bool
-	server *httptest.Server
+// served is a witness that is reached over HTTP.
+type served struct {
+	*witness.Witness
+	url string
 }
 
-func newWitness(t *testing.T, log note.Verifier) *witness {
+func newWitness(t *testing.T, log note.Verifier) *served {
 	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
+	w, err := witness.New(log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &witness{name: "witness.example.com", key: key, log: log}
-	w.server = httptest.NewServer(w)
-	t.Cleanup(w.server.Close)
-	return w
+	server := httptest.NewServer(w)
+	t.Cleanup(server.Close)
+	return &served{w, server.URL}
 }
 
-func (w *witness) set(f func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	f()
-}
-
-// keyID is that of a cosigner (C2SP tlog-cosignature).
-func (w *witness) keyID() []byte {
-	pub := w.key.Public().(ed25519.PublicKey)
-	sum := sha256.Sum256(append([]byte(w.name+"\n\x04"), pub...))
-	return sum[:4]
-}
-
-func (w *witness) policy() []byte {
-	pub := w.key.Public().(ed25519.PublicKey)
-	vkey := fmt.Sprintf("%s+%x+%s", w.name, w.keyID(), base64.StdEncoding.EncodeToString(append([]byte{4}, pub...)))
-	return fmt.Appendf(nil, "witness w %s %s\nquorum w\n", vkey, w.server.URL)
-}
-
-func (w *witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.down {
-		http.Error(rw, "down", http.StatusServiceUnavailable)
-		return
-	}
-	if r.URL.Path != "/add-checkpoint" || r.Method != http.MethodPost {
-		http.NotFound(rw, r)
-		return
-	}
-	body, _ := io.ReadAll(r.Body)
-	head, envelope, _ := strings.Cut(string(body), "\n\n")
-	lines := strings.Split(head, "\n")
-	old, err := strconv.ParseInt(strings.TrimPrefix(lines[0], "old "), 10, 64)
-	cp, parseErr := tlog.ParseCheckpoint(envelope)
-	if err != nil || parseErr != nil || old > cp.Size {
-		http.Error(rw, "bad request", http.StatusBadRequest)
-		return
-	}
-	if _, err := note.Open([]byte(envelope), note.VerifierList(w.log)); err != nil {
-		http.Error(rw, "unknown signature", http.StatusForbidden)
-		return
-	}
-	var proof [][]byte
-	for _, line := range lines[1:] {
-		hash, _ := base64.StdEncoding.DecodeString(line)
-		proof = append(proof, hash)
-	}
-	switch {
-	case old != w.size:
-		rw.Header().Set("Content-Type", "text/x.tlog.size")
-		rw.WriteHeader(http.StatusConflict)
-		fmt.Fprintf(rw, "%d\n", w.size)
-		return
-	case old == cp.Size && old > 0 && cp.Root != w.root:
-		http.Error(rw, "another root", http.StatusConflict)
-		return
-	case old > 0 && tlog.VerifyConsistency(old, cp.Size, w.root, cp.Root, proof) != nil:
-		http.Error(rw, "bad proof", http.StatusUnprocessableEntity)
-		return
-	}
-	w.size, w.root = cp.Size, cp.Root
-	_, _ = rw.Write(w.cosign(cp.Note))
-}
-
-func (w *witness) cosign(text []byte) []byte {
-	now := time.Now().Unix()
-	sig := ed25519.Sign(w.key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", now, text))
-	line := binary.BigEndian.AppendUint64(bytes.Clone(w.keyID()), uint64(now))
-	return fmt.Appendf(nil, "— %s %s\n", w.name, base64.StdEncoding.EncodeToString(append(line, sig...)))
-}
-
-func (w *witness) use(c *Config) {
-	c.Witnesses, c.CheckpointInterval, c.WitnessTimeout = w.policy(), 20*time.Millisecond, 5*time.Second
+func (w *served) use(c *Config) {
+	c.Witnesses, c.CheckpointInterval, c.WitnessTimeout = w.Policy(w.url), 20*time.Millisecond, 5*time.Second
 }
 
 func TestWitnessCosigns(t *testing.T) {
@@ -135,7 +45,7 @@ func TestWitnessCosigns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := cp.VerifyCosignature(wit.name, wit.key.Public().(ed25519.PublicKey)); err != nil {
+		if _, err := cp.VerifyCosignature(witness.Name, wit.Key()); err != nil {
 			t.Error(err)
 		}
 	}
@@ -146,20 +56,20 @@ func TestNothingIsPublishedWithoutTheWitness(t *testing.T) {
 	wit := newWitness(t, w.verifier)
 	l := w.open(t, wit.use)
 	prove(t, l, add(t, l, "x", 3))
-	wit.set(func() { wit.down = true })
+	wit.Set(func() { wit.Down = true })
 	entries := add(t, l, "y", 2)
 	time.Sleep(100 * time.Millisecond)
 	if h, _ := l.Head(); h.Size != 3 {
 		t.Errorf("a checkpoint of %d entries was published", h.Size)
 	}
-	wit.set(func() { wit.down = false })
+	wit.Set(func() { wit.Down = false })
 	prove(t, l, entries)
 }
 
 func TestFailOpenPublishesWithoutTheWitness(t *testing.T) {
 	w := newWorld(t)
 	wit := newWitness(t, w.verifier)
-	wit.down = true
+	wit.Down = true
 	l := w.open(t, wit.use, func(c *Config) { c.WitnessFailOpen = true })
 	prove(t, l, add(t, l, "x", 3))
 }
@@ -189,7 +99,7 @@ func TestWitnessKnowsAnotherTree(t *testing.T) {
 		l := w.open(t, wit.use)
 		prove(t, l, add(t, l, "x", 3))
 		closeLog(t, l)
-		wit.set(func() { wit.size = known; wit.root[0] ^= 1 })
+		wit.Set(func() { wit.Size = known; wit.Root[0] ^= 1 })
 		l = w.open(t, wit.use)
 		refuses(t, l, ErrForked, "another tree")
 	}
@@ -255,7 +165,7 @@ func TestReadyWhileTheWitnessIsAsked(t *testing.T) {
 		t.Fatal("it does not come to this: ", what)
 	}
 	var entries map[string]uint64
-	wit.set(func() { // no answer meanwhile
+	wit.Set(func() { // no answer meanwhile
 		entries = add(t, l, "y", 2)
 		until("the checkpoint is signed", func() bool { return l.gate.size() == 5 })
 		if h, _ := l.Head(); h.Size != 3 {
@@ -264,10 +174,10 @@ func TestReadyWhileTheWitnessIsAsked(t *testing.T) {
 		if err := l.Ready(t.Context()); err != nil {
 			t.Errorf("while the witness is asked: %v", err)
 		}
-		wit.down = true
+		wit.Down = true
 	})
 	until("the log is not ready", func() bool { return l.Ready(t.Context()) != nil })
-	wit.set(func() { wit.down = false })
+	wit.Set(func() { wit.Down = false })
 	prove(t, l, entries)
 	until("the log is ready", func() bool { return l.Ready(t.Context()) == nil })
 }
