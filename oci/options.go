@@ -18,9 +18,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// Options say how registries are reached and where evidence is kept. The zero value uses the credentials of
-// Docker's and Podman's files and the system's certificate authorities. Username and Password, or Token, are used for every registry that a
-// reference or Repository names, and for no other host.
+// Options say how registries are reached and where evidence is kept. The zero value uses the credentials of Docker's and
+// Podman's files and the system's certificate authorities. Username and Password, Token, ClientCert and ServerName are for
+// every registry that a reference or Repository names, and for no other host.
 type Options struct {
 	Keychain           authn.Keychain    // nil: what an [access.Keychain] without options finds
 	Username, Password string            // both or neither; used instead of Keychain
@@ -33,6 +33,7 @@ type Options struct {
 	ClientCert         string            // PEM file of a client certificate; with ClientKey
 	ClientKey          string            // PEM file of its key
 	ServerName         string            // name the registry's certificate must have, when not its host name
+	CertDirs           []string          // directories in certs.d form, such as [access.CertDirs] names; nil: none
 	UserAgent          string            // such as "bulla/1.0"; empty: "bulla"
 	Repository         string            // COSIGN_REPOSITORY: where evidence is kept, when not beside the image
 	TagPrefix          string            // prefix of the older tags
@@ -50,7 +51,7 @@ type Options struct {
 
 // Network decides where connections may go.
 type Network interface {
-	// Guard changes a transport, before its first use, to go where it may.
+	// Guard changes a transport, before its first use, to go where it may. It is called for each transport there is.
 	Guard(*http.Transport)
 	// Named is told the host, with its port if it has one, of each registry that a reference or Options.Repository names,
 	// before it is asked.
@@ -62,6 +63,7 @@ type Client struct {
 	options    Options
 	limits     Limits
 	base       http.RoundTripper
+	hosts      *hosts // what base leads to; nil with a transport of the user
 	keychain   authn.Keychain
 	nameOpts   []name.Option
 	repository *name.Repository // where evidence is kept; nil: beside the image
@@ -80,16 +82,12 @@ func New(o Options) (*Client, error) {
 	}
 	base := o.Transport
 	if base == nil {
-		config, err := tlsConfig(o)
+		own, err := newHosts(o)
 		if err != nil {
 			return nil, err
 		}
-		own := newTransport(config)
-		if o.Network != nil {
-			o.Network.Guard(own)
-		}
-		base = own
-	} else if o.AllowInsecure || o.CACerts != "" || o.ClientCert != "" || o.ClientKey != "" || o.ServerName != "" {
+		base, c.hosts = own, own
+	} else if o.AllowInsecure || o.CACerts != "" || o.ClientCert != "" || o.ClientKey != "" || o.ServerName != "" || o.CertDirs != nil {
 		return nil, errors.New("registry options: TLS settings cannot be combined with a transport")
 	}
 	agent := o.UserAgent
@@ -178,9 +176,13 @@ func tlsConfig(o Options) (*tls.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("registry CA certificates: %w", err)
 		}
+		authorities, err := access.ParseAuthorities(pem)
+		if err != nil {
+			return nil, fmt.Errorf("registry CA certificates: %s: %w", o.CACerts, err)
+		}
 		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("registry CA certificates: %s holds no PEM certificate", o.CACerts)
+		for _, authority := range authorities {
+			config.RootCAs.AddCert(authority)
 		}
 	}
 	if (o.ClientCert == "") != (o.ClientKey == "") {

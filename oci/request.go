@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -38,9 +37,6 @@ type answer struct {
 
 // tries is how often a request is sent when the registry answers that it is busy; waiting longer is for the caller.
 const tries = 3
-
-// maxRetryAfter is the longest wait a registry may ask for that we grant without asking the user.
-const maxRetryAfter = 10 * time.Second
 
 // do sends a request and reads the answer. Every status outside 2xx is an error: *notFound when a 404 carries one of the
 // specification's codes, otherwise *UnknownError; the answer is returned beside it when there was one.
@@ -75,7 +71,7 @@ func (c *Client) retry(r request, a *answer, err error, try int) (time.Duration,
 	if !a.busy() {
 		return 0, false
 	}
-	after, ok := a.retryAfter(c.options.Now())
+	after, ok := askedToWait(a.header, c.options.Now())
 	return max(wait, after), ok
 }
 
@@ -86,25 +82,6 @@ func (a *answer) busy() bool {
 		return true
 	}
 	return false
-}
-
-// retryAfter is how long the registry asks to wait (RFC 9110, 10.2.3: seconds, or a date); false says that this is longer
-// than we wait, or cannot be read.
-func (a *answer) retryAfter(now time.Time) (time.Duration, bool) {
-	after := a.header.Get("Retry-After")
-	if after == "" {
-		return 0, true
-	}
-	if seconds, err := strconv.Atoi(after); err == nil {
-		ok := seconds >= 0 && seconds <= int(maxRetryAfter/time.Second)
-		return time.Duration(seconds) * time.Second, ok
-	}
-	date, err := http.ParseTime(after)
-	if err != nil {
-		return 0, false
-	}
-	wait := max(0, date.Sub(now))
-	return wait, wait <= maxRetryAfter
 }
 
 func (c *Client) once(ctx context.Context, s *session, r request) (*answer, error) {
@@ -184,8 +161,8 @@ func (a *answer) failure(r request) error {
 	}
 	unknown := a.unknown(r, detail)
 	unknown.Code = code
-	if after := a.header.Get("Retry-After"); after != "" && a.status != http.StatusNotFound {
-		unknown.Hint = "the registry asks to wait: " + printable(after, 40) + " (seconds, or a date)"
+	if hint := waitHint(a.header); hint != "" && a.status != http.StatusNotFound {
+		unknown.Hint = hint
 	}
 	return unknown
 }

@@ -268,7 +268,7 @@ func (u *update) refused(ctx context.Context, base *fetched, a *answer, err erro
 		return err
 	case a == nil && isUnknown(err), a != nil && (a.busy() || a.status == http.StatusInternalServerError):
 		if a != nil {
-			wait, ok := a.retryAfter(u.client.options.Now())
+			wait, ok := askedToWait(a.header, u.client.options.Now())
 			if !ok {
 				return err
 			}

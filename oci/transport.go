@@ -125,6 +125,11 @@ func (c *Client) handshake(ctx context.Context, s *session) error {
 	if c.options.Network != nil {
 		c.options.Network.Named(s.repo.RegistryStr())
 	}
+	if c.hosts != nil {
+		if err := c.hosts.name(s.repo.RegistryStr()); err != nil {
+			return err
+		}
+	}
 	auth, err := authn.Resolve(ctx, c.keychain, s.repo)
 	if err != nil {
 		return &UnknownError{
@@ -135,7 +140,13 @@ func (c *Client) handshake(ctx context.Context, s *session) error {
 	if stated, ok := auth.(fmt.Stringer); ok {
 		s.from = stated.String()
 	}
-	seen := &schemeRecorder{inner: c.base, host: s.repo.RegistryStr(), plain: s.repo.Registry.Scheme() == "http"}
+	config, err := authn.Authorization(ctx, auth)
+	if err != nil {
+		return fmt.Errorf("credentials for %s: %w", s.repo.RegistryStr(), err)
+	}
+	seen := &schemeRecorder{
+		client: c, inner: c.base, host: s.repo.RegistryStr(), plain: s.repo.Registry.Scheme() == "http", secret: *config != authn.AuthConfig{},
+	}
 	seen.shaking.Store(true)
 	defer seen.shaking.Store(false)
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
@@ -177,12 +188,17 @@ const handshakeTimeout = time.Minute
 // is. A ping has a few bytes, a token some thousand.
 const maxHandshakeBody = 1 << 20
 
-// schemeRecorder remembers with which scheme the registry answered, and keeps a registry that must be spoken to by HTTPS
-// from leading us to plain HTTP by a redirect of the ping, which the token transport would follow.
+// formType is what the token transport sends to a token server when it has an identity token to exchange.
+const formType = "application/x-www-form-urlencoded"
+
+// schemeRecorder remembers with which scheme the registry answered, and keeps a registry from leading us, by a redirect of
+// what the token transport asks, to plain HTTP where HTTPS is required, or to another host with the registry's credential.
 type schemeRecorder struct {
 	inner   http.RoundTripper
 	host    string
 	plain   bool        // plain HTTP is allowed
+	secret  bool        // there is a credential
+	client  *Client     // whose patience counts
 	shaking atomic.Bool // the handshake goes on
 	mu      sync.Mutex
 	last    string
@@ -198,7 +214,17 @@ func (r *schemeRecorder) RoundTrip(in *http.Request) (*http.Response, error) {
 	if in.URL.Scheme != "https" && !r.plain {
 		return nil, fmt.Errorf("refused to go on with %s where https is required", in.URL.Scheme)
 	}
-	resp, err := r.inner.RoundTrip(in)
+	if from := in.Response; r.secret && from != nil && from.Request != nil && from.Request.URL.Host == r.host &&
+		from.Request.URL.Path == "/v2/" && in.URL.Host != r.host {
+		// The challenge of another host would decide where the credential goes.
+		return nil, fmt.Errorf("refused to follow the registry to %s with a credential for %s", in.URL.Host, r.host)
+	}
+	resp, err := r.patiently(in)
+	if err == nil && in.Header.Get("Content-Type") == formType && resp.StatusCode >= 300 && resp.StatusCode < 400 {
+		// The refresh token is in the body, which the token transport would send on to wherever this leads.
+		_ = resp.Body.Close()
+		return nil, fmt.Errorf("refused a redirect of the token server: the request holds a credential")
+	}
 	if err == nil && r.shaking.Load() {
 		resp.Body = limitedBody{io.LimitReader(resp.Body, maxHandshakeBody), resp.Body}
 	}
@@ -212,6 +238,29 @@ func (r *schemeRecorder) RoundTrip(in *http.Request) (*http.Response, error) {
 	}
 	return resp, err
 }
+
+// patiently asks again, during the handshake, when the registry or its token server is busy; after it this is for
+// [Client.do].
+func (r *schemeRecorder) patiently(in *http.Request) (*http.Response, error) {
+	for try := 1; ; try++ {
+		resp, err := r.inner.RoundTrip(in)
+		if err != nil || !r.shaking.Load() {
+			return resp, err
+		}
+		a := &answer{status: resp.StatusCode, header: resp.Header}
+		if !a.busy() {
+			return resp, nil
+		}
+		wait, again := r.client.retry(request{method: in.Method}, a, errBusy, try)
+		if !again || r.client.options.Sleep(in.Context(), wait) != nil {
+			return resp, nil
+		}
+		_ = resp.Body.Close() // nothing of it is needed
+	}
+}
+
+// errBusy is what [Client.retry] is asked about.
+var errBusy = errors.New("busy")
 
 func (r *schemeRecorder) scheme() string {
 	r.mu.Lock()

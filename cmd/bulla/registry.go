@@ -26,16 +26,17 @@ func registryClientOf(c *cli.Call, r *flags.Registry, workers int) (*oci.Client,
 		v, _ := c.LookupEnv(name)
 		return v
 	}
+	machine := access.Options{
+		LookupEnv: c.LookupEnv, Home: env("HOME"), Clouds: r.CloudKeychains,
+		Transport: c.Net.Guard(&http.Transport{}), // no proxy: a cloud's metadata service is beside the machine
+	}
 	o := oci.Options{
 		AllowHTTP: r.AllowHTTP, AllowInsecure: r.AllowInsecure, Username: r.Username, Password: r.Password, Token: r.Token,
 		CACerts: r.CACert, ClientCert: r.ClientCert, ClientKey: r.ClientKey, ServerName: r.ServerName,
 		TagPrefix: r.AttachmentTagPrefix, Repository: env("COSIGN_REPOSITORY"),
 		Workers: workers, Network: c.Net.Registries(c.Cosign),
 		UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now, Log: c.Debugf,
-		Keychain: access.NewKeychain(access.Options{
-			LookupEnv: c.LookupEnv, Home: env("HOME"), Clouds: r.CloudKeychains,
-			Transport: c.Net.Guard(&http.Transport{}), // no proxy: a cloud's metadata service is beside the machine
-		}),
+		Keychain: access.NewKeychain(machine), CertDirs: access.CertDirs(machine),
 	}
 	if text := env("COSIGN_DOCKER_MEDIA_TYPES"); text != "" {
 		var err error

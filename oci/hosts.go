@@ -1,0 +1,101 @@
+package oci
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/bulla-sign/bulla/oci/access"
+)
+
+// hosts is the default way to the network. Each host gets the certificates that are for it and no others: client
+// certificates and a server name that were given are for the registries that references name, and for none that those
+// send us to; those in directories are for the host that their directory is named after.
+type hosts struct {
+	options Options
+	config  *tls.Config // for hosts with nothing of their own
+	clients []tls.Certificate
+	other   *http.Transport
+
+	mu     sync.Mutex
+	named  map[string]bool
+	byHost map[string]*http.Transport
+}
+
+// newHosts reads the files that the options name, but for the directories, which are read when a host is asked.
+func newHosts(o Options) (*hosts, error) {
+	config, err := tlsConfig(o)
+	if err != nil {
+		return nil, err
+	}
+	h := &hosts{options: o, clients: config.Certificates, named: map[string]bool{}, byHost: map[string]*http.Transport{}}
+	config.Certificates, config.ServerName = nil, ""
+	h.config = config
+	h.other = h.guarded(config)
+	return h, nil
+}
+
+func (h *hosts) guarded(config *tls.Config) *http.Transport {
+	t := newTransport(config)
+	if h.options.Network != nil {
+		h.options.Network.Guard(t)
+	}
+	return t
+}
+
+// name says that a reference names a registry. The error is about the certificates in its directory.
+func (h *hosts) name(host string) error {
+	h.mu.Lock()
+	h.named[host] = true
+	h.mu.Unlock()
+	_, err := h.transport(host)
+	return err
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (h *hosts) RoundTrip(r *http.Request) (*http.Response, error) {
+	t, err := h.transport(r.URL.Host)
+	if err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close() // RoundTrip must, and nothing was read
+		}
+		return nil, err
+	}
+	return t.RoundTrip(r)
+}
+
+func (h *hosts) transport(host string) (*http.Transport, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t, ok := h.byHost[host]; ok {
+		return t, nil
+	}
+	own, err := access.LoadCertificates(h.options.CertDirs, host)
+	if err != nil {
+		return nil, err
+	}
+	given := h.named[host] && (len(h.clients) > 0 || h.options.ServerName != "")
+	if own == nil && !given {
+		return h.other, nil
+	}
+	config := h.config.Clone()
+	if given {
+		config.Certificates, config.ServerName = h.clients, h.options.ServerName
+	}
+	if own != nil {
+		config.Certificates = append(own.Clients, config.Certificates...)
+		if len(own.Authorities) > 0 && h.options.CACerts == "" { // what was given stands in place of all others
+			if config.RootCAs, err = x509.SystemCertPool(); err != nil {
+				return nil, fmt.Errorf("certificates of the system: %w", err)
+			}
+			for _, authority := range own.Authorities {
+				config.RootCAs.AddCert(authority)
+			}
+		}
+	}
+	t := h.guarded(config)
+	h.byHost[host] = t
+	return t, nil
+}
