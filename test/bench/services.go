@@ -1,10 +1,12 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -14,7 +16,11 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/bulla-sign/bulla/internal/testenv/witness"
 	"github.com/bulla-sign/bulla/internal/tools/process"
+	"github.com/bulla-sign/bulla/trust"
 )
 
 // email is who signs in the rows about services.
@@ -24,10 +30,17 @@ const email = "bench@example.com"
 type deployment struct {
 	url string
 	*process.Server
+	witnesses *httptest.Server // nil: none
 }
 
-// deploy makes a deployment in a new folder and starts it; checkpoints is the log's interval, 0 its default.
-func (b *bench) deploy(checkpoints time.Duration) (*deployment, error) {
+// settings of a deployment that are not those of a bench by itself.
+type settings struct {
+	checkpoints time.Duration // the log's interval; 0: its default
+	witnessed   bool          // by a witness in this process
+}
+
+// deploy makes a deployment in a new folder and starts it.
+func (b *bench) deploy(with settings) (*deployment, error) {
 	dir, err := os.MkdirTemp(b.dir, "deployment-")
 	if err != nil {
 		return nil, err
@@ -42,42 +55,98 @@ func (b *bench) deploy(checkpoints time.Duration) (*deployment, error) {
 			return process.Spec{}, fmt.Errorf("bulla-server init: %w\n%s", err, out)
 		}
 		config := filepath.Join(state, "bulla-server.yaml")
-		return process.Spec{Path: b.server, Args: []string{"serve", "--config", config}, Ready: d.url + "/readyz"}, unlimited(config, checkpoints)
+		return process.Spec{Path: b.server, Args: []string{"serve", "--config", config}, Ready: d.url + "/readyz"}, d.configure(config, with)
 	})
 	return d, err
 }
 
-// unlimited lifts the limits on one client in a configuration as init writes it, where each key stands in a comment, and
-// sets the interval of the log's checkpoints.
-func unlimited(path string, checkpoints time.Duration) error {
+// configure lifts the limits on one client in a configuration as init writes it, where each key stands in a comment, and
+// makes the settings.
+func (d *deployment) configure(path string, with settings) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	lines := strings.Split(string(text), "\n")
-	set := func(section, key, value string) error {
-		for i := slices.IndexFunc(lines, func(l string) bool { return strings.TrimPrefix(l, "#") == section+":" }); i >= 0 && i < len(lines); i++ {
-			switch name, _, _ := strings.Cut(strings.TrimLeft(lines[i], " #"), ":"); name {
-			case section:
-				lines[i] = section + ":"
-			case key:
-				lines[i] = "  " + key + ": " + value
-				return nil
-			}
-		}
-		return fmt.Errorf("%s has no key %s in %s", path, key, section)
-	}
+	c := configuration{path, strings.Split(string(text), "\n")}
 	for _, key := range []string{"connections", "address-connections", "address-rate", "in-flight", "identity-rate"} {
-		if err := set("limits", key, "-1"); err != nil {
+		if err := c.set("limits", key, "-1"); err != nil {
 			return err
 		}
 	}
-	if checkpoints != 0 {
-		if err := set("log", "checkpoint-interval", checkpoints.String()); err != nil {
+	if with.checkpoints != 0 {
+		if err := c.set("log", "checkpoint-interval", with.checkpoints.String()); err != nil {
 			return err
 		}
 	}
-	return os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600)
+	if with.witnessed {
+		policy, err := d.witness(filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		if err := c.set("log", "witnesses", policy); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(path, []byte(strings.Join(c.lines, "\n")), 0o600)
+}
+
+// configuration is the lines of a configuration.
+type configuration struct {
+	path  string
+	lines []string
+}
+
+func (c *configuration) set(section, key, value string) error {
+	begins := func(l string) bool { return strings.TrimPrefix(l, "#") == section+":" }
+	for i := max(0, slices.IndexFunc(c.lines, begins)); i < len(c.lines); i++ {
+		switch name, _, _ := strings.Cut(strings.TrimLeft(c.lines[i], " #"), ":"); name {
+		case section:
+			c.lines[i] = section + ":"
+		case key:
+			c.lines[i] = "  " + key + ": " + value
+			return nil
+		}
+	}
+	return fmt.Errorf("%s has no key %s in %s", c.path, key, section)
+}
+
+// witness starts a witness of the log whose state lies in dir, and returns the path of the policy that demands it.
+func (d *deployment) witness(dir string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "public", "trusted_root.json"))
+	if err != nil {
+		return "", err
+	}
+	root, err := trust.DecodeRoot(data)
+	if err != nil {
+		return "", err
+	}
+	key, ok := root.Logs[0].Key.(ed25519.PublicKey)
+	if !ok {
+		return "", fmt.Errorf("the log's key is a %T", root.Logs[0].Key)
+	}
+	vkey, err := note.NewEd25519VerifierKey("localhost", key)
+	if err != nil {
+		return "", err
+	}
+	verifier, err := note.NewVerifier(vkey)
+	if err != nil {
+		return "", err
+	}
+	w, err := witness.New(verifier)
+	if err != nil {
+		return "", err
+	}
+	d.witnesses = httptest.NewServer(w)
+	policy := filepath.Join(dir, "witnesses.policy")
+	return policy, os.WriteFile(policy, w.Policy(d.witnesses.URL), 0o600)
+}
+
+// Kill ends the server, and its witness.
+func (d *deployment) Kill() {
+	d.Server.Kill()
+	if d.witnesses != nil {
+		d.witnesses.Close()
+	}
 }
 
 // ready is the row from nothing to the first verified signature with an identity.
