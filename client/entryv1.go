@@ -92,14 +92,44 @@ func parseEntryV1(body []byte) (*tlog.Entry, string, error) {
 	if seen != 1 {
 		return nil, "", wrong("the answer holds %d log entries, not one", seen)
 	}
-	if ok, err := regexp.MatchString(uuidPattern, e.uuid); err != nil || !ok {
-		return nil, "", wrong("the entry's name is %s, which is none", protojson.Quote(e.uuid))
-	}
-	if leaf := tlog.LeafHash(e.Body); e.uuid[len(e.uuid)-2*tlog.HashSize:] != hex.EncodeToString(leaf[:]) {
-		return nil, "", wrong("the entry's name is not the hash of its body")
-	}
-	if e.LogIndex < 0 || len(e.LogID) != tlog.HashSize || len(e.Body) > tlog.MaxBodySize {
-		return nil, "", wrong("the answer lacks the entry's index or its log")
+	if err := e.check(); err != nil {
+		return nil, "", err
 	}
 	return &e.Entry, e.uuid, nil
+}
+
+// check holds an entry against its name.
+func (e *entryV1) check() error {
+	if ok, err := regexp.MatchString(uuidPattern, e.uuid); err != nil || !ok {
+		return wrong("the entry's name is %s, which is none", protojson.Quote(e.uuid))
+	}
+	if leaf := tlog.LeafHash(e.Body); e.uuid[len(e.uuid)-2*tlog.HashSize:] != hex.EncodeToString(leaf[:]) {
+		return wrong("the entry's name is not the hash of its body")
+	}
+	if e.LogIndex < 0 || len(e.LogID) != tlog.HashSize || len(e.Body) > tlog.MaxBodySize {
+		return wrong("the answer lacks the entry's index or its log")
+	}
+	return nil
+}
+
+// parseFoundV1 reads what a search returns: a list of entries, each under its name.
+func parseFoundV1(body []byte) ([]entryV1, error) {
+	var found []entryV1
+	err := protojson.Document(body, protojson.Limits{Bytes: maxLogAnswer, Depth: logDepth}, func(d *protojson.Decoder) error {
+		return protojson.List(d, &found, maxFound, func(d *protojson.Decoder, e *entryV1) error {
+			return d.Members(1, func(name string) error {
+				e.uuid = name
+				return protojson.OpenObject(d, entryV1Fields, e)
+			})
+		})
+	})
+	if err != nil {
+		return nil, wrong("the answer is not a list of log entries: %w (it begins with %s)", err, beginning(body))
+	}
+	for i := range found {
+		if err := found[i].check(); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }

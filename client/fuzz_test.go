@@ -50,6 +50,30 @@ func FuzzEntryV1(f *testing.F) {
 	})
 }
 
+func FuzzFoundV1(f *testing.F) {
+	f.Add([]byte(`[]`))
+	f.Add([]byte(`["24296fb24b8ad77a1234567890123456789012345678901234567890123456789012345678901234"]`))
+	f.Add([]byte(`[{"00":{"body":"e30=","logIndex":1,"logID":"00"}}]`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if names, err := parseNames(data); err == nil && len(names) > maxIndex {
+			t.Errorf("%d names", len(names))
+		}
+		found, err := parseFoundV1(data)
+		if err != nil {
+			return
+		}
+		if len(found) > maxFound {
+			t.Errorf("%d entries", len(found))
+		}
+		for i := range found {
+			leaf := tlog.LeafHash(found[i].Body)
+			if !strings.HasSuffix(found[i].uuid, hexOf(leaf[:])) {
+				t.Errorf("accepted an entry %s that is not of its body", found[i].uuid)
+			}
+		}
+	})
+}
+
 func FuzzEntryV2(f *testing.F) {
 	recorded(f, "rekor-response")
 	f.Fuzz(func(_ *testing.T, data []byte) {

@@ -62,7 +62,7 @@ func TestKeylessScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"image": images.image, "exits": images.exits, "count": images.count, "manifest": images.manifest, "keypair": keyPairFiles,
-			"fault": addFault, "heal": heal, "requests": requests, "lines": lines,
+			"fault": addFault, "heal": heal, "requests": requests, "lines": lines, "strip": images.strip,
 		},
 	})
 }
@@ -94,6 +94,26 @@ func addFault(ts *testscript.TestScript, _ bool, args []string) {
 	var f services.Fault
 	ts.Check(json.Unmarshal([]byte(strings.Join(args, " ")), &f))
 	servicesOf(ts).Fail(f)
+}
+
+// strip HOST/REPOSITORY TAG takes the log's answers out of the signatures under an older tag, as they were written at first.
+func (s *signingScripts) strip(ts *testscript.TestScript, _ bool, args []string) {
+	host, repo, _ := strings.Cut(args[0], "/")
+	var m struct {
+		SchemaVersion int              `json:"schemaVersion"`
+		MediaType     string           `json:"mediaType"`
+		Config        json.RawMessage  `json:"config"`
+		Layers        []map[string]any `json:"layers"`
+	}
+	ts.Check(json.Unmarshal(s.registry(host).ReadManifest(repo, args[1]), &m))
+	for _, layer := range m.Layers {
+		annotations := layer["annotations"].(map[string]any)
+		delete(annotations, "dev.sigstore.cosign/bundle")
+		delete(annotations, "dev.sigstore.cosign/rfc3161timestamp")
+	}
+	data, err := json.Marshal(m)
+	ts.Check(err)
+	s.registry(host).PushManifest(s.t, repo, args[1], m.MediaType, data)
 }
 
 // lines FILE LINE... writes a file of such lines.

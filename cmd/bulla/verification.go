@@ -46,7 +46,7 @@ func (v *verification) register(fs *pflag.FlagSet) {
 		fs.StringArrayVar(&v.extensions, "certificate-extension", nil, "claim that the certificate must make, as `NAME=VALUE` with a name such as sourceRepositoryURI or an OID; repeatable")
 	})
 	cli.Topic(fs, "Trust", func(fs *pflag.FlagSet) {
-		cli.ChoiceVar(fs, &v.log, "log", "whether a transparency log must hold the signature; none is the plain spelling of --insecure-ignore-tlog", "require", "none")
+		cli.ChoiceVar(fs, &v.log, "log", "whether a transparency log must hold the signature; none is the plain spelling of --insecure-ignore-tlog, online has the log at --rekor-url asked for the entries of older signatures that carry none", "require", "none", "online")
 		cli.LowersSecurity(fs, "log")
 		fs.IntVar(&v.minLogs, "min-logs", 0, "require entries in `N` transparency logs of different operators; without the flag one suffices")
 		fs.IntVar(&v.minTimestamps, "min-timestamps", 0, "require timestamps by `N` trusted authorities of different operators")

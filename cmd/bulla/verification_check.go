@@ -23,6 +23,9 @@ func (v *verification) check(c *cli.Call) error {
 	if err := v.checkSigner(c); err != nil {
 		return err
 	}
+	if err := v.checkOnline(c); err != nil {
+		return err
+	}
 	switch {
 	case c.Changed("min-logs") && (v.minLogs < 1 || v.minLogs > maxWitnesses):
 		return cli.Usagef("--min-logs %d: it is a number from 1 to %d", v.minLogs, maxWitnesses)
@@ -34,9 +37,6 @@ func (v *verification) check(c *cli.Call) error {
 		return cli.Usagef("--max-workers must be greater than 0")
 	case c.Changed("log") && v.log.String() == "require" && (v.IgnoreTlog || v.PrivateInfrastructure):
 		return cli.Usagef("--log=require and --insecure-ignore-tlog contradict each other")
-	case c.Typed("rekor-url") && !c.Cosign:
-		return cli.Usagef("--rekor-url is not used: log entries are verified offline, with the keys of the trusted root").
-			WithHint("leave the flag out; a private log's key goes into a trusted root (--trusted-root)")
 	case c.Typed("slot") && !c.Cosign:
 		return cli.Usagef("--slot says which key of a PIV token is meant, and --sk was not given")
 	}

@@ -85,7 +85,7 @@ func (o *verifyBlob) run(ctx context.Context, c *cli.Call) error {
 		return err
 	}
 	o.warnInsecure(c, "blob")
-	return verifyArtifact(ctx, c, req, o.files(&o.verification, c.Args[0]), o.output.String())
+	return o.verifyArtifact(ctx, c, req, o.files(&o.verification, c.Args[0]), o.output.String())
 }
 
 // warnInsecure repeats what cosign says when the log is waived.
@@ -97,7 +97,7 @@ func (v *verification) warnInsecure(c *cli.Call, what string) {
 
 // verifyArtifact reads the evidence, hashes the artifact once, and prints the report. Without an artifact nothing is
 // compared with one.
-func verifyArtifact(ctx context.Context, c *cli.Call, req *verify.Request, files evidence.Files, output string) error {
+func (v *verification) verifyArtifact(ctx context.Context, c *cli.Call, req *verify.Request, files evidence.Files, output string) error {
 	var artifact *blob.Blob
 	var err error
 	if files.Artifact != "" {
@@ -119,7 +119,15 @@ func verifyArtifact(ctx context.Context, c *cli.Call, req *verify.Request, files
 			return inputError(err)
 		}
 	}
-	return finish(c, verify.Verify(req), output, false)
+	finder, err := v.finder(c, req.Root)
+	if err != nil {
+		return err
+	}
+	r, err := finder.judge(ctx, req)
+	if err != nil {
+		return err
+	}
+	return finish(c, r, output, false)
 }
 
 // hashOnce computes every digest that the verification may ask for in one pass, so that a stream suffices.

@@ -65,7 +65,7 @@ func (o *verifyBlobAttestation) run(ctx context.Context, c *cli.Call) error {
 	}
 	req.Policy.NoArtifactUnsafe = !o.checkClaims
 	o.warnInsecure(c, "blob attestation")
-	return verifyArtifact(ctx, c, req, o.files(&o.verification, artifact), o.output.String())
+	return o.verifyArtifact(ctx, c, req, o.files(&o.verification, artifact), o.output.String())
 }
 
 // artifact returns what names the artifact: the argument, or the digest flags. It is empty when nothing is compared.

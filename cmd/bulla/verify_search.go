@@ -18,6 +18,7 @@ type search struct {
 	beside       evidence.Beside
 	attestations bool
 	portion      int        // how much of a list is fetched before it is verified; 0: all of it, for who prints all
+	finder       *finder    // nil: no log is asked
 	items        []oci.Item // by the index of their candidate
 	places       []oci.Place
 }
@@ -31,7 +32,7 @@ func (s *search) run(ctx context.Context, detached func() (*verify.Candidate, er
 		}
 		s.items = []oci.Item{{Bundle: given.Bundle, Legacy: true}}
 		s.req.Candidates = []verify.Candidate{*given}
-		return verify.Verify(&s.req), nil
+		return s.finder.judge(ctx, &s.req)
 	}
 	where := oci.FindOptions{Bundles: true, Signatures: !s.attestations, Attestations: s.attestations, Portion: s.portion}
 	if p := s.req.Policy.Claims; !p.AnyPredicate && len(p.Predicates) == 1 {
@@ -57,10 +58,10 @@ func (s *search) run(ctx context.Context, detached func() (*verify.Candidate, er
 	if missing != nil {
 		return nil, missing
 	}
-	if r == nil {
-		r = verify.Verify(&s.req)
+	if r != nil && s.finder == nil {
+		return r, nil
 	}
-	return r, nil
+	return s.finder.judge(ctx, &s.req)
 }
 
 func (s *search) add(items []oci.Item) {

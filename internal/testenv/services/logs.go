@@ -290,11 +290,44 @@ func (s *Services) getV1(w http.ResponseWriter, req *http.Request) {
 	refuse(w, http.StatusNotFound, "entry not found")
 }
 
+// indexV1 lists the entries whose body names a digest.
+func (s *Services) indexV1(w http.ResponseWriter, req *http.Request) {
+	var in struct{ Hash string }
+	if err := json.NewDecoder(req.Body).Decode(&in); err != nil || !strings.HasPrefix(in.Hash, "sha256:") && !strings.HasPrefix(in.Hash, "sha512:") {
+		refuse(w, http.StatusBadRequest, "a hash is needed")
+		return
+	}
+	names := []string{}
+	for uuid, entry := range s.entries {
+		var e map[string]struct{ Body []byte }
+		if err := json.Unmarshal(entry, &e); err != nil {
+			s.t.Error(err)
+		}
+		if strings.Contains(string(e[uuid].Body), in.Hash[len("sha256:"):]) {
+			names = append(names, uuid)
+		}
+	}
+	reply(w, http.StatusOK, names)
+}
+
 // retrieveV1 finds an entry by what would be proposed.
 func (s *Services) retrieveV1(w http.ResponseWriter, req *http.Request) {
-	var in struct{ Entries []proposal }
-	if err := json.NewDecoder(req.Body).Decode(&in); err != nil || len(in.Entries) != 1 {
-		refuse(w, http.StatusBadRequest, "one entry is needed")
+	var in struct {
+		Entries    []proposal
+		EntryUUIDs []string
+	}
+	if err := json.NewDecoder(req.Body).Decode(&in); err != nil || len(in.Entries)+min(len(in.EntryUUIDs), 1) != 1 || len(in.EntryUUIDs) > 10 {
+		refuse(w, http.StatusBadRequest, "one entry is needed, or ten names at most")
+		return
+	}
+	if len(in.EntryUUIDs) > 0 {
+		found := []json.RawMessage{}
+		for _, uuid := range in.EntryUUIDs {
+			if entry, there := s.entries[uuid]; there {
+				found = append(found, entry)
+			}
+		}
+		reply(w, http.StatusOK, found)
 		return
 	}
 	body, err := in.Entries[0].body()

@@ -85,6 +85,7 @@ func (s *Services) mux() *http.ServeMux {
 	mux.HandleFunc("POST /api/v1/log/entries", s.createV1)
 	mux.HandleFunc("POST /api/v1/log/entries/retrieve", s.retrieveV1)
 	mux.HandleFunc("GET /api/v1/log/entries/{uuid}", s.getV1)
+	mux.HandleFunc("POST /api/v1/index/retrieve", s.indexV1)
 	mux.HandleFunc("POST /api/v1/timestamp", s.timestamp)
 	s.registerIssuer(mux)
 	return mux
