@@ -29,8 +29,32 @@ type Spec struct {
 	Args []string
 	Env  []string // in addition to the environment
 	Dir  string
-	// Ready is the URL that answers with 200 once the server can be used.
-	Ready string
+	// Ready is the URL that answers with 200, or with Answer where that is set, once the server can be used.
+	Ready  string
+	Answer int
+	// Client asks; nil is one that trusts whom the machine trusts.
+	Client *http.Client
+}
+
+// answers says whether the server can be used.
+func (s *Spec) answers(ctx context.Context) (bool, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Ready, nil)
+	if err != nil {
+		return false, err
+	}
+	client, want := s.Client, s.Answer
+	if client == nil {
+		client = http.DefaultClient
+	}
+	if want == 0 {
+		want = http.StatusOK
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return false, nil // not yet
+	}
+	_ = resp.Body.Close() // an empty answer
+	return resp.StatusCode == want, nil
 }
 
 // Server is a process that runs.
@@ -93,7 +117,7 @@ func start(spec Spec) (*Server, error) {
 		s.err = s.cmd.Wait()
 		close(s.done)
 	}()
-	if err := s.await(filepath.Base(spec.Path), spec.Ready); err != nil {
+	if err := s.await(spec); err != nil {
 		s.Kill()
 		return nil, err
 	}
@@ -101,20 +125,13 @@ func start(spec Spec) (*Server, error) {
 }
 
 // await polls until the server answers, dies or takes too long.
-func (s *Server) await(name, url string) error {
+func (s *Server) await(spec Spec) error {
+	name := filepath.Base(spec.Path)
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
+		if ready, err := spec.answers(ctx); ready || err != nil {
 			return err
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err == nil {
-			_ = resp.Body.Close() // an empty answer
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
 		}
 		select {
 		case <-s.done:

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"sort"
 	"strings"
+	"time"
 )
 
 // Tool is one pinned program.
@@ -27,6 +28,9 @@ type Tool struct {
 	Why     string // what the project needs it for
 	Built   string // what go install calls the program, where that is not Name
 	CGO     bool   // whether it is built with cgo; none of them needs it today
+	// Module is set where the module's version can be had, but not the list of its versions, which go install asks for: the
+	// path of the module.
+	Module string
 }
 
 // tools is the one table of pinned versions. A version is raised here and nowhere else.
@@ -55,6 +59,30 @@ func tools() []Tool {
 		{
 			Name: "timestamp-server", Package: "github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server", Version: "v2.1.3",
 			Why: "the real timestamp authority",
+		},
+		{
+			Name: "rekor-server", Package: "github.com/sigstore/rekor/cmd/rekor-server", Version: "v1.5.4",
+			Why: "the real transparency log, version 1: what the public instance runs",
+		},
+		{
+			Name: "trillian-log-server", Package: "github.com/google/trillian/cmd/trillian_log_server", Version: "v1.7.3", Built: "trillian_log_server",
+			Why: "what that log keeps its entries with; the version that it requires",
+		},
+		{
+			Name: "trillian-log-signer", Package: "github.com/google/trillian/cmd/trillian_log_signer", Version: "v1.7.3", Built: "trillian_log_signer",
+			Why: "puts those entries into the tree",
+		},
+		{
+			Name: "litewitness", Package: "filippo.io/torchwood/cmd/litewitness", Version: "v0.8.0", Module: "filippo.io/torchwood",
+			Why: "a real witness of logs",
+		},
+		{
+			Name: "witnessctl", Package: "filippo.io/torchwood/cmd/witnessctl", Version: "v0.8.0", Module: "filippo.io/torchwood",
+			Why: "tells the witness which logs it may sign for",
+		},
+		{
+			Name: "cosign2", Package: "github.com/sigstore/cosign/v2/cmd/cosign", Version: "v2.6.5", Built: "cosign",
+			Why: "the last cosign of version 2, which reads the older targets of a TUF repository",
 		},
 		{
 			Name: "staticcheck", Package: "honnef.co/go/tools/cmd/staticcheck", Version: "v0.8.2",
@@ -143,9 +171,11 @@ func (t Tool) path(dir string, log io.Writer) (string, error) {
 		return exe, nil
 	}
 	_, _ = fmt.Fprintf(log, "building %s %s (once)\n", t.Name, t.Version)
+	began := time.Now()
 	if err := t.build(home, log); err != nil {
 		return "", err
 	}
+	_, _ = fmt.Fprintf(log, "built %s in %s\n", t.Name, time.Since(began).Round(time.Second))
 	return exe, nil
 }
 
@@ -157,6 +187,12 @@ func (t Tool) build(home string, log io.Writer) error {
 	}
 	defer func() { _ = os.RemoveAll(tmp) }() // nothing is left there once it was renamed
 	cmd := exec.Command("go", "install", "-trimpath", "-ldflags=-s -w", t.Package+"@"+t.Version)
+	if t.Module != "" {
+		if err := t.require(tmp); err != nil {
+			return err
+		}
+		cmd = exec.Command("go", "install", "-mod=mod", "-trimpath", "-ldflags=-s -w", t.Package)
+	}
 	cmd.Dir = tmp // no go.mod of ours may have a say
 	cgo := "0"
 	if t.CGO {
@@ -176,6 +212,12 @@ func (t Tool) build(home string, log io.Writer) error {
 		return err
 	}
 	return os.Rename(tmp, home)
+}
+
+// require makes dir a module of its own that needs nothing but the tool.
+func (t Tool) require(dir string) error {
+	text := "module tool\n\ngo 1.26\n\nrequire " + t.Module + " " + t.Version + "\n"
+	return os.WriteFile(filepath.Join(dir, "go.mod"), []byte(text), 0o600)
 }
 
 // rename gives the program that go install left in dir the tool's own name.
