@@ -40,29 +40,35 @@ func TestBrowserFlow(t *testing.T) {
 	in := sharedInstance(t)
 	for _, p := range []*program{theWorld.cosign, theWorld.bulla} {
 		t.Run(p.name, func(t *testing.T) {
-			bin, opened := t.TempDir(), filepath.Join(t.TempDir(), "opened")
-			script := "#!/bin/sh\nprintf '%s' \"$1\" > '" + opened + ".part' && mv '" + opened + ".part' '" + opened + "'\n"
-			if err := os.WriteFile(filepath.Join(bin, "xdg-open"), []byte(script), 0o755); err != nil {
-				t.Fatal(err)
-			}
 			trusting := in.trusting(t, p)
 			artifact, bundle := toSign(t)
-			call := trusting.with("PATH="+bin+":"+os.Getenv("PATH"), "BROWSER="+filepath.Join(bin, "xdg-open")).
-				start(t, "sign-blob", "--yes", "--fulcio-auth-flow", "normal", "--bundle", bundle, artifact)
-			var page []byte
-			for deadline := time.Now().Add(runLimit); len(page) == 0; time.Sleep(20 * time.Millisecond) {
-				page, _ = os.ReadFile(opened) // not there yet is empty
-				if call.ended() || time.Now().After(deadline) {
-					t.Fatalf("no page was opened: %s", call.words())
-				}
-			}
+			call, page := trusting.signInBrowser(t, "sign-blob", "--yes", "--fulcio-auth-flow", "normal", "--bundle", bundle, artifact)
 			person := newPerson(t)
-			person.get(string(page))
+			person.get(page)
 			person.signIn() // ends with a page of the program itself, where the browser is sent back to
 			call.wantOK(t)
 			verifiedBlob(t, in, trusting, artifact, bundle)
 		})
 	}
+}
+
+// signInBrowser starts a command that opens a browser, and returns the address of the page that it opens.
+func (p *program) signInBrowser(t *testing.T, args ...string) (*running, string) {
+	t.Helper()
+	bin, opened := t.TempDir(), filepath.Join(t.TempDir(), "opened")
+	script := "#!/bin/sh\nprintf '%s' \"$1\" > '" + opened + ".part' && mv '" + opened + ".part' '" + opened + "'\n"
+	if err := os.WriteFile(filepath.Join(bin, "xdg-open"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	call := p.with("PATH="+bin+":"+os.Getenv("PATH"), "BROWSER="+filepath.Join(bin, "xdg-open")).start(t, args...)
+	var page []byte
+	for deadline := time.Now().Add(runLimit); len(page) == 0; time.Sleep(20 * time.Millisecond) {
+		page, _ = os.ReadFile(opened) // not there yet is empty
+		if call.ended() || time.Now().After(deadline) {
+			t.Fatalf("no page was opened: %s", call.words())
+		}
+	}
+	return call, string(page)
 }
 
 func toSign(t *testing.T) (artifact, bundle string) {
