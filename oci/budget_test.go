@@ -3,10 +3,14 @@ package oci
 import (
 	"context"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 
 	"github.com/bulla-sign/bulla/internal/testenv"
+	"github.com/bulla-sign/bulla/oci/cache"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -68,6 +72,80 @@ func budget(t *testing.T, referrers bool, n int) {
 	look(FindOptions{Bundles: true, Signatures: true}, n, 2*n+2+extra)
 	// The referrers tag beside the API, or the tags that continue it where there is no API, as well.
 	look(FindOptions{Bundles: true, Signatures: true, Every: true}, n, 2*n+3+extra)
+}
+
+// With a cache that has seen the evidence before, only the lists are asked: one request with the referrers API, however many
+// there are; two without it, for the API that is not there and the tag.
+func TestRequestBudgetWarm(t *testing.T) {
+	for _, referrers := range []bool{true, false} {
+		reg := testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: referrers, User: "user", Password: "password", Bearer: true})
+		ref := reg.PushImage(t, "app:v1")
+		dir := t.TempDir()
+		options := Options{Username: "user", Password: "password", Settle: 1, Cache: openCache(t, dir)}
+		for n := 1; n <= 5; n++ {
+			img := mustResolve(t, newClient(t, options), ref)
+			mustAttach(t, newClient(t, options), img, bundleOptions(newBundle(t)))
+			for _, want := range []int{2*n + 1, 1} { // what was read the last time is warm already
+				reg.Reset()
+				options.Cache = openCache(t, dir) // as another process has it
+				c := newClient(t, options)
+				img, err := c.Parse(ref)
+				if err != nil {
+					t.Fatal(err)
+				}
+				found := mustFind(t, c, img, FindOptions{Bundles: true, Enough: func(e *Evidence) bool { return len(e.Items) == n }})
+				if !referrers {
+					want++
+				}
+				if len(found.Items) != n || reg.Total() > want {
+					t.Errorf("API %t: %d found with %d requests, want %d with at most %d\n%s", referrers, len(found.Items), reg.Total(), n, want, reg.Log())
+				}
+			}
+		}
+	}
+}
+
+// The list is asked each time: what was taken off it, or put on it, counts at once. What the cache says is hashed.
+func TestCacheIsNotBelieved(t *testing.T) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true})
+	dir := t.TempDir()
+	c := newClient(t, Options{Cache: openCache(t, dir)})
+	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+	attached := mustAttach(t, c, img, bundleOptions(newBundle(t)))
+	look := func() *Evidence { return mustFind(t, c, img, FindOptions{Bundles: true}) }
+	if found := look(); len(found.Items) != 1 {
+		t.Fatalf("got %s", summary(found))
+	}
+	tampered := 0
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		tampered++
+		return os.WriteFile(path, []byte(typeOCIManifest+"\n{}"), 0o600)
+	})
+	if found := look(); err != nil || tampered != 2 || len(found.Items) != 1 || found.Items[0].Err != nil {
+		t.Errorf("error %v, %d tampered with, got %s", err, tampered, summary(found))
+	}
+	reg.DeleteManifest(t, "app", attached)
+	if found := look(); len(found.Items) != 0 {
+		t.Errorf("it was taken away, got %s", summary(found))
+	}
+	// Writing does not look into the cache: what is there only is attached again.
+	mustAttach(t, c, img, bundleOptions(newBundle(t)))
+	reg.Fail(testenv.Fault{Path: "/referrers/", Status: 503})
+	if found, err := c.Find(t.Context(), img, FindOptions{Bundles: true}); !isUnknown(err) {
+		t.Errorf("without an answer of the registry: %v, got %s", err, summary(found))
+	}
+}
+
+func openCache(t *testing.T, dir string) *cache.Cache {
+	t.Helper()
+	c, err := cache.Open(dir, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // Attaching one costs 8 requests, or 11 without the referrers API, read-back included, where an upload takes two requests, as

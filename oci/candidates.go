@@ -221,7 +221,7 @@ func (f *finder) one(ctx context.Context, place string, cand *candidate) []*Item
 	err := f.spend(place, cand.Size)
 	var m *manifest
 	if err == nil {
-		m, err = f.client.referrer(ctx, f.session, f.img, place, cand.descriptor)
+		m, err = f.referrer(ctx, place, cand.descriptor)
 	}
 	if err == nil && len(m.Layers) > f.client.limits.Layers {
 		err = tooMuch(place, fmt.Sprintf("%s@%s has %d layers, the limit is %d", f.session.repo.Name(), cand.Digest, len(m.Layers), f.client.limits.Layers))
@@ -254,7 +254,18 @@ func (f *finder) one(ctx context.Context, place string, cand *candidate) []*Item
 // referrer fetches a manifest by its descriptor and checks that it refers to the image.
 func (c *Client) referrer(ctx context.Context, s *session, img *Image, place string, d descriptor) (*manifest, error) {
 	body, err := c.manifest(ctx, s, place, d.Digest)
-	name := s.repo.Name() + "@" + d.Digest
+	return s.checkReferrer(img, listed{place, d}, body, err)
+}
+
+// listed is an entry of a list of referrers, and where that is.
+type listed struct {
+	place string
+	descriptor
+}
+
+// checkReferrer compares what came for an entry of a list with the entry, and with the image.
+func (s *session) checkReferrer(img *Image, d listed, body *fetched, err error) (*manifest, error) {
+	place, name := d.place, s.repo.Name()+"@"+d.Digest
 	if nf := (*notFound)(nil); errors.As(err, &nf) {
 		return nil, &UnknownError{
 			Place: place, URL: name, Status: 404, Code: nf.code, Detail: "it is listed, and the registry does not have it",
@@ -334,7 +345,7 @@ func (f *finder) blob(ctx context.Context, place string, d descriptor) ([]byte, 
 		f.blobs[d.Digest] = known
 	}
 	f.mu.Unlock()
-	known.once.Do(func() { known.data, known.err = f.client.blob(ctx, f.session, place, d) })
+	known.once.Do(func() { known.data, known.err = f.keptBlob(ctx, place, d) })
 	if known.err == nil && int64(len(known.data)) != d.Size {
 		return nil, fmt.Errorf("blob %s has %d bytes, the descriptor states %d", d.Digest, len(known.data), d.Size)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bulla-sign/bulla/oci/access"
+	"github.com/bulla-sign/bulla/oci/cache"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 )
@@ -39,7 +40,8 @@ type Options struct {
 	TagPrefix          string            // prefix of the older tags
 	DockerMediaTypes   bool              // COSIGN_DOCKER_MEDIA_TYPES: Docker's media types in new .sig and .att manifests
 	Limits             Limits
-	Workers            int // how many candidates are fetched at once; 0: 4
+	Cache              *cache.Cache // what Find reads by a digest, kept; nil: nothing
+	Workers            int          // how many candidates are fetched at once; 0: 4
 
 	Settle   time.Duration                              // see AttachBundle; 0: 250 ms
 	Attempts int                                        // how often a shared tag is written and read back; 0: 40

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -10,17 +11,66 @@ import (
 	"github.com/bulla-sign/bulla/internal/cli/flags"
 	"github.com/bulla-sign/bulla/oci"
 	"github.com/bulla-sign/bulla/oci/access"
+	"github.com/bulla-sign/bulla/oci/cache"
 )
 
 // registryClient makes the client for the registry flags and the variables that go with them.
 func registryClient(c *cli.Call, r *flags.Registry) (*oci.Client, error) {
-	return registryClientOf(c, r, 0)
+	o, err := registryOptions(c, r)
+	if err != nil {
+		return nil, err
+	}
+	return newRegistryClient(o)
 }
 
-// registryClientOf is registryClient with a number of things to fetch at the same time; 0 leaves it to package oci.
+// registryClientOf is registryClient for commands that verify: it fetches so many things at the same time (0 leaves it to
+// package oci), and keeps what it read, when there is a place for it.
 func registryClientOf(c *cli.Call, r *flags.Registry, workers int) (*oci.Client, error) {
-	if err := checkRegistryFlags(r); err != nil {
+	o, err := registryOptions(c, r)
+	if err != nil {
 		return nil, err
+	}
+	o.Workers = workers
+	if o.Cache, err = registryCache(c); err != nil {
+		return nil, err
+	}
+	return newRegistryClient(o)
+}
+
+func newRegistryClient(o oci.Options) (*oci.Client, error) {
+	client, err := oci.New(o)
+	if errors.Is(err, oci.ErrRepository) {
+		return nil, cli.Usagef("COSIGN_REPOSITORY: %w", err)
+	}
+	return client, inputError(err)
+}
+
+// defaultCacheSize has room for some ten thousand bundles.
+const defaultCacheSize = 256 << 20
+
+// registryCache opens the cache that BULLA_REGISTRY_CACHE names; nil without it.
+func registryCache(c *cli.Call) (*cache.Cache, error) {
+	dir, _ := c.LookupEnv("BULLA_REGISTRY_CACHE")
+	if dir == "" {
+		return nil, nil
+	}
+	size := int64(defaultCacheSize)
+	if text, _ := c.LookupEnv("BULLA_REGISTRY_CACHE_SIZE"); text != "" {
+		var err error
+		if size, err = oci.ParseSize(text); err != nil {
+			return nil, cli.Usagef("BULLA_REGISTRY_CACHE_SIZE: %w", err)
+		}
+	}
+	kept, err := cache.Open(dir, size)
+	if err != nil {
+		return nil, fmt.Errorf("BULLA_REGISTRY_CACHE: %w", err)
+	}
+	return kept, nil
+}
+
+func registryOptions(c *cli.Call, r *flags.Registry) (o oci.Options, err error) {
+	if err := checkRegistryFlags(r); err != nil {
+		return o, err
 	}
 	env := func(name string) string {
 		v, _ := c.LookupEnv(name)
@@ -30,32 +80,27 @@ func registryClientOf(c *cli.Call, r *flags.Registry, workers int) (*oci.Client,
 		LookupEnv: c.LookupEnv, Home: env("HOME"), Clouds: r.CloudKeychains,
 		Transport: c.Net.Guard(&http.Transport{}), // no proxy: a cloud's metadata service is beside the machine
 	}
-	o := oci.Options{
+	o = oci.Options{
 		AllowHTTP: r.AllowHTTP, AllowInsecure: r.AllowInsecure, Username: r.Username, Password: r.Password, Token: r.Token,
 		CACerts: r.CACert, ClientCert: r.ClientCert, ClientKey: r.ClientKey, ServerName: r.ServerName,
 		TagPrefix: r.AttachmentTagPrefix, Repository: env("COSIGN_REPOSITORY"),
-		Workers: workers, Network: c.Net.Registries(c.Cosign),
+		Network:   c.Net.Registries(c.Cosign),
 		UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now, Log: c.Debugf,
 		Keychain: access.NewKeychain(machine), CertDirs: access.CertDirs(machine),
 	}
 	if text := env("COSIGN_DOCKER_MEDIA_TYPES"); text != "" {
-		var err error
 		if o.DockerMediaTypes, err = strconv.ParseBool(text); err != nil {
-			return nil, cli.Usagef("COSIGN_DOCKER_MEDIA_TYPES is %q; it may be 1 or 0", text)
+			return o, cli.Usagef("COSIGN_DOCKER_MEDIA_TYPES is %q; it may be 1 or 0", text)
 		}
 	}
 	if size := env("COSIGN_MAX_ATTACHMENT_SIZE"); size != "" {
 		n, err := oci.ParseSize(size)
 		if err != nil {
-			return nil, cli.Usagef("COSIGN_MAX_ATTACHMENT_SIZE: %w", err)
+			return o, cli.Usagef("COSIGN_MAX_ATTACHMENT_SIZE: %w", err)
 		}
 		o.Limits.Attachment = n
 	}
-	client, err := oci.New(o)
-	if errors.Is(err, oci.ErrRepository) {
-		return nil, cli.Usagef("COSIGN_REPOSITORY: %w", err)
-	}
-	return client, inputError(err)
+	return o, nil
 }
 
 // checkRegistryFlags refuses halves, which would otherwise be ignored.
