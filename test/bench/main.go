@@ -41,7 +41,7 @@ func main() {
 	flag.StringVar(&b.bulla, "bulla", "bin/bulla", "the program to measure")
 	flag.IntVar(&b.runs, "n", 30, "runs of each short command")
 	flag.StringVar(&b.server, "server", "bin/bulla-server", "the services to measure")
-	only := flag.String("only", "", "one of: start, blob, library, large, size, ready, latency, entries, timestamps, signings, many, registry")
+	only := flag.String("only", "", "one of: start, blob, library, large, size, ready, latency, entries, timestamps, signings, many, trips, registry")
 	strict := flag.Bool("strict", false, "fail when a figure misses its goal")
 	flag.Parse()
 	exitOn(b.run(*only))
@@ -83,6 +83,7 @@ func (b *bench) run(only string) error {
 		{"timestamps", b.timestamps},
 		{"signings", b.signings},
 		{"many", b.many},
+		{"trips", b.trips},
 		{"registry", b.evidence},
 	} {
 		if only != "" && only != part.name {
