@@ -352,6 +352,23 @@ func TestKeptSnapshotIsTheNamedOne(t *testing.T) {
 	}
 }
 
+// Metadata of another role is refused where a role is wanted, even if it is signed by that other role as it must be, and
+// neither length nor hash speaks against it.
+func TestAnotherRolesMetadata(t *testing.T) {
+	r := newRepository(t)
+	r.names(map[string]any{"targets.json": map[string]any{"version": 1}})
+	targets := r.get("1.targets.json")
+	r.put("1.targets.json", r.get("1.snapshot.json"))
+	refused(t, r.client(), "targets.json is of the role snapshot, not targets")
+	r.put("1.targets.json", targets)
+	refresh(t, r.client())
+	r.put("timestamp.json", r.get("1.snapshot.json"))
+	refused(t, r.client(), "timestamp.json is of the role snapshot, not timestamp")
+	r.restamp()
+	r.put("2.root.json", targets)
+	refused(t, r.client(), "2.root.json is of the role targets, not root")
+}
+
 // Sigstore's roots of all times can be read, and what they hold.
 func TestPublicRootsHaveKeys(t *testing.T) {
 	for v := 1; v <= 15; v++ {

@@ -213,11 +213,8 @@ func (w *workflow) load(ctx context.Context, f file) (*Document, []byte, error) 
 		return nil, nil, err
 	}
 	limit := int64(f.limit)
-	if f.meta.length > limit {
-		return nil, nil, fmt.Errorf("%s.json is said to have %d bytes, the limit is %d", f.name, f.meta.length, limit)
-	}
 	if f.meta.length > 0 {
-		limit = f.meta.length
+		limit = min(limit, f.meta.length)
 	}
 	data, err := w.fetch(ctx, limit, w.versioned(f.name, f.meta.version))
 	if err != nil {
