@@ -125,8 +125,12 @@ func parseNames(body []byte) ([]string, error) {
 	if err != nil {
 		return nil, wrong("the answer is not a list of names: %w (it begins with %s)", err, beginning(body))
 	}
+	pattern, err := regexp.Compile(uuidPattern)
+	if err != nil {
+		return nil, err
+	}
 	for _, name := range names {
-		if ok, err := regexp.MatchString(uuidPattern, name); err != nil || !ok {
+		if !pattern.MatchString(name) {
 			return nil, wrong("it lists %s, which is no entry's name", protojson.Quote(name))
 		}
 	}

@@ -68,7 +68,7 @@ func wanderers(bundle, file, manifest string) map[string][][]string {
 		"attest-blob":             {{"-y", "--predicate", bundle, offlineURL}, {"-y", "--predicate", bundle, "--bundle", bundle + ".out", bundle}},
 		"verify":                  {with(who, offlineImage), with(key, offlineImage), with(who, "--trusted-root", bundle, offlineImage)},
 		"verify-attestation":      {with(who, offlineImage), with(key, offlineImage)},
-		"verify-blob":             {with(who, "--bundle", bundle, offlineURL), with(key, "--bundle", bundle, bundle), {"--key", kms, "--bundle", bundle, bundle}},
+		"verify-blob":             {with(who, "--bundle", bundle, offlineURL), with(key, "--bundle", bundle, bundle), with(who, "--log=online", "--rekor-url", "https://log.invalid", "--bundle", bundle, bundle), {"--key", kms, "--bundle", bundle, bundle}},
 		"verify-blob-attestation": {with(who, "--bundle", bundle, offlineURL)},
 		"inspect":                 {{offlineImage}, {bundle}},
 		"bundle create":           {with(key, "--artifact", bundle, "--signature", bundle)},
