@@ -26,11 +26,11 @@ const (
 
 func tufCommand() *cli.Command {
 	return &cli.Command{
-		Use: "tuf", Short: "Sign for the TUF repository with keys that are kept offline", Group: "Keys",
-		Long: `Sign for the TUF repository with keys that are kept offline.
+		Use: "tuf", Short: "Sign for the TUF repository with keys that are kept offline, and replace them", Group: "Keys",
+		Long: `Sign for the TUF repository with keys that are kept offline, and replace them.
 
 When the keys of root or targets are not with the server, what they have to sign waits: a new trusted root, for instance, which a rotation publishes. "tuf pending" takes it out, "tuf sign" signs it where the key is, "tuf import" brings it back, and what waited for it goes on.`,
-		Commands: []*cli.Command{tufPendingCommand(), tufSignCommand(), tufImportCommand()},
+		Commands: []*cli.Command{tufPendingCommand(), tufSignCommand(), tufImportCommand(), tufRekeyCommand()},
 	}
 }
 

@@ -78,17 +78,26 @@ func (f *Founder) Found(ctx context.Context, name, address string) (*state.Histo
 		h.Instances[kind] = []state.Instance{in}
 	}
 	for role, refs := range map[Role]*[]state.KeyRef{TUFRoot: &h.TUFKeys.Root, TUFTargets: &h.TUFKeys.Targets} {
-		ref, key, err := f.key(ctx, role, h.Active(state.TUF).Name)
+		key, err := f.TUFKey(ctx, role, h.Active(state.TUF).Name)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", role, err)
+			return nil, err
 		}
-		public, err := state.EncodePublic(key.Public())
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", role, err)
-		}
-		*refs = []state.KeyRef{{Key: ref, Public: public}}
+		*refs = []state.KeyRef{key}
 	}
 	return h, nil
+}
+
+// TUFKey returns the key that was given for a role of the TUF repository, or makes one of that name.
+func (f *Founder) TUFKey(ctx context.Context, role Role, name string) (state.KeyRef, error) {
+	ref, key, err := f.key(ctx, role, name)
+	if err != nil {
+		return state.KeyRef{}, fmt.Errorf("%s: %w", role, err)
+	}
+	public, err := state.EncodePublic(key.Public())
+	if err != nil {
+		return state.KeyRef{}, fmt.Errorf("%s: %w", role, err)
+	}
+	return state.KeyRef{Key: ref, Public: public}, nil
 }
 
 // CheckURL says what is wrong with a deployment's public address: clients put paths after it, and some drop a path of its

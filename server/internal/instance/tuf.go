@@ -19,12 +19,13 @@ import (
 
 const tufDir = "tuf"
 
-// tuf is the repository. It is opened anew when another online key comes or goes.
+// tuf is the repository. It is opened anew when another key comes or goes.
 func (in *Instance) tuf(h *state.History) want {
 	key := "tuf"
 	for _, of := range onlineKeys(h) {
 		key += "/" + of.Name
 	}
+	key += fmt.Sprintf("/%d", len(h.TUFKeys.All()))
 	return want{
 		key: key, name: "tuf",
 		open: func(ctx context.Context, reg prometheus.Registerer) (service, error) {
@@ -72,7 +73,7 @@ func tufConfig(ctx context.Context, from Config, h *state.History) (tufrepo.Conf
 		}
 		cfg.Signers = append(cfg.Signers, key)
 	}
-	for _, k := range append(append([]state.KeyRef(nil), h.TUFKeys.Root...), h.TUFKeys.Targets...) {
+	for _, k := range h.TUFKeys.All() {
 		if !from.Ring.Exists(k.Key) {
 			continue
 		}

@@ -70,13 +70,6 @@ type Rotation struct {
 	Closed    *time.Time `json:"closed,omitempty"`    // the old window has an end
 }
 
-// TUFKeys are the keys of the TUF repository's offline roles; the online key is the active instance
-// of the kind [TUF].
-type TUFKeys struct {
-	Root    []KeyRef `json:"root"`
-	Targets []KeyRef `json:"targets"`
-}
-
 // KeyRef is a key that is opened only when it is needed.
 type KeyRef struct {
 	Key    string `json:"key"`    // reference

@@ -94,6 +94,9 @@ func (c *checker) keys(ctx context.Context) {
 		if err == nil {
 			note, err = c.fits(ctx, k.Key, public)
 		}
+		if errors.Is(err, fs.ErrNotExist) { // as these two may be, and better are
+			note, err = "not here: it is kept offline, or lost", nil
+		}
 		c.add("key "+k.Key, note, err)
 	}
 }
