@@ -13,8 +13,15 @@ import (
 	"github.com/bulla-sign/bulla/internal/testenv"
 )
 
+// watched is how many write at once where the race detector watches: it makes each of them ten times slower, so that more
+// would fight over two processors rather than over a list. CI runs this, and then the usual numbers without it.
+const watched = "8"
+
 // writers is how many write at once.
 func writers(t *testing.T, usual string) int {
+	if raceDetector {
+		usual = watched
+	}
 	n, err := strconv.Atoi(cmp.Or(os.Getenv("BULLA_WRITERS"), usual))
 	if err != nil {
 		t.Fatalf("BULLA_WRITERS: %v", err)
