@@ -34,6 +34,7 @@ func newApp(sys *cli.System) *cli.App {
 			upCommand(),
 			rotateCommand(),
 			tufCommand(),
+			revokeCommand(),
 			hashPasswordCommand(),
 			backupCommand(),
 			restoreCommand(),

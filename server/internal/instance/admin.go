@@ -66,6 +66,7 @@ func (in *Instance) listenAdmin() error {
 	control.Handle(mux, PathStatus, func(ctx context.Context, _ Nothing) (Status, error) { return in.Status(ctx) })
 	control.Handle(mux, PathRotate, in.rotate)
 	control.Handle(mux, PathRekey, in.rekey)
+	control.Handle(mux, PathRevoke, in.revoke)
 	control.Handle(mux, PathPending, func(context.Context, Nothing) ([][]byte, error) {
 		s := in.repository()
 		if s == nil {

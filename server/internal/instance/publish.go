@@ -30,7 +30,7 @@ func (in *Instance) publish(ctx context.Context) error {
 		return err
 	}
 	if s := in.repository(); s != nil {
-		err := publishTUF(ctx, s, h, in.Now())
+		err := publishTUF(ctx, s, in.Config, h)
 		if errors.Is(err, tufrepo.ErrPending) {
 			return fmt.Errorf("the new trusted root: %w; \"bulla-server tuf pending\" shows what the targets key must sign", err)
 		}

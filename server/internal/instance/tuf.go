@@ -154,13 +154,13 @@ func foundTUF(ctx context.Context, from Config, h *state.History) (root []byte, 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close(ctx)) }()
-	if err := publishTUF(ctx, s, h, from.Now()); err != nil {
+	if err := publishTUF(ctx, s, from, h); err != nil {
 		return nil, err
 	}
 	return s.Root()
 }
 
-func publishTUF(ctx context.Context, s *tufrepo.Server, h *state.History, now time.Time) error {
+func publishTUF(ctx context.Context, s *tufrepo.Server, from Config, h *state.History) error {
 	root, err := h.TrustedRoot()
 	if err != nil {
 		return err
@@ -169,11 +169,15 @@ func publishTUF(ctx context.Context, s *tufrepo.Server, h *state.History, now ti
 	if err != nil {
 		return err
 	}
-	targets, err := tufrepo.Targets(root, config, now)
+	targets, err := tufrepo.Targets(root, config, from.Now())
 	if err != nil {
 		return err
 	}
-	return s.Publish(ctx, targets)
+	revoked, err := revocations(from.Dir)
+	if err != nil {
+		return err
+	}
+	return s.Publish(ctx, append(targets, revoked...))
 }
 
 // repository returns the open TUF repository, nil if this process has none.
