@@ -90,7 +90,8 @@ type session struct {
 	client *http.Client
 	scheme string
 	from   string      // the credential's kind and source, without the secret; may be empty
-	ready  atomic.Bool // client, scheme and from are set
+	asked  challenge   // how the registry asks for credentials
+	ready  atomic.Bool // client, scheme, from and asked are set
 	mu     sync.Mutex  // held during the handshake
 }
 
@@ -151,6 +152,7 @@ func (c *Client) handshake(ctx context.Context, s *session) error {
 	defer seen.shaking.Store(false)
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
+	defer func() { s.asked = seen.challenge() }() // also of a handshake that failed
 	rt, err := transport.NewWithContext(ctx, s.repo.Registry, auth, seen, []string{s.repo.Scope(s.scope)})
 	if err != nil {
 		return c.handshakeError(s, err)
@@ -202,6 +204,7 @@ type schemeRecorder struct {
 	shaking atomic.Bool // the handshake goes on
 	mu      sync.Mutex
 	last    string
+	asked   challenge
 }
 
 // limitedBody is the beginning of a body.
@@ -233,6 +236,9 @@ func (r *schemeRecorder) RoundTrip(in *http.Request) (*http.Response, error) {
 		// HTTPS wins: when both answer, the handshake prefers it too.
 		if r.last != "https" {
 			r.last = in.URL.Scheme
+			if in.URL.Path == "/v2/" {
+				r.asked = readChallenge(resp)
+			}
 		}
 		r.mu.Unlock()
 	}
@@ -261,6 +267,12 @@ func (r *schemeRecorder) patiently(in *http.Request) (*http.Response, error) {
 
 // errBusy is what [Client.retry] is asked about.
 var errBusy = errors.New("busy")
+
+func (r *schemeRecorder) challenge() challenge {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asked
+}
 
 func (r *schemeRecorder) scheme() string {
 	r.mu.Lock()

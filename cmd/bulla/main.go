@@ -63,6 +63,7 @@ func newApp(sys *cli.System) *cli.App {
 			saveCommand(),
 			loadCommand(),
 			triangulateCommand(),
+			doctorCommand(),
 			loginCommand(),
 			whoamiCommand(),
 			logoutCommand(),

@@ -81,6 +81,7 @@ func wanderers(bundle, file, manifest string) map[string][][]string {
 		"download signature":      {{offlineImage}},
 		"download attestation":    {{offlineImage}},
 		"triangulate":             {{offlineImage}},
+		"doctor":                  {{offlineImage}, {"--write", offlineImage}},
 		"flush":                   {{}},
 		"dockerfile verify":       {with(who, file)},
 		"manifest verify":         {with(who, manifest)},

@@ -1,0 +1,208 @@
+package oci
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bulla-sign/bulla/oci/doctor"
+)
+
+// cleanTime is how long removing may take, also when the rest was interrupted.
+const cleanTime = time.Minute
+
+// trial is one image that was written to see what happens.
+type trial struct {
+	body   []byte
+	digest string
+}
+
+// newTrial makes an image without content. Each has a digest of its own.
+func newTrial(id string, n int, subject *trial) *trial {
+	more := ""
+	if subject != nil {
+		more = fmt.Sprintf(`,"subject":{"mediaType":%q,"digest":%q,"size":%d}`, typeOCIManifest, subject.digest, len(subject.body))
+	}
+	empty := fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":2}`, typeEmpty, digestOf([]byte("{}")))
+	body := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"artifactType":"application/vnd.bulla.doctor","config":%s,"layers":[%s]%s,"annotations":{"org.opencontainers.image.title":"bulla doctor %s-%d"}}`,
+		typeOCIManifest, empty, empty, more, id, n)
+	return &trial{body, digestOf(body)}
+}
+
+// write tries what only a write shows, and removes what it wrote.
+func (e *examiner) write(ctx context.Context) {
+	random := make([]byte, 6)
+	if _, err := rand.Read(random); err != nil {
+		e.unanswered(doctor.RewritableTags, err)
+		return
+	}
+	id := hex.EncodeToString(random)
+	tag := "bulla-doctor-" + id
+	began := e.client.options.Now()
+	err := e.client.pushBlob(ctx, e.session, []byte("{}"))
+	e.note(request{place: "upload of a blob", method: http.MethodPost, path: "blobs/uploads/"}, nil, err, began)
+	if err != nil {
+		e.unanswered(doctor.RewritableTags, err)
+		return
+	}
+	first, second, third := newTrial(id, 1, nil), newTrial(id, 2, nil), newTrial(id, 3, nil)
+	about := newTrial(id, 4, first)
+	defer e.remove(ctx, tag, []*trial{about, third, second, first})
+	a, err := e.put(ctx, "first write of a tag", tag, first, nil)
+	if err != nil {
+		e.unanswered(doctor.RewritableTags, asUnknown(a, request{place: "first write of a tag"}, err))
+		return
+	}
+	e.readBack(ctx, tag, first)
+	if e.rewrite(ctx, tag, second) {
+		e.conditions(ctx, tag, third)
+	}
+	e.subject(ctx, first, about)
+}
+
+func (e *examiner) put(ctx context.Context, what, reference string, t *trial, header map[string]string) (*answer, error) {
+	r := request{
+		place: what, method: http.MethodPut, path: "manifests/" + reference, body: t.body,
+		header: map[string]string{"Content-Type": typeOCIManifest}, once: len(header) > 0,
+	}
+	for name, value := range header {
+		r.header[name] = value
+	}
+	a, err := e.ask(ctx, r)
+	if err == nil && a.status != http.StatusCreated {
+		err = a.unknown(r, "want status 201")
+	}
+	return a, err
+}
+
+// readBack looks at once whether a write shows.
+func (e *examiner) readBack(ctx context.Context, tag string, t *trial) {
+	r := request{place: "read of the tag", method: http.MethodGet, path: "manifests/" + tag, header: map[string]string{"Accept": acceptManifests}}
+	a, err := e.ask(ctx, r)
+	switch {
+	case err == nil && bytes.Equal(a.body, t.body):
+		e.able(doctor.ReadsOwnWrites, doctor.Yes, "")
+		if e.report.State(doctor.EntityTags) == doctor.NotTried {
+			e.entityTag(a.header.Get("ETag"))
+		}
+	case err == nil || isNotFound(err):
+		e.able(doctor.ReadsOwnWrites, doctor.No, "reads lag behind writes")
+	default:
+		e.unanswered(doctor.ReadsOwnWrites, err)
+	}
+}
+
+// rewrite says whether a tag can be written again.
+func (e *examiner) rewrite(ctx context.Context, tag string, t *trial) bool {
+	a, err := e.put(ctx, "second write of the tag", tag, t, nil)
+	switch {
+	case err == nil:
+		e.able(doctor.RewritableTags, doctor.Yes, "")
+		return true
+	case a != nil && !a.busy() && a.status >= 400 && a.status < 500 && a.status != http.StatusUnauthorized:
+		e.able(doctor.RewritableTags, doctor.No, fmt.Sprintf("the registry answers with status %d: lists go on in further tags", a.status))
+		e.able(doctor.ConditionalWrites, doctor.NotTried, "tags cannot be rewritten")
+	default:
+		e.unanswered(doctor.RewritableTags, err)
+		e.able(doctor.ConditionalWrites, doctor.NotTried, "")
+	}
+	return false
+}
+
+// conditions writes on a condition that does not hold. Where the write is taken nonetheless, conditions are ignored.
+func (e *examiner) conditions(ctx context.Context, tag string, t *trial) {
+	var honoured []string
+	for _, condition := range [][2]string{{"If-None-Match", "*"}, {"If-Match", strconv.Quote(noDigest)}} {
+		a, err := e.put(ctx, "write with "+condition[0], tag, t, map[string]string{condition[0]: condition[1]})
+		switch {
+		case a != nil && a.status == http.StatusPreconditionFailed:
+			honoured = append(honoured, condition[0])
+		case err != nil:
+			e.unanswered(doctor.ConditionalWrites, asUnknown(a, request{place: "write with " + condition[0]}, err))
+			return
+		}
+	}
+	switch len(honoured) {
+	case 0:
+		e.able(doctor.ConditionalWrites, doctor.No, "conditions are ignored: of two writers at once one may undo the other, and each looks afterwards")
+	case 1:
+		e.able(doctor.ConditionalWrites, doctor.No, "only "+honoured[0]+" is honoured")
+	default:
+		e.able(doctor.ConditionalWrites, doctor.Yes, "")
+	}
+}
+
+// subject writes an image about another one.
+func (e *examiner) subject(ctx context.Context, image, about *trial) {
+	a, err := e.put(ctx, "write of a referrer", about.digest, about, nil)
+	if err != nil {
+		e.unanswered(doctor.NamesSubject, asUnknown(a, request{place: "write of a referrer"}, err))
+		return
+	}
+	if a.header.Get("OCI-Subject") == image.digest {
+		e.able(doctor.NamesSubject, doctor.Yes, "")
+	} else {
+		e.able(doctor.NamesSubject, doctor.No, "the answer to a referrer has no OCI-Subject")
+	}
+	if e.report.State(doctor.ReferrersAPI) != doctor.Yes {
+		e.able(doctor.ListsReferrers, doctor.No, "")
+		return
+	}
+	a, err = e.ask(ctx, request{
+		place: "list of its referrers", method: http.MethodGet, path: "referrers/" + image.digest, header: map[string]string{"Accept": typeOCIIndex},
+	})
+	switch {
+	case err != nil:
+		e.unanswered(doctor.ListsReferrers, asUnknown(a, request{place: "list of its referrers"}, err))
+	case strings.Contains(string(a.body), about.digest):
+		e.able(doctor.ListsReferrers, doctor.Yes, "at once")
+	default:
+		e.able(doctor.ListsReferrers, doctor.No, "not at once")
+	}
+}
+
+// remove takes away what was written: the tag, then every manifest by its digest. What stays is in the report.
+func (e *examiner) remove(ctx context.Context, tag string, all []*trial) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
+	defer cancel()
+	_, err := e.ask(ctx, request{place: "deletion of the tag", method: http.MethodDelete, path: "manifests/" + tag})
+	e.deletion(doctor.DeletesTags, err)
+	state, refused := doctor.Yes, error(nil)
+	for _, t := range all {
+		_, err := e.ask(ctx, request{place: "deletion of a manifest", method: http.MethodDelete, path: "manifests/" + t.digest})
+		if err == nil || isNotFound(err) {
+			continue
+		}
+		state, refused = doctor.No, err
+		e.report.Left = append(e.report.Left, e.session.repo.Name()+"@"+t.digest)
+	}
+	if state == doctor.Yes {
+		e.deletion(doctor.DeletesManifests, nil)
+		return
+	}
+	e.deletion(doctor.DeletesManifests, refused)
+	e.report.Left = append([]string{e.session.repo.Name() + ":" + tag}, e.report.Left...)
+	e.removal = &UnknownError{
+		Place: "removal", URL: e.session.repo.Name() + ":" + tag, Detail: "what was written to try the registry could not be removed", Err: refused,
+		Hint: "remove the tag by the registry's own means",
+	}
+}
+
+func (e *examiner) deletion(name string, err error) {
+	var unknown *UnknownError
+	switch {
+	case err == nil || isNotFound(err):
+		e.able(name, doctor.Yes, "")
+	case errors.As(err, &unknown) && unknown.Status >= 400 && unknown.Status < 500 && unknown.Status != http.StatusTooManyRequests:
+		e.able(name, doctor.No, printable(err.Error(), maxDetail))
+	default:
+		e.unanswered(name, err)
+	}
+}
