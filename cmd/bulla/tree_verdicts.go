@@ -55,7 +55,14 @@ func (o *tree) judge(ctx context.Context, c *cli.Call, client *oci.Client, img *
 	}
 	s := &search{req: *req}
 	s.add(found.Items)
-	return &verdicts{items: s.items, report: verify.Verify(&s.req), places: append(found.Places, s.places...)}, nil
+	if o.trust.finder != nil {
+		o.trust.finder.all = true
+	}
+	r, err := o.trust.finder.judge(ctx, &s.req)
+	if err != nil {
+		return nil, err
+	}
+	return &verdicts{items: s.items, report: r, places: append(found.Places, s.places...)}, nil
 }
 
 // of returns the verdicts about a node's layers, in their order; an empty one about what is no evidence.

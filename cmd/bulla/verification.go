@@ -36,6 +36,7 @@ type verification struct {
 	extensions   []string // NAME=VALUE
 	// How many distinct logs and timestamp authorities must vouch for each signature; 0 where it is not said.
 	minLogs, minTimestamps int
+	finder                 *finder // set by request; nil where no log is asked
 }
 
 // register adds the flags. text says what the text output is.
@@ -143,7 +144,8 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 		return nil, inputError(err)
 	}
 	req.Root = root
-	return req, nil
+	v.finder, err = v.newFinder(c, root)
+	return req, err
 }
 
 // trust says where the trusted root comes from.

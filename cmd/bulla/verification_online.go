@@ -44,13 +44,13 @@ func (v *verification) checkOnline(c *cli.Call) error {
 
 // finder looks in a log for the entries of older signatures that carry none.
 type finder struct {
-	log  *client.LogV1
-	root *trust.Root
-	say  func(format string, args ...any)
+	log *client.LogV1
+	say func(format string, args ...any)
+	all bool // look for the entries of all, also where one signature suffices
 }
 
-// finder returns nil where no log is to be asked.
-func (v *verification) finder(c *cli.Call, root *trust.Root) (*finder, error) {
+// newFinder returns nil where no log is to be asked.
+func (v *verification) newFinder(c *cli.Call, root *trust.Root) (*finder, error) {
 	if !v.online(c) {
 		return nil, nil
 	}
@@ -66,14 +66,14 @@ func (v *verification) finder(c *cli.Call, root *trust.Root) (*finder, error) {
 	if err != nil {
 		return nil, cli.Usagef("%w", err)
 	}
-	return &finder{log, root, c.Infof}, nil
+	return &finder{log: log, say: c.Infof}, nil
 }
 
 // judge verifies, and where that fails looks for entries and verifies again. What a log returns is attached to the signature
 // that it is about, and judged as if it had been there. That no answer came is not "not logged".
 func (f *finder) judge(ctx context.Context, req *verify.Request) (*verify.Report, error) {
 	r := verify.Verify(req)
-	if f == nil || r.Verified {
+	if f == nil || r.Verified && !f.all {
 		return r, nil
 	}
 	asked, found := 0, false

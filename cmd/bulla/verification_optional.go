@@ -50,6 +50,6 @@ func (v *optionalVerification) checker(ctx context.Context, c *cli.Call, of *car
 		return nil, err
 	}
 	return func(client *oci.Client, ref string) error {
-		return images.one(ctx, c, &search{client: client, req: *req}, ref)
+		return images.one(ctx, c, &search{client: client, req: *req, finder: images.finder}, ref)
 	}, nil
 }

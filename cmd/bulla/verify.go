@@ -146,15 +146,11 @@ func (o *verifyImages) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	finder, err := o.finder(c, req.Root)
-	if err != nil {
-		return err
-	}
 	var failed error
 	// Every image is judged for itself and by its own evidence; the first failure is what the command ends with.
 	for _, ref := range c.Args {
 		search := func() *search {
-			s := &search{client: client, req: *req, beside: beside, attestations: o.attestations, finder: finder}
+			s := &search{client: client, req: *req, beside: beside, attestations: o.attestations, finder: o.finder}
 			if !c.Cosign && !o.attestations { // those show everything that verifies
 				s.portion = verifyPortion
 			}

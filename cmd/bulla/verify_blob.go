@@ -119,11 +119,7 @@ func (v *verification) verifyArtifact(ctx context.Context, c *cli.Call, req *ver
 			return inputError(err)
 		}
 	}
-	finder, err := v.finder(c, req.Root)
-	if err != nil {
-		return err
-	}
-	r, err := finder.judge(ctx, req)
+	r, err := v.finder.judge(ctx, req)
 	if err != nil {
 		return err
 	}

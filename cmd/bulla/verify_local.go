@@ -14,7 +14,7 @@ import (
 func (o *verifyImages) local(ctx context.Context, c *cli.Call, req *verify.Request, beside evidence.Beside) error {
 	var failed error
 	for _, path := range c.Args {
-		err := o.oneLocal(ctx, c, &search{req: *req, beside: beside, attestations: o.attestations}, path)
+		err := o.oneLocal(ctx, c, &search{req: *req, beside: beside, attestations: o.attestations, finder: o.finder}, path)
 		if err == nil {
 			continue
 		}
