@@ -27,7 +27,7 @@ type Options struct {
 	Username, Password string            // both or neither; used instead of Keychain
 	Token              string            // registry bearer token; used instead of Keychain, not together with Username
 	Transport          http.RoundTripper // nil: our own, built from the TLS settings below, which must be empty otherwise
-	Network            Network           // what our own transport goes through; nil: nothing
+	Network            access.Network    // what our own transport goes through; nil: nothing
 	AllowHTTP          bool              // try plain HTTP where HTTPS does not answer; loopback, private and .localhost names always may
 	AllowInsecure      bool              // accept any TLS certificate
 	CACerts            string            // PEM file of certificate authorities, in place of the system's
@@ -49,15 +49,6 @@ type Options struct {
 	Jitter   func(limit time.Duration) time.Duration    // nil: uniform in [0, limit)
 	Log      func(format string, args ...any)           // progress for people; nil: nothing
 	Now      func() time.Time                           // nil: time.Now
-}
-
-// Network decides where connections may go.
-type Network interface {
-	// Guard changes a transport, before its first use, to go where it may. It is called for each transport there is.
-	Guard(*http.Transport)
-	// Named is told the host, with its port if it has one, of each registry that a reference or Options.Repository names,
-	// before it is asked.
-	Named(registry string)
 }
 
 // Client talks to registries. It may be used by several goroutines at once.
