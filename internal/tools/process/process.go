@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -29,7 +30,8 @@ type Spec struct {
 	Args []string
 	Env  []string // in addition to the environment
 	Dir  string
-	// Ready is the URL that answers with 200, or with Answer where that is set, once the server can be used.
+	// Ready is the URL that answers with 200, or with Answer where that is set, once the server can be used; tcp://HOST:PORT is
+	// a server that then has the first word.
 	Ready  string
 	Answer int
 	// Client asks; nil is one that trusts whom the machine trusts.
@@ -38,6 +40,9 @@ type Spec struct {
 
 // answers says whether the server can be used.
 func (s *Spec) answers(ctx context.Context) (bool, error) {
+	if address, ok := strings.CutPrefix(s.Ready, "tcp://"); ok {
+		return speaks(ctx, address), nil
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Ready, nil)
 	if err != nil {
 		return false, err
@@ -55,6 +60,20 @@ func (s *Spec) answers(ctx context.Context) (bool, error) {
 	}
 	_ = resp.Body.Close() // an empty answer
 	return resp.StatusCode == want, nil
+}
+
+// speaks says whether a server speaks to who connects. One that listens and says nothing yet is asked again.
+func speaks(ctx context.Context, address string) bool {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }() // nothing was said that could be lost
+	if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		return false
+	}
+	_, err = conn.Read(make([]byte, 1))
+	return err == nil
 }
 
 // Server is a process that runs.

@@ -77,10 +77,6 @@ func tools() []Tool {
 			Why: "a real witness of logs",
 		},
 		{
-			Name: "witnessctl", Package: "filippo.io/torchwood/cmd/witnessctl", Version: "v0.8.0", Module: "filippo.io/torchwood",
-			Why: "tells the witness which logs it may sign for",
-		},
-		{
 			Name: "cosign2", Package: "github.com/sigstore/cosign/v2/cmd/cosign", Version: "v2.6.5", Built: "cosign",
 			Why: "the last cosign of version 2, which reads the older targets of a TUF repository",
 		},
