@@ -1,9 +1,11 @@
 package oci
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -84,15 +86,29 @@ func (c *Client) AttachBundle(ctx context.Context, img *Image, o AttachOptions) 
 			return digest, err
 		}
 	}
-	if known != Present {
-		if err := c.pushBlob(ctx, s, o.Bundle); err != nil {
-			return "", err
-		}
-	}
-	if err := c.pushBlob(ctx, s, emptyConfig); err != nil {
+	if err := c.pushBoth(ctx, s, o.Bundle, known == Present); err != nil {
 		return "", err
 	}
 	return c.putBundle(ctx, s, img, layer, o)
+}
+
+// pushBoth stores a bundle, unless it is there, and the config that all of them share. Neither waits for the other.
+func (c *Client) pushBoth(ctx context.Context, s *session, bundle []byte, there bool) error {
+	var group sync.WaitGroup
+	var failed error
+	if !there {
+		group.Go(func() { failed = c.pushBlob(ctx, s, bundle) })
+	}
+	err := c.pushBlob(ctx, s, emptyConfig)
+	group.Wait()
+	return cmp.Or(failed, err)
+}
+
+// Prepare connects to where evidence about an image is written, which spares what follows the handshake. The image need not
+// be resolved.
+func (c *Client) Prepare(ctx context.Context, img *Image) error {
+	_, err := c.connect(ctx, c.evidenceRepository(img), true)
+	return err
 }
 
 func (c *Client) checkAttach(o *AttachOptions) error {
