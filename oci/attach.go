@@ -104,13 +104,6 @@ func (c *Client) pushBoth(ctx context.Context, s *session, bundle []byte, there 
 	return cmp.Or(failed, err)
 }
 
-// Prepare connects to where evidence about an image is written, which spares what follows the handshake. The image need not
-// be resolved.
-func (c *Client) Prepare(ctx context.Context, img *Image) error {
-	_, err := c.connect(ctx, c.evidenceRepository(img), true)
-	return err
-}
-
 func (c *Client) checkAttach(o *AttachOptions) error {
 	if o.MediaType == "" {
 		o.MediaType = typeBundle

@@ -167,25 +167,19 @@ func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	local, inFiles, err := o.local(c)
+	opts, err := o.options(ctx, c, false)
 	if err != nil {
 		return err
+	}
+	if n, ok, err := o.local(c); ok || err != nil {
+		if err != nil {
+			return err
+		}
+		return o.runLocal(ctx, c, n, raw, opts)
 	}
 	client, err := registryClient(c, &o.registry)
 	if err != nil {
 		return err
-	}
-	prepared := func() {}
-	if o.upload && !inFiles {
-		prepared = prepare(ctx, client, c.Args)
-	}
-	opts, err := o.options(ctx, c, false)
-	prepared()
-	if err != nil {
-		return err
-	}
-	if inFiles {
-		return o.runLocal(ctx, c, local, raw, opts)
 	}
 	if !o.legacy() {
 		return o.runBundles(ctx, c, client, raw, opts)
@@ -195,24 +189,6 @@ func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 		return o.runLegacy(ctx, c, legacyRun{client, images, raw, &opts})
 	}
 	return err
-}
-
-// prepare connects to the registry while a password is turned into a key, which takes as long. What it returns waits for
-// the end of that. An error comes again where the registry is needed.
-func prepare(ctx context.Context, client *oci.Client, refs []string) (wait func()) {
-	if len(refs) != 1 { // of many the handshake does not count
-		return func() {}
-	}
-	img, err := client.Parse(refs[0])
-	if err != nil {
-		return func() {}
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = client.Prepare(ctx, img) // comes again
-	}()
-	return func() { <-done }
 }
 
 // runBundles signs the images that the arguments name.
