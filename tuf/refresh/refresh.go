@@ -1,4 +1,5 @@
-package tuf
+// Package refresh keeps the trust of a long-lived program fresh, in the background: a webhook, a server, a controller.
+package refresh
 
 import (
 	"context"
@@ -7,10 +8,12 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/bulla-sign/bulla/tuf"
 )
 
-// RefreshConfig says how often a [Refresher] asks, and whom it tells.
-type RefreshConfig struct {
+// Config says how often a [Refresher] asks, and whom it tells.
+type Config struct {
 	// Every is the time between two refreshes that went well, give or take a fifth, so that many programs do not ask at once;
 	// 0: six hours. Trust that expires sooner is refreshed sooner.
 	Every time.Duration
@@ -18,7 +21,9 @@ type RefreshConfig struct {
 	Retry time.Duration
 	// Told is called after every refresh with what is trusted now, nil if nothing is, and what was the matter, nil if it went
 	// well. It may be nil. It must not block.
-	Told func(t *Trust, problem error)
+	Told func(t *tuf.Trust, problem error)
+	// Now is the clock; nil: the system's.
+	Now func() time.Time
 }
 
 const (
@@ -32,17 +37,17 @@ const (
 // and [Refresher.Trust] answers at once. While the mirror is away, or its answers are bad, the last good trust holds until
 // it expires. It may be used by several goroutines at once.
 type Refresher struct {
-	client *Client
-	config RefreshConfig
+	client *tuf.Client
+	config Config
 
 	mu      sync.Mutex
-	trust   *Trust
+	trust   *tuf.Trust
 	problem error // of the last refresh
 }
 
-// NewRefresher makes a refresher of a client, which others may use as well. It knows what the cache holds at once, and asks
+// New makes a refresher of a client, which others may use as well. It knows what the cache holds at once, and asks
 // nobody before [Refresher.Run].
-func NewRefresher(client *Client, config RefreshConfig) *Refresher {
+func New(client *tuf.Client, config Config) *Refresher {
 	if config.Every <= 0 {
 		config.Every = refreshEvery
 	}
@@ -50,6 +55,9 @@ func NewRefresher(client *Client, config RefreshConfig) *Refresher {
 		config.Retry = refreshRetry
 	}
 	config.Retry = min(config.Retry, config.Every)
+	if config.Now == nil {
+		config.Now = time.Now
+	}
 	r := &Refresher{client: client, config: config}
 	r.trust, r.problem = client.Cached()
 	return r
@@ -80,7 +88,7 @@ func (r *Refresher) Run(ctx context.Context) error {
 }
 
 // learn takes over what a refresh found. One that found nothing takes nothing away.
-func (r *Refresher) learn(t *Trust, problem error) {
+func (r *Refresher) learn(t *tuf.Trust, problem error) {
 	r.mu.Lock()
 	if t != nil {
 		r.trust = t
@@ -94,7 +102,7 @@ func (r *Refresher) learn(t *Trust, problem error) {
 }
 
 // wait is how long to wait after so many failures.
-func (r *Refresher) wait(t *Trust, failures int) time.Duration {
+func (r *Refresher) wait(t *tuf.Trust, failures int) time.Duration {
 	d := r.config.Every
 	if failures > 0 {
 		d = r.config.Retry
@@ -104,15 +112,15 @@ func (r *Refresher) wait(t *Trust, failures int) time.Duration {
 		d = min(d, r.config.Every)
 	}
 	if t != nil && failures == 0 {
-		d = min(d, t.Expires().Expires.Sub(r.client.config.Now())/2)
+		d = min(d, t.Expires().Expires.Sub(r.config.Now())/2)
 	}
 	d = max(d, leastWait)
 	return d - d/5 + rand.N(2*d/5+1) //nolint:gosec // G404: it spreads requests, and keeps no secret
 }
 
 // Trust returns what is trusted now. Its Checked says how old that is, and its Problem why it is not newer. The error says
-// that nothing is, or no longer: it wraps [ErrExpired] then, and what kept it from being refreshed.
-func (r *Refresher) Trust() (*Trust, error) {
+// that nothing is, or no longer: it wraps [tuf.ErrExpired] then, and what kept it from being refreshed.
+func (r *Refresher) Trust() (*tuf.Trust, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.trust == nil {
@@ -121,16 +129,11 @@ func (r *Refresher) Trust() (*Trust, error) {
 		}
 		return nil, r.problem
 	}
-	if first := r.trust.Expires(); r.client.config.Now().After(first.Expires) {
-		err := fmt.Errorf("trust from %s: %s.json %w on %s", r.trust.Mirror, first.Name, ErrExpired, first.Expires.UTC().Format(time.RFC3339))
+	if first := r.trust.Expires(); r.config.Now().After(first.Expires) {
+		err := fmt.Errorf("trust from %s: %s.json %w on %s", r.trust.Mirror, first.Name, tuf.ErrExpired, first.Expires.UTC().Format(time.RFC3339))
 		return nil, errors.Join(err, r.problem)
 	}
 	out := *r.trust
 	out.Problem = r.problem
 	return &out, nil
-}
-
-// Age returns how long ago the mirror confirmed what is trusted, and whether that is known.
-func (t *Trust) Age(now time.Time) (time.Duration, bool) {
-	return max(now.Sub(t.Checked), 0), !t.Checked.IsZero()
 }
