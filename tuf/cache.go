@@ -26,6 +26,9 @@ import (
 // Whatever is in them is verified when it is read, so that a crash between two of them costs a refresh, no more.
 type cache struct {
 	home, dir, note, lockFile string
+	// began is the root that was there when this process began. Another that is there later, and is not the one that was
+	// reached from it, somebody has put there on purpose, and it stays.
+	began []byte
 }
 
 // CacheName returns the directory that a mirror's files lie in, by the rule of sigstore-go: the address without its scheme,
@@ -142,10 +145,15 @@ func (c *cache) save(ctx context.Context, s state, now time.Time) error {
 		return err
 	}
 	defer unlock()
-	if there := c.read(); !overtaken(there, s, now) {
+	there := c.read()
+	if there.root != nil && !bytes.Equal(there.root, c.began) && !bytes.Equal(there.root, s.root) {
+		return nil
+	}
+	if !overtaken(there, s, now) {
 		if err := c.write(s, there); err != nil {
 			return err
 		}
+		c.began = s.root
 	}
 	return c.writeNote(now)
 }
@@ -186,7 +194,11 @@ func (c *cache) saveRoot(ctx context.Context, before, root []byte) error {
 	if there := c.read().root; there != nil && !bytes.Equal(there, before) {
 		return nil
 	}
-	return durable.WriteFile(filepath.Join(c.dir, "root.json"), root, 0o600)
+	if err := durable.WriteFile(filepath.Join(c.dir, "root.json"), root, 0o600); err != nil {
+		return err
+	}
+	c.began = root
+	return nil
 }
 
 func (c *cache) lockToWrite(ctx context.Context) (func(), error) {

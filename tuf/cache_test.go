@@ -90,6 +90,35 @@ func TestCacheDoesNotGoBack(t *testing.T) {
 	refused(t, r.client(fromHome(home)), "rollback")
 }
 
+// Another root that was initialized meanwhile stays, whatever a process that began before goes on to see.
+func TestCacheLeavesAnotherRoot(t *testing.T) {
+	r, other := newRepository(t), newRepository(t)
+	home := t.TempDir()
+	refresh(t, r.client(inHome(home)))
+	for _, began := range []*tuf.Client{r.client(fromHome(home)), r.client(inHome(home))} {
+		name := filepath.Join(r.place(home), "root.json")
+		writeFile(t, name, other.root1)
+		r.rotateRoot(nil)
+		r.publish(publicTargets(t)...)
+		if got := refresh(t, began); got.Unsaved != nil {
+			t.Error(got.Unsaved)
+		}
+		if !bytes.Equal(readFile(t, name), other.root1) {
+			t.Error("the root was replaced")
+		}
+		writeFile(t, name, r.root1)
+	}
+	// One that another process reached is no obstacle.
+	c := r.client(fromHome(home))
+	r.rotateRoot(nil)
+	refresh(t, r.client(fromHome(home)))
+	r.restamp()
+	refresh(t, c)
+	if got, err := r.client(fromHome(home)).Cached(); err != nil || got.Version("timestamp") != r.timestamp.Version() {
+		t.Errorf("from the cache %+v, %v", got, err)
+	}
+}
+
 // Whatever lies in the cache is verified: at worst it is not used.
 func TestDamagedCache(t *testing.T) {
 	t.Parallel()
@@ -405,6 +434,26 @@ func TestReadOnlyHome(t *testing.T) {
 	r.answer(func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusBadGateway); return true })
 	if out, err = runClient(exe, r.URL, home, asNobody); !strings.Contains(out, "problem: ") {
 		t.Errorf("while the mirror is away: %v: %s", err, out)
+	}
+	r.answer(nil)
+	if testing.Short() {
+		return
+	}
+	// A hundred at once do no worse.
+	var wg sync.WaitGroup
+	var good atomic.Int64
+	for range 100 {
+		wg.Go(func() {
+			if out, err := runClient(exe, r.URL, home, asNobody); err != nil || !strings.Contains(out, "permission denied") {
+				t.Errorf("%v: %s", err, out)
+				return
+			}
+			good.Add(1)
+		})
+	}
+	wg.Wait()
+	if good.Load() != 100 {
+		t.Errorf("%d of 100 worked", good.Load())
 	}
 }
 

@@ -57,6 +57,7 @@ func New(config Config) (*Client, error) {
 			return nil, err
 		}
 		kept := c.cache.read()
+		c.cache.began = kept.root
 		if c.known.root == nil {
 			c.known.root = kept.root
 		}

@@ -42,7 +42,7 @@ bulla verify --offline --trust trust.json --trust-max-age 720h --key release.pub
 			if err := checkEmpty(c, map[string]string{"out": out, "revocations": revocations}); err != nil {
 				return err
 			}
-			t, err := openTrust(ctx, c, trustNamed(c))
+			t, err := openTrust(ctx, c, trustNamed(c), expiryAhead)
 			if err != nil {
 				return inputError(err)
 			}

@@ -20,6 +20,22 @@ const oldTrust = 30 * 24 * time.Hour
 type trustFlags struct {
 	instance, file string
 	maxAge         time.Duration
+	expiry         expiryFlag
+}
+
+// expiryFlag says how long ahead the expiry of trust is warned of.
+type expiryFlag struct{ ahead time.Duration }
+
+func (e *expiryFlag) register(fs *pflag.FlagSet) {
+	fs.DurationVar(&e.ahead, "trust-expiry-warning", expiryAhead, "warn when what is trusted expires within this; 0 never does")
+	cli.Own(fs, "trust-expiry-warning")
+}
+
+func (e *expiryFlag) check() error {
+	if e.ahead < 0 {
+		return cli.Usagef("--trust-expiry-warning %s is negative", e.ahead)
+	}
+	return nil
 }
 
 func (t *trustFlags) register(fs *pflag.FlagSet, topic string) {
@@ -27,6 +43,7 @@ func (t *trustFlags) register(fs *pflag.FlagSet, topic string) {
 		fs.StringVar(&t.instance, "instance", "", "trust what the instance `NAME` publishes (see \"trust list\"), default or built-in")
 		fs.StringVar(&t.file, "trust", "", "trust what `FILE` holds, which \"trust export\" wrote")
 		fs.DurationVar(&t.maxAge, "trust-max-age", 0, "refuse trust that was confirmed longer ago than this; 0 warns after 30 days")
+		t.expiry.register(fs)
 	})
 	cli.ChangesTrust(fs, "instance", "trust")
 	cli.Own(fs, "instance", "trust", "trust-max-age")
@@ -46,8 +63,11 @@ func (t *trustFlags) source(c *cli.Call) (*trustsource.Source, error) {
 	if t.maxAge < 0 {
 		return nil, cli.Usagef("--trust-max-age %s is negative", t.maxAge)
 	}
+	if err := t.expiry.check(); err != nil {
+		return nil, err
+	}
 	s := trustSource(c)
-	s.Instance = t.instance
+	s.Instance, s.Ahead = t.instance, t.expiry.ahead
 	if t.file == "" {
 		return s, nil
 	}

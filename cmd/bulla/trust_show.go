@@ -44,9 +44,9 @@ type trustItem struct {
 }
 
 // openTrust finds trust by the name of an instance, or in a file.
-func openTrust(ctx context.Context, c *cli.Call, name string) (*shownTrust, error) {
+func openTrust(ctx context.Context, c *cli.Call, name string, ahead time.Duration) (*shownTrust, error) {
 	s := trustSource(c)
-	s.Instance = name
+	s.Instance, s.Ahead = name, ahead
 	_, noInstance := trustsource.Instances{Home: tuf.Home(c.LookupEnv)}.HomeOf(name)
 	if name != trustsource.Default && name != trustsource.BuiltInName && noInstance != nil {
 		if _, err := os.Stat(name); err != nil {
@@ -187,15 +187,23 @@ func (i trustItem) String() string {
 
 func trustShowCommand() *cli.Command {
 	var output cli.Choice
+	var expiry expiryFlag
 	return &cli.Command{
 		Use: "show [flags] [NAME|FILE]", Short: "Show what an instance or a file has trusted",
 		Long: `Show what an instance or a file has trusted: the TUF roles with versions and expiries, every key and authority with the time it is trusted in, the services that signing calls, and what is revoked. Without a name it is what commands trust that name nothing.`,
 		Example: `bulla trust show
 bulla trust show staging --output json
 bulla trust show trust.json`,
-		Args: cobra.MaximumNArgs(1), Flags: func(fs *pflag.FlagSet) { cli.Output(fs, &output, "text", "text", "json") },
+		Args: cobra.MaximumNArgs(1),
+		Flags: func(fs *pflag.FlagSet) {
+			cli.Output(fs, &output, "text", "text", "json")
+			expiry.register(fs)
+		},
 		Run: func(ctx context.Context, c *cli.Call) error {
-			t, err := openTrust(ctx, c, trustNamed(c))
+			if err := expiry.check(); err != nil {
+				return err
+			}
+			t, err := openTrust(ctx, c, trustNamed(c), expiry.ahead)
 			if err != nil {
 				return inputError(err)
 			}
@@ -227,7 +235,7 @@ func (t *shownTrust) print(c *cli.Call) error {
 		fmt.Fprintf(&b, "  confirmed %s (%s)\n", ago(c.Now(), *t.Confirmed), t.Confirmed.Format(time.RFC3339))
 	}
 	for _, r := range t.Roles {
-		fmt.Fprintf(&b, "  %s version %d, expires %s\n", r.Name, r.Version, r.Expires.UTC().Format(time.RFC3339))
+		fmt.Fprintf(&b, "  %s version %d, expires %s (%s)\n", r.Name, r.Version, r.Expires.UTC().Format(time.RFC3339), until(r.Expires.Sub(c.Now())))
 	}
 	for _, i := range t.Items {
 		fmt.Fprintf(&b, "  %s\n", i)
@@ -258,7 +266,7 @@ bulla trust diff trust-2026-10.json ours --output json`,
 			var both [2]*shownTrust
 			for i, name := range c.Args {
 				var err error
-				if both[i], err = openTrust(ctx, c, name); err != nil {
+				if both[i], err = openTrust(ctx, c, name, expiryAhead); err != nil {
 					return inputError(err)
 				}
 			}

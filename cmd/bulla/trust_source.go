@@ -18,9 +18,13 @@ import (
 func trustSource(c *cli.Call) *trustsource.Source {
 	return &trustsource.Source{
 		LookupEnv: c.LookupEnv, Offline: c.Net.Offline(), HTTP: &http.Client{Transport: c.Net.Transport()},
-		UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now,
+		UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now, Ahead: expiryAhead,
 	}
 }
+
+// expiryAhead is how long before its expiry trust is warned of unless --trust-expiry-warning says otherwise. Timestamps
+// commonly live for a week and are renewed daily, so that nobody has renewed one for days by then; offline, a weekend is left.
+const expiryAhead = 72 * time.Hour
 
 // rootFrom is the default trusted root of a command. It tells the user what should be known about it.
 func rootFrom(ctx context.Context, c *cli.Call, s *trustsource.Source) (*trust.Root, error) {
@@ -58,6 +62,12 @@ func initializedTrust(ctx context.Context, c *cli.Call, s *trustsource.Source) (
 		}
 		return nil, nil
 	}
+	s.TellOnce(func() { tellTrust(c, t, s.Ahead) })
+	return t, nil
+}
+
+// tellTrust warns of what is old, or soon will be.
+func tellTrust(c *cli.Call, t *tuf.Trust, ahead time.Duration) {
 	if t.Problem != nil {
 		c.Warnf("what is trusted could not be refreshed, and is used as it was %s (valid until %s): %v",
 			ago(c.Now(), t.Checked), t.Expires().Expires.Format(time.RFC3339), t.Problem)
@@ -65,7 +75,27 @@ func initializedTrust(ctx context.Context, c *cli.Call, s *trustsource.Source) (
 	if t.Unsaved != nil {
 		c.Debugf("what is trusted was fetched and cannot be kept: %v", t.Unsaved)
 	}
-	return t, nil
+	first := t.Expires()
+	left := first.Expires.Sub(c.Now())
+	switch {
+	case ahead == 0 || left > ahead:
+	case t.Cached:
+		c.Warnf("what is trusted was last confirmed %s and expires %s, with %s.json: refresh it before, where %s can be reached",
+			ago(c.Now(), t.Checked), until(left), first.Name, t.Mirror)
+	default:
+		c.Warnf("%s.json of %s expires %s: unless its operator renews it, nothing of it is trusted then", first.Name, t.Mirror, until(left))
+	}
+}
+
+// until words how long something still lasts.
+func until(left time.Duration) string {
+	switch {
+	case left < 2*time.Hour:
+		return fmt.Sprintf("in %d minutes", max(int(left/time.Minute), 0))
+	case left < 48*time.Hour:
+		return fmt.Sprintf("in %d hours", int(left/time.Hour))
+	}
+	return fmt.Sprintf("in %d days", int(left/(24*time.Hour)))
 }
 
 // ago words how long before now something was.

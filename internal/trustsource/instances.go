@@ -23,8 +23,12 @@ const (
 	BuiltInName = "built-in"
 )
 
-// instancesLock bounds the wait for others that add or remove an instance: they rename a directory.
-const instancesLock = 10 * time.Second
+const (
+	// instancesLock bounds the wait for others that add or remove an instance: they rename a directory.
+	instancesLock = 10 * time.Second
+	// replaceTime is how long somebody who wants to use an instance waits for one who replaces it.
+	replaceTime = 2 * time.Second
+)
 
 // Instances are the named instances beside a TUF cache. Each has a home of its own, HOME/instances/NAME, laid out as the
 // cache is, so that two with one mirror and different roots do not meet. A home appears and disappears as a whole, by its
@@ -49,15 +53,35 @@ func CheckName(name string) error {
 
 func (i Instances) dir() string { return filepath.Join(i.Home, "instances") }
 
-// HomeOf returns the home of an instance. The error says that there is none of that name.
+// HomeOf returns the home of an instance. The error says that there is none of that name. While one is being replaced it
+// waits a moment, where it may.
 func (i Instances) HomeOf(name string) (string, error) {
+	home, err := i.homeNow(name)
+	if err == nil || !errors.Is(err, errNone) {
+		return home, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), replaceTime)
+	defer cancel()
+	unlock, errLock := durable.Lock(ctx, i.dir()+".lock", durable.Shared)
+	if errLock != nil { // nobody has ever added any, or is not to be waited for
+		return "", err
+	}
+	defer unlock()
+	return i.homeNow(name)
+}
+
+// errNone says that there is no instance.
+var errNone = errors.New("there is no instance")
+
+// homeNow is HomeOf at this very moment.
+func (i Instances) homeNow(name string) (string, error) {
 	if err := CheckName(name); err != nil {
 		return "", err
 	}
 	home := filepath.Join(i.dir(), name)
 	if _, err := os.Stat(filepath.Join(home, "remote.json")); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("there is no instance %q", name)
+			return "", fmt.Errorf("%w %q", errNone, name)
 		}
 		return "", err
 	}
@@ -72,7 +96,7 @@ func (i Instances) List() ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if _, err := i.HomeOf(e.Name()); err == nil {
+		if _, err := i.homeNow(e.Name()); err == nil {
 			names = append(names, e.Name())
 		}
 	}
@@ -108,7 +132,7 @@ func (i Instances) Add(ctx context.Context, name string, config tuf.Config, repl
 		return nil, err
 	}
 	defer unlock()
-	if _, err := i.HomeOf(name); err == nil {
+	if _, err := i.homeNow(name); err == nil {
 		if !replace {
 			return nil, errThere(name)
 		}
@@ -125,8 +149,7 @@ func errThere(name string) error {
 
 // Remove removes an instance.
 func (i Instances) Remove(ctx context.Context, name string) error {
-	home, err := i.HomeOf(name)
-	if err != nil {
+	if _, err := i.HomeOf(name); err != nil {
 		return err
 	}
 	unlock, err := i.lock(ctx)
@@ -134,6 +157,10 @@ func (i Instances) Remove(ctx context.Context, name string) error {
 		return err
 	}
 	defer unlock()
+	home, err := i.homeNow(name) // another may have removed it meanwhile
+	if err != nil {
+		return err
+	}
 	away, err := os.MkdirTemp(i.dir(), ".removing-")
 	if err != nil {
 		return err

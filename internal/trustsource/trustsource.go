@@ -49,7 +49,10 @@ type Source struct {
 	HTTP      *http.Client
 	UserAgent string
 	Now       func() time.Time
+	// Ahead is how long before its expiry trust is to be warned of; 0: never.
+	Ahead time.Duration
 
+	told  sync.Once
 	once  sync.Once
 	found *tuf.Trust
 	err   error
@@ -61,6 +64,9 @@ func (s *Source) Trust(ctx context.Context) (*tuf.Trust, error) {
 	s.once.Do(func() { s.found, s.err = s.load(ctx) })
 	return s.found, s.err
 }
+
+// TellOnce calls a function that tells the user about the trust, the first time alone: a command takes several things from it.
+func (s *Source) TellOnce(tell func()) { s.told.Do(tell) }
 
 // Root returns the trusted root of the repository that is set up, or the built-in one.
 func (s *Source) Root(ctx context.Context) (*trust.Root, error) {
