@@ -101,7 +101,14 @@ func (c *Client) Find(ctx context.Context, img *Image, o FindOptions) (*Evidence
 			return found, err
 		}
 	}
-	s, err := c.connect(ctx, c.evidenceRepository(img), false)
+	repo := c.evidenceRepository(img)
+	s, err := c.connect(ctx, repo, false)
+	if isUnknown(err) {
+		if s = c.standIn(ctx, repo); s != nil {
+			found.Places = append(found.Places, Place{Name: PlaceReferrers, Ref: repo.Name(), Outcome: Unknown, Err: err, Note: "a mirror was asked instead"})
+			err = nil
+		}
+	}
 	if err != nil {
 		return found, err
 	}

@@ -19,9 +19,10 @@ type hosts struct {
 	clients []tls.Certificate
 	other   *http.Transport
 
-	mu     sync.Mutex
-	named  map[string]bool
-	byHost map[string]*http.Transport
+	mu       sync.Mutex
+	named    map[string]bool
+	insecure map[string]bool
+	byHost   map[string]*http.Transport
 }
 
 // newHosts reads the files that the options name, but for the directories, which are read when a host is asked.
@@ -30,7 +31,7 @@ func newHosts(o Options) (*hosts, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &hosts{options: o, clients: config.Certificates, named: map[string]bool{}, byHost: map[string]*http.Transport{}}
+	h := &hosts{options: o, clients: config.Certificates, named: map[string]bool{}, insecure: map[string]bool{}, byHost: map[string]*http.Transport{}}
 	config.Certificates, config.ServerName = nil, ""
 	h.config = config
 	h.other = h.guarded(config)
@@ -45,13 +46,29 @@ func (h *hosts) guarded(config *tls.Config) *http.Transport {
 	return t
 }
 
-// name says that a reference names a registry. The error is about the certificates in its directory.
-func (h *hosts) name(host string) error {
-	h.mu.Lock()
-	h.named[host] = true
-	h.mu.Unlock()
+// name says that a reference names a registry, or that a configuration does. The error is about the certificates in its
+// directory.
+func (h *hosts) name(host string, byReference bool) error {
+	if byReference {
+		h.mu.Lock()
+		if !h.named[host] {
+			h.named[host] = true
+			delete(h.byHost, host) // made when it was a mirror only
+		}
+		h.mu.Unlock()
+	}
 	_, err := h.transport(host)
 	return err
+}
+
+// distrust says that the certificate of a host is not checked.
+func (h *hosts) distrust(host string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.insecure[host] {
+		h.insecure[host] = true
+		delete(h.byHost, host)
+	}
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -77,10 +94,11 @@ func (h *hosts) transport(host string) (*http.Transport, error) {
 		return nil, err
 	}
 	given := h.named[host] && (len(h.clients) > 0 || h.options.ServerName != "")
-	if own == nil && !given {
+	if own == nil && !given && !h.insecure[host] {
 		return h.other, nil
 	}
 	config := h.config.Clone()
+	config.InsecureSkipVerify = config.InsecureSkipVerify || h.insecure[host]
 	if given {
 		config.Certificates, config.ServerName = h.clients, h.options.ServerName
 	}

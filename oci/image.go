@@ -60,15 +60,11 @@ func (c *Client) resolve(ctx context.Context, img *Image) error {
 	if img.body != nil {
 		return nil
 	}
-	s, err := c.connect(ctx, img.Repository, false)
-	if err != nil {
-		return err
-	}
 	reference := img.Digest
 	if reference == "" {
 		reference = img.Tag
 	}
-	m, err := c.manifest(ctx, s, "image", reference)
+	m, err := c.mirroredImage(ctx, img.Repository, reference)
 	if isNotFound(err) {
 		return fmt.Errorf("%s: %w: %w", img.Ref, ErrImageNotFound, err)
 	}

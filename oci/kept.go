@@ -12,7 +12,7 @@ func (f *finder) referrer(ctx context.Context, place string, d descriptor) (*man
 	if content, mediaType, ok := kept.Get(d.Digest, d.Size); ok && mediaType == d.MediaType {
 		return f.session.checkReferrer(f.img, listed{place, d}, &fetched{digest: d.Digest, mediaType: mediaType, body: content}, nil)
 	}
-	body, err := f.client.manifest(ctx, f.session, place, d.Digest)
+	body, err := f.client.mirroredManifest(ctx, f.session, place, d.Digest)
 	m, err := f.session.checkReferrer(f.img, listed{place, d}, body, err)
 	if err == nil {
 		f.keep(d.Digest, body.mediaType, body.body)
@@ -25,7 +25,7 @@ func (f *finder) keptBlob(ctx context.Context, place string, d descriptor) ([]by
 	if content, _, ok := f.client.options.Cache.Get(d.Digest, d.Size); ok && int64(len(content)) == d.Size {
 		return content, nil
 	}
-	content, err := f.client.blob(ctx, f.session, place, d)
+	content, err := f.client.mirroredBlob(ctx, f.session, place, d)
 	if err == nil {
 		f.keep(d.Digest, "", content)
 	}

@@ -23,22 +23,23 @@ import (
 // Podman's files and the system's certificate authorities. Username and Password, Token, ClientCert and ServerName are for
 // every registry that a reference or Repository names, and for no other host.
 type Options struct {
-	Keychain           authn.Keychain    // nil: what an [access.Keychain] without options finds
-	Username, Password string            // both or neither; used instead of Keychain
-	Token              string            // registry bearer token; used instead of Keychain, not together with Username
-	Transport          http.RoundTripper // nil: our own, built from the TLS settings below, which must be empty otherwise
-	Network            access.Network    // what our own transport goes through; nil: nothing
-	AllowHTTP          bool              // try plain HTTP where HTTPS does not answer; loopback, private and .localhost names always may
-	AllowInsecure      bool              // accept any TLS certificate
-	CACerts            string            // PEM file of certificate authorities, in place of the system's
-	ClientCert         string            // PEM file of a client certificate; with ClientKey
-	ClientKey          string            // PEM file of its key
-	ServerName         string            // name the registry's certificate must have, when not its host name
-	CertDirs           []string          // directories in certs.d form, such as [access.CertDirs] names; nil: none
-	UserAgent          string            // such as "bulla/1.0"; empty: "bulla"
-	Repository         string            // COSIGN_REPOSITORY: where evidence is kept, when not beside the image
-	TagPrefix          string            // prefix of the older tags
-	DockerMediaTypes   bool              // COSIGN_DOCKER_MEDIA_TYPES: Docker's media types in new .sig and .att manifests
+	Keychain           authn.Keychain     // nil: what an [access.Keychain] without options finds
+	Username, Password string             // both or neither; used instead of Keychain
+	Token              string             // registry bearer token; used instead of Keychain, not together with Username
+	Transport          http.RoundTripper  // nil: our own, built from the TLS settings below, which must be empty otherwise
+	Network            access.Network     // what our own transport goes through; nil: nothing
+	AllowHTTP          bool               // try plain HTTP where HTTPS does not answer; loopback, private and .localhost names always may
+	AllowInsecure      bool               // accept any TLS certificate
+	CACerts            string             // PEM file of certificate authorities, in place of the system's
+	ClientCert         string             // PEM file of a client certificate; with ClientKey
+	ClientKey          string             // PEM file of its key
+	ServerName         string             // name the registry's certificate must have, when not its host name
+	CertDirs           []string           // directories in certs.d form, such as [access.CertDirs] names; nil: none
+	Mirrors            *access.Registries // mirrors and prohibitions, for reading; nil: none
+	UserAgent          string             // such as "bulla/1.0"; empty: "bulla"
+	Repository         string             // COSIGN_REPOSITORY: where evidence is kept, when not beside the image
+	TagPrefix          string             // prefix of the older tags
+	DockerMediaTypes   bool               // COSIGN_DOCKER_MEDIA_TYPES: Docker's media types in new .sig and .att manifests
 	Limits             Limits
 	Cache              *cache.Cache // what Find reads by a digest, kept; nil: nothing
 	Workers            int          // how many candidates are fetched at once; 0: 4
@@ -63,6 +64,7 @@ type Client struct {
 
 	etags    sync.Map // registry host -> true, once it has sent an ETag with a manifest
 	noAPI    sync.Map // repository@digest -> time at which there was no referrers API, and a regular answer of the tag
+	down     sync.Map // mirror repository -> true, once it could not be reached
 	mu       sync.Mutex
 	sessions map[string]*session
 }

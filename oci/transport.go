@@ -87,6 +87,7 @@ func (t *agentTransport) RoundTrip(in *http.Request) (*http.Response, error) {
 type session struct {
 	repo   name.Repository
 	scope  string
+	mirror bool // nobody named it but a configuration
 	client *http.Client
 	scheme string
 	from   string      // the credential's kind and source, without the secret; may be empty
@@ -97,6 +98,10 @@ type session struct {
 
 // connect returns a session for a repository; push says whether it must be able to write.
 func (c *Client) connect(ctx context.Context, repo name.Repository, push bool) (*session, error) {
+	repo, err := c.permitted(repo)
+	if err != nil {
+		return &session{repo: repo}, err
+	}
 	writeKey := repo.Name() + " " + transport.PushScope
 	key := writeKey
 	c.mu.Lock()
@@ -104,12 +109,20 @@ func (c *Client) connect(ctx context.Context, repo name.Repository, push bool) (
 	if writer, ok := c.sessions[writeKey]; !push && !(ok && writer.ready.Load()) {
 		key = repo.Name() + " " + transport.PullScope
 	}
+	c.mu.Unlock()
+	scope := transport.PullScope
+	if push {
+		scope = transport.PushScope
+	}
+	return c.established(ctx, key, &session{repo: repo, scope: scope})
+}
+
+// established returns the session of a key, which is made like the given one, after its handshake.
+func (c *Client) established(ctx context.Context, key string, like *session) (*session, error) {
+	c.mu.Lock()
 	s, ok := c.sessions[key]
 	if !ok {
-		s = &session{repo: repo, scope: transport.PullScope}
-		if push {
-			s.scope = transport.PushScope
-		}
+		s = &session{repo: like.repo, scope: like.scope, mirror: like.mirror}
 		c.sessions[key] = s
 	}
 	c.mu.Unlock()
@@ -127,11 +140,15 @@ func (c *Client) handshake(ctx context.Context, s *session) error {
 		c.options.Network.Named(s.repo.RegistryStr())
 	}
 	if c.hosts != nil {
-		if err := c.hosts.name(s.repo.RegistryStr()); err != nil {
+		if err := c.hosts.name(s.repo.RegistryStr(), !s.mirror); err != nil {
 			return err
 		}
 	}
-	auth, err := authn.Resolve(ctx, c.keychain, s.repo)
+	keychain := c.keychain
+	if _, given := keychain.(fixed); given && s.mirror {
+		keychain = authn.NewMultiKeychain() // which has none
+	}
+	auth, err := authn.Resolve(ctx, keychain, s.repo)
 	if err != nil {
 		return &UnknownError{
 			Place: "credentials for " + s.repo.RegistryStr(), Detail: printable(err.Error(), maxDetail), Err: err,

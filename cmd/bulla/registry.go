@@ -24,7 +24,7 @@ func registryClient(c *cli.Call, r *flags.Registry) (*oci.Client, error) {
 }
 
 // registryClientOf is registryClient for commands that verify: it fetches so many things at the same time (0 leaves it to
-// package oci), and keeps what it read, when there is a place for it.
+// package oci), keeps what it read, when there is a place for it, and knows mirrors.
 func registryClientOf(c *cli.Call, r *flags.Registry, workers int) (*oci.Client, error) {
 	o, err := registryOptions(c, r)
 	if err != nil {
@@ -33,6 +33,11 @@ func registryClientOf(c *cli.Call, r *flags.Registry, workers int) (*oci.Client,
 	o.Workers = workers
 	if o.Cache, err = registryCache(c); err != nil {
 		return nil, err
+	}
+	if path, _ := c.LookupEnv("CONTAINERS_REGISTRIES_CONF"); path != "" {
+		if o.Mirrors, err = access.LoadRegistries(path); err != nil {
+			return nil, inputError(err)
+		}
 	}
 	return newRegistryClient(o)
 }
