@@ -14,25 +14,25 @@ import (
 // made, are replaced.
 func adjusted(t *testing.T, lines map[string]string) *instance {
 	t.Helper()
-	return founded(t).adjust(t, lines)
+	return founded(t, func(*instance) {}).adjust(t, lines)
 }
 
 // deployment is an instance that does not run: the folder of its state.
 type deployment struct {
 	dir string
-	was *instance // as it ran when it was made
 }
 
-// founded makes what an instance needs, and stops it.
-func founded(t *testing.T) *deployment {
+// founded makes what an instance needs, has it looked at while it runs, and stops it.
+func founded(t *testing.T, look func(in *instance)) *deployment {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "up")
 	in, err := startInstance(bullaServer(t), "--dir", dir, "--port", "0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	in.stop()
-	return &deployment{dir, in}
+	defer in.stop()
+	look(in)
+	return &deployment{dir}
 }
 
 // adjust changes the configuration and starts the instance.

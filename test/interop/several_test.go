@@ -88,3 +88,21 @@ func (in *instance) target(t *testing.T, name string) map[string]any {
 	}
 	return out
 }
+
+// TestFlushInstance logs what was deferred under the trust of a named instance, and under no other.
+func TestFlushInstance(t *testing.T) {
+	in := sharedInstance(t)
+	p := theWorld.bulla.with("TUF_ROOT=" + filepath.Join(t.TempDir(), "tuf"))
+	p.run("trust", "add", "ours", "--mirror", in.Mirror, "--root", in.Root).wantOK(t)
+	artifact, bundle := toSign(t)
+	spool, named := filepath.Join(t.TempDir(), "spool"), []string{"--instance", "ours"}
+	deferred := p.run(join([]string{"sign-blob", "--yes", "--log=defer", "--spool", spool, "--identity-token", in.token(t, identity), "--bundle", bundle}, named, []string{artifact})...)
+	if deferred.code != 24 {
+		t.Fatal(deferred)
+	}
+	who := []string{"--certificate-identity", identity, "--certificate-oidc-issuer", in.Issuer, "--bundle", bundle}
+	p.run("flush", "--spool", spool, "--instance", "built-in").wantRefused(t)
+	p.run(join([]string{"verify-blob"}, named, who, []string{artifact})...).wantRefused(t)
+	p.run(join([]string{"flush", "--spool", spool}, named)...).wantOK(t)
+	p.run(join([]string{"verify-blob"}, named, who, []string{artifact})...).wantOK(t)
+}
