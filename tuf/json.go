@@ -118,17 +118,6 @@ func (v *value) get(name string) *value {
 	return nil
 }
 
-// with returns an object that differs in one member.
-func (v *value) with(name string, member *value) *value {
-	out := &value{kind: '{', names: slices.Clone(v.names), kids: slices.Clone(v.kids)}
-	if i := slices.Index(out.names, name); i >= 0 {
-		out.kids[i] = member
-		return out
-	}
-	out.names, out.kids = append(out.names, name), append(out.kids, member)
-	return out
-}
-
 // canonical writes the form that is signed: OLPC canonical JSON (TUF specification, 4.1.2). Members are sorted by their
 // bytes, nothing is between tokens, and strings are as they are but for a backslash before quotes and backslashes.
 func (v *value) canonical(out *bytes.Buffer) {
