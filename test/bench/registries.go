@@ -68,7 +68,7 @@ func (b *bench) evidence() error {
 	}
 	api := &http.Server{Handler: registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))), ReadHeaderTimeout: time.Minute}
 	go func() { _ = api.Serve(memory) }() // ends with Close
-	defer func() { _ = api.Close() }() // nobody reads from it any more
+	defer func() { _ = api.Close() }()    // nobody reads from it any more
 	dir, err := os.MkdirTemp(b.dir, "registry-")
 	if err != nil {
 		return err
