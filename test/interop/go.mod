@@ -26,10 +26,9 @@ require (
 	google.golang.org/protobuf v1.36.12
 )
 
-require filippo.io/mldsa v0.0.0-20260215214346-43d0283efc3e // indirect
-
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
+	filippo.io/mldsa v0.0.0-20260215214346-43d0283efc3e // indirect
 	github.com/asaskevich/govalidator v0.0.0-20230301143203-a9d515a09cc2 // indirect
 	github.com/blang/semver v3.5.1+incompatible // indirect
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
