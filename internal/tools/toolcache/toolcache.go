@@ -77,6 +77,10 @@ func tools() []Tool {
 			Why: "a real witness of logs",
 		},
 		{
+			Name: "cosign2", Package: "github.com/sigstore/cosign/v2/cmd/cosign", Version: "v2.6.5", Built: "cosign",
+			Why: "the last cosign of version 2, which reads the older targets of a TUF repository",
+		},
+		{
 			Name: "staticcheck", Package: "honnef.co/go/tools/cmd/staticcheck", Version: "v0.8.2",
 			Why: "the linter",
 		},
