@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,12 +160,14 @@ func (p *post) delivered(t *testing.T, l letter, how string) {
 
 // killedAt runs flush and has it killed at the n-th request that a proxy sees: before it is sent on, or when it has been
 // served and the answer is still to go out. reached says that there were so many.
-func (p *post) killedAt(t *testing.T, l letter, proxy *fault.Proxy, n int, served bool) (reached bool) {
+func (p *post) killedAt(t *testing.T, l letter, proxy *fault.Proxy, n int, served bool) bool {
 	t.Helper()
 	cmd := p.command(append([]string{p.exe}, p.flush(l)...)...)
-	dead := make(chan struct{})
+	var reached atomic.Bool
+	started, dead := make(chan struct{}), make(chan struct{})
 	kill := func() {
-		reached = true
+		reached.Store(true)
+		<-started
 		_ = cmd.Process.Kill() // gone already is as good
 		<-dead
 	}
@@ -177,12 +180,13 @@ func (p *post) killedAt(t *testing.T, l letter, proxy *fault.Proxy, n int, serve
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	close(started)
 	_, err := cmd.Process.Wait()
 	close(dead)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return reached
+	return reached.Load()
 }
 
 // TestFlushKilledAtEveryRequest kills flush at each request that it makes to the log and to the registry, of both kinds, and

@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +30,8 @@ type Log struct {
 	treeID int64    // v1
 	offset int64    // v1: entries of earlier shards
 	leaves [][]byte // leaf hashes
+
+	growing sync.Mutex // held to append to leaves, and by who looks from outside
 }
 
 // Witness cosigns checkpoints (C2SP tlog-cosignature).
@@ -122,7 +125,9 @@ func (l *Log) Add(t testing.TB, kind string, body []byte, at time.Time) tlog.Ent
 		t.Fatalf("%q is not a kind and a version", kind)
 	}
 	index := int64(len(l.leaves))
+	l.growing.Lock()
 	l.leaves = append(l.leaves, leafHash(body))
+	l.growing.Unlock()
 	entry := tlog.Entry{
 		LogIndex: index + l.offset, LogID: l.ID(t), Kind: name, Version: version,
 		Proof: l.Prove(t, index, at), Body: body,
@@ -233,7 +238,11 @@ func auditPath(leaves [][]byte, index int) [][]byte {
 }
 
 // Leaves returns the leaf hashes, from the first on.
-func (l *Log) Leaves() [][]byte { return l.leaves }
+func (l *Log) Leaves() [][]byte {
+	l.growing.Lock()
+	defer l.growing.Unlock()
+	return l.leaves
+}
 
 // UUID returns the name that a log of Rekor's first generation gives to an entry: the tree's number and the leaf hash.
 func (l *Log) UUID(body []byte) string { return fmt.Sprintf("%016x%x", l.treeID, leafHash(body)) }
