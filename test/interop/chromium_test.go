@@ -36,10 +36,7 @@ func startChromium(t *testing.T) *chromium {
 	t.Helper()
 	exe, err := exec.LookPath("chromium")
 	if err != nil {
-		if os.Getenv("CI") == "" {
-			t.Skip("skipped: there is no chromium on this machine (apt-get install chromium)")
-		}
-		t.Fatal(err)
+		needsDebian(t, "browser", "chromium", err)
 	}
 	toBrowser, out, err := os.Pipe()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -26,6 +27,9 @@ func startPublicLike(t *testing.T) *publicLike {
 	t.Helper()
 	p := &publicLike{stack: &stack{instance: sharedInstance(t), dir: t.TempDir()}}
 	log, err := realsigstore.TransparencyLogV1(p.dir, os.Stderr)
+	if errors.Is(err, realsigstore.ErrNoDatabase) {
+		needsDebian(t, "database", "mariadb-server-core", err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,11 @@ func sites() []*site {
 			if s.mutual {
 				settings.ClientCAs = s.ca
 			}
+			if debian {
+				if _, err := toolcache.DebianPath("docker-registry", os.Stderr); err != nil {
+					needsDebian(t, "registry of old", "docker-registry", err)
+				}
+			}
 			server, err := realregistry.StartWith(t.TempDir(), settings, os.Stderr)
 			if err != nil {
 				t.Fatal(err)

@@ -2,6 +2,7 @@ package realsigstore
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -94,6 +95,9 @@ func (l *LogV1) run(tool string, ports int, log io.Writer, spec func(ports []int
 	return nil
 }
 
+// ErrNoDatabase says that the machine has no MariaDB.
+var ErrNoDatabase = errors.New("no database")
+
 // database starts MariaDB on a folder that has nothing yet: without the tables of users and rights, since nobody but this
 // machine reaches it. It returns its address.
 func (l *LogV1) database(dir string) (string, error) {
@@ -101,7 +105,7 @@ func (l *LogV1) database(dir string) (string, error) {
 	if err != nil {
 		exe = "/usr/sbin/mariadbd" // not on everybody's path
 		if _, err := os.Stat(exe); err != nil {
-			return "", fmt.Errorf("no database: apt-get install mariadb-server-core: %w", err)
+			return "", fmt.Errorf("%w: apt-get install mariadb-server-core: %w", ErrNoDatabase, err)
 		}
 	}
 	who, err := user.Current()
