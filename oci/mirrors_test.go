@@ -114,7 +114,7 @@ func TestBlocked(t *testing.T) {
 	}
 }
 
-// What was given for the registry does not go to its mirror, neither a password nor a certificate.
+// What was given for the registry does not go to its mirror, neither a password nor a token.
 func TestCanaryMirror(t *testing.T) {
 	ref, x := challenged(t, false, func(http.ResponseWriter, *http.Request) bool { return false })
 	y := newCanary(t, false, func(w http.ResponseWriter, r *http.Request) {
