@@ -144,12 +144,17 @@ func (b *batch) each(ctx context.Context, c *cli.Call, r batchRun) error {
 	if len(r.names) == 1 {
 		return r.do(ctx, c, 0)
 	}
-	var line *statusLine
-	if c.IsTerminal(c.Err) {
-		line = &statusLine{w: c.Err}
-		own := *c
-		own.Err, c = line, &own
+	var output sync.Mutex
+	line := &statusLine{mu: &output, w: c.Err, shown: c.IsTerminal(c.Err)}
+	own, terminal := *c, c.IsTerminal
+	own.Err, own.Out = line, &statusLine{mu: &output, w: c.Out}
+	own.IsTerminal = func(stream any) bool {
+		if l, ok := stream.(*statusLine); ok {
+			stream = l.w
+		}
+		return terminal(stream)
 	}
+	c = &own
 	errs := make([]error, len(r.names))
 	var mu sync.Mutex // guards what follows
 	next, done, halted := 0, 0, error(nil)
@@ -270,11 +275,13 @@ func exitCode(err error) int {
 	return cli.ExitFailure
 }
 
-// statusLine is a terminal whose last line says how far a batch is; what is written goes above it.
+// statusLine is a stream that the jobs of a batch share. On a terminal its last line says how far the batch is; what is
+// written goes above it.
 type statusLine struct {
-	mu   sync.Mutex
-	w    io.Writer
-	text string
+	mu    *sync.Mutex
+	w     io.Writer
+	shown bool // whether w is a terminal
+	text  string
 }
 
 func (s *statusLine) Write(p []byte) (int, error) {
@@ -289,9 +296,9 @@ func (s *statusLine) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// show replaces the line. Nil shows nothing.
+// show replaces the line, where there is a terminal for it.
 func (s *statusLine) show(text string) {
-	if s == nil {
+	if !s.shown {
 		return
 	}
 	s.mu.Lock()
