@@ -126,13 +126,15 @@ func (e *examiner) list(ctx context.Context, digest string) {
 		query: url.Values{"artifactType": {typeBundle}}.Encode(),
 	}
 	a, err := e.ask(ctx, r)
+	listed := 0
 	switch {
 	case err != nil && noAPI(a, err):
 		e.able(doctor.ReferrersAPI, doctor.No, "what is attached is listed under a tag that every writer replaces as a whole")
 		e.able(doctor.ReferrersFilter, doctor.No, "")
 		return
 	case err == nil:
-		if _, wrong := readPage(a); wrong != nil {
+		entries, wrong := readPage(a)
+		if listed = len(entries); wrong != nil {
 			err = a.unknown(r, wrong.Error())
 		}
 	}
@@ -141,11 +143,19 @@ func (e *examiner) list(ctx context.Context, digest string) {
 		return
 	}
 	e.able(doctor.ReferrersAPI, doctor.Yes, "the registry keeps the list of what is attached")
-	if a.header.Get("OCI-Filters-Applied") != "" {
+	e.filtered(a, listed)
+}
+
+// filtered enters whether a list was filtered. Some registries say so only of a list that has something.
+func (e *examiner) filtered(a *answer, listed int) {
+	switch {
+	case a.header.Get("OCI-Filters-Applied") != "":
 		e.able(doctor.ReferrersFilter, doctor.Yes, "")
-		return
+	case listed == 0:
+		e.able(doctor.ReferrersFilter, doctor.NotTried, "the list is empty: whether it would be filtered shows in a write only")
+	default:
+		e.able(doctor.ReferrersFilter, doctor.No, "the whole list is read, and filtered here")
 	}
-	e.able(doctor.ReferrersFilter, doctor.No, "the whole list is read, and filtered here")
 }
 
 // choose returns a manifest to look at: the one that was named, or the first tag; empty when there is none.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +18,9 @@ import (
 
 // cleanTime is how long removing may take, also when the rest was interrupted.
 const cleanTime = time.Minute
+
+// typeTrial is the artifact type of what is written.
+const typeTrial = "application/vnd.bulla.doctor"
 
 // trial is one image that was written to see what happens.
 type trial struct {
@@ -31,8 +35,8 @@ func newTrial(id string, n int, subject *trial) *trial {
 		more = fmt.Sprintf(`,"subject":{"mediaType":%q,"digest":%q,"size":%d}`, typeOCIManifest, subject.digest, len(subject.body))
 	}
 	empty := fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":2}`, typeEmpty, digestOf([]byte("{}")))
-	body := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"artifactType":"application/vnd.bulla.doctor","config":%s,"layers":[%s]%s,"annotations":{"org.opencontainers.image.title":"bulla doctor %s-%d"}}`,
-		typeOCIManifest, empty, empty, more, id, n)
+	body := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"artifactType":%q,"config":%s,"layers":[%s]%s,"annotations":{"org.opencontainers.image.title":"bulla doctor %s-%d"}}`,
+		typeOCIManifest, typeTrial, empty, empty, more, id, n)
 	return &trial{body, digestOf(body)}
 }
 
@@ -70,7 +74,7 @@ func (e *examiner) write(ctx context.Context) {
 func (e *examiner) put(ctx context.Context, what, reference string, t *trial, header map[string]string) (*answer, error) {
 	r := request{
 		place: what, method: http.MethodPut, path: "manifests/" + reference, body: t.body,
-		header: map[string]string{"Content-Type": typeOCIManifest}, once: len(header) > 0,
+		header: map[string]string{"Content-Type": typeOCIManifest}, // a condition that does not hold may be sent again
 	}
 	for name, value := range header {
 		r.header[name] = value
@@ -155,17 +159,31 @@ func (e *examiner) subject(ctx context.Context, image, about *trial) {
 		e.able(doctor.ListsReferrers, doctor.No, "")
 		return
 	}
-	a, err = e.ask(ctx, request{
-		place: "list of its referrers", method: http.MethodGet, path: "referrers/" + image.digest, header: map[string]string{"Accept": typeOCIIndex},
-	})
+	e.listsReferrers(ctx, image, about)
+}
+
+// listsReferrers looks whether what was written about an image is listed at once, and whether the list can be had filtered.
+func (e *examiner) listsReferrers(ctx context.Context, image, about *trial) {
+	r := request{place: "list of its referrers", method: http.MethodGet, path: "referrers/" + image.digest, header: map[string]string{"Accept": typeOCIIndex}}
+	a, err := e.ask(ctx, r)
 	switch {
 	case err != nil:
-		e.unanswered(doctor.ListsReferrers, asUnknown(a, request{place: "list of its referrers"}, err))
-	case strings.Contains(string(a.body), about.digest):
-		e.able(doctor.ListsReferrers, doctor.Yes, "at once")
-	default:
+		e.unanswered(doctor.ListsReferrers, asUnknown(a, r, err))
+		return
+	case !strings.Contains(string(a.body), about.digest):
 		e.able(doctor.ListsReferrers, doctor.No, "not at once")
+		return
 	}
+	e.able(doctor.ListsReferrers, doctor.Yes, "at once")
+	if e.report.State(doctor.ReferrersFilter) != doctor.NotTried {
+		return
+	}
+	r.place, r.query = "filtered list of its referrers", url.Values{"artifactType": {typeTrial}}.Encode()
+	if a, err = e.ask(ctx, r); err != nil {
+		e.unanswered(doctor.ReferrersFilter, asUnknown(a, r, err))
+		return
+	}
+	e.filtered(a, 1)
 }
 
 // remove takes away what was written: the tag, then every manifest by its digest. What stays is in the report.
@@ -190,7 +208,7 @@ func (e *examiner) remove(ctx context.Context, tag string, all []*trial) {
 	e.deletion(doctor.DeletesManifests, refused)
 	e.report.Left = append([]string{e.session.repo.Name() + ":" + tag}, e.report.Left...)
 	e.removal = &UnknownError{
-		Place: "removal", URL: e.session.repo.Name() + ":" + tag, Detail: "what was written to try the registry could not be removed", Err: refused,
+		Place: "removal", URL: e.session.repo.Name() + ":" + tag, Detail: "what was written to try the registry could not be removed: " + e.session.repo.Name() + ":" + tag, Err: refused,
 		Hint: "remove the tag by the registry's own means",
 	}
 }

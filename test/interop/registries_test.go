@@ -46,23 +46,7 @@ func sites() []*site {
 			if demand != nil {
 				demand(t, s, &settings)
 			}
-			if s.secure {
-				settings.Cert, settings.Key, settings.TLS = s.cert, s.key, s.client()
-			}
-			if s.mutual {
-				settings.ClientCAs = s.ca
-			}
-			if debian {
-				if _, err := toolcache.DebianPath("docker-registry", os.Stderr); err != nil {
-					needsDebian(t, "registry of old", "docker-registry", err)
-				}
-			}
-			server, err := realregistry.StartWith(t.TempDir(), settings, os.Stderr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(server.Close)
-			s.addr = server.Addr
+			s.distribution(t, settings)
 		}
 	}
 	basic := func(t *testing.T, _ *site, settings *realregistry.Settings) { settings.Htpasswd = htpasswd(t) }
@@ -79,6 +63,28 @@ func sites() []*site {
 		{name: "go-containerregistry/referrers/basic/tls", login: true, secure: true, start: inProcess(registry.New(quiet, registry.WithReferrersSupport(true)))},
 		{name: "olareg/tls", secure: true, start: startOlareg},
 	}
+}
+
+// distribution starts the registry of the distribution project, with the site's way in.
+func (s *site) distribution(t *testing.T, settings realregistry.Settings) {
+	t.Helper()
+	if s.secure {
+		settings.Cert, settings.Key, settings.TLS = s.cert, s.key, s.client()
+	}
+	if s.mutual {
+		settings.ClientCAs = s.ca
+	}
+	if settings.Debian {
+		if _, err := toolcache.DebianPath("docker-registry", os.Stderr); err != nil {
+			needsDebian(t, "registry of old", "docker-registry", err)
+		}
+	}
+	server, err := realregistry.StartWith(t.TempDir(), settings, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	s.addr = server.Addr
 }
 
 // startOlareg starts a registry that has the referrers API and is strict about what it is given.

@@ -25,6 +25,7 @@ type Server struct {
 // Settings say who may use a registry, and how. The zero value is the newest release, by plain HTTP, for everybody.
 type Settings struct {
 	Debian   bool    // Debian's docker-registry 2.8 instead
+	KeepAll  bool    // nothing can be deleted, as is the default of the software
 	Htpasswd string  // file of users, for basic authentication
 	Tokens   *Tokens // whose tokens are taken
 	// Cert and Key are PEM files for TLS; ClientCAs, where set, is one of authorities, and every client must show a certificate.
@@ -100,7 +101,7 @@ func (s *Settings) config(data, addr string) ([]byte, error) {
 	config := m{
 		"version": "0.1", "http": listen,
 		"log":     m{"level": "error", "accesslog": m{"disabled": true}},
-		"storage": m{"filesystem": m{"rootdirectory": data}, "delete": m{"enabled": true}},
+		"storage": m{"filesystem": m{"rootdirectory": data}, "delete": m{"enabled": !s.KeepAll}},
 	}
 	if len(auth) > 0 {
 		config["auth"] = auth
