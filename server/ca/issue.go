@@ -53,7 +53,7 @@ func (s *Server) issue(ctx context.Context, g *grant) ([]byte, *draft, error) {
 		}
 	}
 	if s.cfg.CT == nil {
-		der, err := s.finish(d, first)
+		der, err := s.sign(d, first)
 		return der, d, err
 	}
 	precert, err := s.sign(d, first)
@@ -114,19 +114,10 @@ func (d *draft) check(tbs []byte, last *extension) (*identity.Certificate, error
 	return cert, lint(cert, d, oid)
 }
 
-// sign puts the authority's signature to a TBSCertificate.
+// sign puts the authority's signature to a TBSCertificate, and checks that of a key store: a faulty one must not get through,
+// whose signatures could even give the key away. (An ECDSA key in memory has nonces that a fault does not repeat, and was
+// probed at the start.)
 func (s *Server) sign(d *draft, tbs []byte) ([]byte, error) {
-	signature, err := s.signer.sign(tbs)
-	if err != nil {
-		return nil, fmt.Errorf("issuing key: %w", err)
-	}
-	return assemble(tbs, d.alg, signature)
-}
-
-// finish signs a certificate and checks the signature of a key store: a faulty one must not get through, whose signatures
-// could even give the key away. (An ECDSA key in memory has nonces that a fault does not repeat, and was probed at the
-// start.) The signature of a precertificate is checked by the CT log in any case.
-func (s *Server) finish(d *draft, tbs []byte) ([]byte, error) {
 	signature, err := s.signer.sign(tbs)
 	if err != nil {
 		return nil, fmt.Errorf("issuing key: %w", err)
@@ -169,7 +160,7 @@ func (s *Server) withSCT(ctx context.Context, d *draft, first, precert []byte) (
 	if err := s.checkSCT(cert, signed); err != nil {
 		return nil, fmt.Errorf("CT log: %w", err)
 	}
-	return s.finish(d, second)
+	return s.sign(d, second)
 }
 
 // compare checks, before the certificate is signed, that it is the precertificate but for the last extension (RFC 6962

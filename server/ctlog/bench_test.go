@@ -19,7 +19,7 @@ func BenchmarkCheck(b *testing.B) {
 	chain := w.ca.chain(precert)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := a.check(chain, true, present); err != nil {
+		if _, err := a.check(chain, precertificate, present); err != nil {
 			b.Fatal(err)
 		}
 	}

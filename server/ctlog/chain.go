@@ -26,9 +26,9 @@ const (
 )
 
 // Extensions of RFC 5280 4.2.1.6 and 4.2.1.10.
-const (
-	oidSubjectAltName  = "2.5.29.17"
-	oidNameConstraints = "2.5.29.30"
+var (
+	oidSubjectAltName  = asn1.ObjectIdentifier{2, 5, 29, 17}
+	oidNameConstraints = asn1.ObjectIdentifier{2, 5, 29, 30}
 )
 
 // refusal is an error that is the submitter's fault.
@@ -54,6 +54,7 @@ type certPath struct {
 	// What to verify a leaf with. The path itself was verified when it was made, so the issuer serves as a root, unless a
 	// certificate above it constrains names.
 	roots, intermediates *x509.CertPool
+	constrained          bool // there are constraints of names, the issuer's own included
 }
 
 // acceptor checks chains against a set of accepted roots.
@@ -81,8 +82,18 @@ func newAcceptor(roots []*x509.Certificate) (*acceptor, error) {
 	return &acceptor{roots: slices.Clone(roots), paths: make(map[[32]byte]*certPath)}, nil
 }
 
+// kind is what a chain is submitted as.
+type kind int
+
+const (
+	certificate kind = iota
+	precertificate
+	// issued is a precertificate that an authority in this process has just signed: its signature needs no verification.
+	issued
+)
+
 // check checks a chain, leaf first, at the present time. Errors are of the type *refusal.
-func (a *acceptor) check(chain [][]byte, precert bool, now time.Time) (*submission, error) {
+func (a *acceptor) check(chain [][]byte, as kind, now time.Time) (*submission, error) {
 	if len(chain) == 0 || len(chain) > maxChain {
 		return nil, refuse("a chain of %d certificates, must be 1 to %d", len(chain), maxChain)
 	}
@@ -108,13 +119,13 @@ func (a *acceptor) check(chain [][]byte, precert bool, now time.Time) (*submissi
 		return nil, err
 	}
 	s := &submission{leaf: leaf, issuers: p}
-	if err := s.checkKind(precert); err != nil {
+	if err := s.checkKind(as != certificate); err != nil {
 		return nil, err
 	}
 	if err := s.checkTime(now); err != nil {
 		return nil, err
 	}
-	return s, s.checkLeaf()
+	return s, s.checkLeaf(as == issued)
 }
 
 // path returns the verified path for what was sent above the leaf.
@@ -185,8 +196,11 @@ func (a *acceptor) verify(above [][]byte) (*certPath, error) {
 // prepare checks what a path must be for any leaf: usages, path lengths, names, and that it held at some time.
 func (p *certPath) prepare() error {
 	issuer, root := p.certs[0], p.certs[len(p.certs)-1]
-	if slices.ContainsFunc(issuer.UnknownExtKeyUsage, func(oid asn1.ObjectIdentifier) bool { return oid.String() == oidPrecertEKU }) {
+	if slices.ContainsFunc(issuer.UnknownExtKeyUsage, oidPrecertEKU.Equal) {
 		return refuse("the issuer %q is a Precertificate Signing Certificate, which this log does not take", issuer.Subject)
+	}
+	if issuer.KeyUsage != 0 && issuer.KeyUsage&x509.KeyUsageCertSign == 0 {
+		return refuse("the issuer %q has a key that is not for signing certificates", issuer.Subject)
 	}
 	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
 	roots.AddCert(root)
@@ -211,7 +225,7 @@ func (p *certPath) prepare() error {
 		}
 	}
 	p.issuerKey = sha256.Sum256(issuer.RawSubjectPublicKeyInfo)
-	if constrained {
+	if p.constrained = constrained || hasExtension(issuer, oidNameConstraints); constrained {
 		p.roots, p.intermediates = roots, intermediates
 		return nil
 	}
@@ -220,8 +234,8 @@ func (p *certPath) prepare() error {
 	return nil
 }
 
-func hasExtension(cert *x509.Certificate, oid string) bool {
-	return slices.ContainsFunc(cert.Extensions, func(e pkix.Extension) bool { return e.Id.String() == oid })
+func hasExtension(cert *x509.Certificate, oid asn1.ObjectIdentifier) bool {
+	return slices.ContainsFunc(cert.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oid) })
 }
 
 // checkKind tells a certificate from a precertificate (RFC 6962 3.1).
@@ -261,8 +275,10 @@ func (s *submission) checkTime(now time.Time) error {
 	return nil
 }
 
-// checkLeaf checks the leaf itself: for code signing, not an authority, issued by the first certificate of the path.
-func (s *submission) checkLeaf() error {
+// checkLeaf checks the leaf itself: for code signing, not an authority, issued by the first certificate of the path. Of the
+// last, what is known to be signed by it is only read; its path was verified, for code signing, when it was made, and its
+// times were compared. Constraints of names are a matter of verification in any case.
+func (s *submission) checkLeaf(signed bool) error {
 	switch {
 	case s.leaf.IsCA:
 		return refuse("certificate 0 of the chain is a certificate authority's")
@@ -275,8 +291,14 @@ func (s *submission) checkLeaf() error {
 	// not the log's concern (x509 calls a name unhandled if it has nothing but otherNames).
 	leaf := *s.leaf
 	leaf.UnhandledCriticalExtensions = slices.DeleteFunc(slices.Clone(leaf.UnhandledCriticalExtensions), func(oid asn1.ObjectIdentifier) bool {
-		return oid.String() == oidPoison || oid.String() == oidSubjectAltName
+		return oid.Equal(oidPoison) || oid.Equal(oidSubjectAltName)
 	})
+	if signed && !s.issuers.constrained {
+		if unknown := leaf.UnhandledCriticalExtensions; len(unknown) > 0 {
+			return refuse("certificate 0 of the chain has the critical extension %s, which is not known", unknown[0])
+		}
+		return nil
+	}
 	opts := x509.VerifyOptions{
 		Roots: s.issuers.roots, Intermediates: s.issuers.intermediates, CurrentTime: leaf.NotBefore,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},

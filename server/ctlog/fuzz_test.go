@@ -41,13 +41,13 @@ func FuzzChain(f *testing.F) {
 			isRefusal(t, err)
 			return
 		}
-		for _, precert := range []bool{true, false} {
-			sub, err := a.check(chain, precert, *w.now.Load())
+		for _, as := range []kind{certificate, precertificate, issued} {
+			sub, err := a.check(chain, as, *w.now.Load())
 			if err != nil {
 				isRefusal(t, err)
 				continue
 			}
-			if !bytes.Equal(sub.leaf.Raw, chain[0]) || (sub.tbs != nil) != precert || !a.accepted(sub.issuers.certs[len(sub.issuers.certs)-1]) {
+			if !bytes.Equal(sub.leaf.Raw, chain[0]) || (sub.tbs != nil) != (as != certificate) || !a.accepted(sub.issuers.certs[len(sub.issuers.certs)-1]) {
 				t.Fatalf("%+v of %x", sub, chain)
 			}
 			if _, err := parseTileLeaf(sub.entry(1).LeafData(1)); err != nil {

@@ -49,7 +49,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if path == "ct/v1/add-chain" || path == "ct/v1/add-pre-chain" {
 		if allow(w, r, http.MethodPost) {
-			s.serveAdd(w, r, path == "ct/v1/add-pre-chain")
+			as := certificate
+			if path == "ct/v1/add-pre-chain" {
+				as = precertificate
+			}
+			s.serveAdd(w, r, as)
 		}
 		return
 	}
@@ -110,10 +114,10 @@ func parseChain(body []byte) (chain [][]byte, err error) {
 	return chain, nil
 }
 
-func (s *Server) serveAdd(w http.ResponseWriter, r *http.Request, precert bool) {
+func (s *Server) serveAdd(w http.ResponseWriter, r *http.Request, as kind) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
-		s.metrics.count(precert, outcomeRefused)
+		s.metrics.count(as != certificate, outcomeRefused)
 		fail(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("body: more than %d bytes", large.Limit))
 		return
 	}
@@ -124,11 +128,11 @@ func (s *Server) serveAdd(w http.ResponseWriter, r *http.Request, precert bool) 
 		chain, err = parseChain(body)
 	}
 	if err != nil {
-		s.metrics.count(precert, outcomeRefused)
+		s.metrics.count(as != certificate, outcomeRefused)
 		s.failWith(w, r, err)
 		return
 	}
-	ts, err := s.add(r.Context(), chain, precert)
+	ts, err := s.add(r.Context(), chain, as)
 	if err != nil {
 		s.failWith(w, r, err)
 		return

@@ -1,6 +1,7 @@
 package ctlog
 
 import (
+	"encoding/asn1"
 	"errors"
 	"fmt"
 
@@ -8,13 +9,15 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// Extensions of RFC 6962, dotted and as the contents of DER.
-const (
-	oidPoison     = "1.3.6.1.4.1.11129.2.4.3" // 3.1: makes a certificate a precertificate
-	oidSCTList    = "1.3.6.1.4.1.11129.2.4.2" // 3.3
-	oidPrecertEKU = "1.3.6.1.4.1.11129.2.4.4" // 3.1: of a Precertificate Signing Certificate
-	derPoison     = "\x2b\x06\x01\x04\x01\xd6\x79\x02\x04\x03"
+// Extensions of RFC 6962.
+var (
+	oidPoison     = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11129, 2, 4, 3} // 3.1: makes a certificate a precertificate
+	oidSCTList    = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11129, 2, 4, 2} // 3.3
+	oidPrecertEKU = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11129, 2, 4, 4} // 3.1: of a Precertificate Signing Certificate
 )
+
+// derPoison is the contents of the DER of oidPoison.
+const derPoison = "\x2b\x06\x01\x04\x01\xd6\x79\x02\x04\x03"
 
 // withoutPoison returns a precertificate's TBSCertificate without the poison extension, which must be there once, be
 // critical and hold NULL (RFC 6962 3.1). Every other element is copied as it stands; only the lengths around it are

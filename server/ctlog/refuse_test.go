@@ -75,7 +75,7 @@ func hostileChains(t testing.TB, w *world) map[string]struct {
 		"any usage":                 {false, edited(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }), "code signing"},
 		"issuer for servers":        {false, below(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), "usage"},
 		"above issuer for servers":  {false, serversAbove(t, w), "usage"},
-		"issuer may not issue":      {false, below(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }), "certificate 0"},
+		"issuer may not issue":      {false, below(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }), "not for signing certificates"},
 		"expired":                   {false, edited(func(c *x509.Certificate) { c.NotBefore, c.NotAfter = present.Add(-time.Hour), present }), "expired"},
 		"begins too late":           {false, edited(func(c *x509.Certificate) { c.NotBefore = present.Add(time.Minute * 6) }), "begins only"},
 		"older than its issuer":     {false, edited(func(c *x509.Certificate) { c.NotBefore = present.AddDate(-2, 0, 0) }), "not valid when"},
@@ -223,7 +223,7 @@ func TestPathsAreBounded(t *testing.T) {
 	}
 	for range maxPaths + 5 {
 		ca := w.root.authority(t, "one of many", nil)
-		if _, err := a.check(ca.chain(ca.leaf(t, nil)), false, present); err != nil {
+		if _, err := a.check(ca.chain(ca.leaf(t, nil)), certificate, present); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -45,7 +45,7 @@ func (s *Server) SetRoots(roots []*x509.Certificate) error {
 // AddChain logs a certificate with its chain, DER, leaf first, and returns the SCT in TLS encoding (RFC 6962 3.2). It
 // returns once the entry is durable.
 func (s *Server) AddChain(ctx context.Context, chain [][]byte) ([]byte, error) {
-	ts, err := s.add(ctx, chain, false)
+	ts, err := s.add(ctx, chain, certificate)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,17 @@ func (s *Server) AddChain(ctx context.Context, chain [][]byte) ([]byte, error) {
 // the place of the poison. The second value is what its signature is over, as this process has just signed it; nil for a
 // precertificate that had been logged before.
 func (s *Server) AddPreChain(ctx context.Context, chain [][]byte) (timestamp, signed []byte, err error) {
-	ts, err := s.add(ctx, chain, true)
+	return s.addPreChain(ctx, chain, precertificate)
+}
+
+// AddIssued is AddPreChain for an authority in the same process, about a precertificate that it has just signed itself: that
+// signature, and no other check, is left out.
+func (s *Server) AddIssued(ctx context.Context, chain [][]byte) (timestamp, signed []byte, err error) {
+	return s.addPreChain(ctx, chain, issued)
+}
+
+func (s *Server) addPreChain(ctx context.Context, chain [][]byte, as kind) (timestamp, signed []byte, err error) {
+	ts, err := s.add(ctx, chain, as)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -65,21 +75,21 @@ func (s *Server) AddPreChain(ctx context.Context, chain [][]byte) (timestamp, si
 }
 
 // add logs a chain and counts the outcome.
-func (s *Server) add(ctx context.Context, chain [][]byte, precert bool) (*sct, error) {
-	ts, outcome, err := s.submit(ctx, chain, precert)
-	s.metrics.count(precert, outcome)
+func (s *Server) add(ctx context.Context, chain [][]byte, as kind) (*sct, error) {
+	ts, outcome, err := s.submit(ctx, chain, as)
+	s.metrics.count(as != certificate, outcome)
 	if outcome == outcomeFailed {
 		s.log.ErrorContext(ctx, "a submission failed", "log", s.heads.name, "error", err)
 	}
 	return ts, err
 }
 
-func (s *Server) submit(ctx context.Context, chain [][]byte, precert bool) (*sct, string, error) {
+func (s *Server) submit(ctx context.Context, chain [][]byte, as kind) (*sct, string, error) {
 	if err := s.tree.Refusal(); err != nil {
 		return nil, outcomeUnavailable, err
 	}
 	now := s.now()
-	sub, err := s.accept.Load().check(chain, precert, now)
+	sub, err := s.accept.Load().check(chain, as, now)
 	if err != nil {
 		return nil, outcomeRefused, err
 	}

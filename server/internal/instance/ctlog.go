@@ -124,14 +124,14 @@ type localCT struct {
 	key string
 }
 
-// AddPreChain implements ca.CT.
+// AddPreChain implements ca.CT. The authority in this process is the only caller.
 func (l *localCT) AddPreChain(ctx context.Context, chain [][]byte) (timestamp, signed []byte, err error) {
 	m := l.in.mounted(l.key)
 	if m == nil || !m.enter() {
 		return nil, nil, fmt.Errorf("%s is not open", l.key)
 	}
 	defer m.leave()
-	return m.service.(*ctlog.Server).AddPreChain(ctx, chain)
+	return m.service.(*ctlog.Server).AddIssued(ctx, chain)
 }
 
 // Ready says whether the log takes entries.

@@ -137,29 +137,36 @@ func (l *Log) next(p *pace, first *item) {
 	batch := l.gather(first, p.due(first.at, &l.cfg))
 	p.began, p.size = time.Now(), len(batch)
 	l.sequence(batch)
+	p.took = time.Since(p.began)
 }
 
 // pace is the last batch, from which the time of the next one follows.
 type pace struct {
 	began time.Time
 	size  int
+	took  time.Duration
 }
 
 // due is when a batch is to be written whose first entry came at the time given. An entry alone waits for
-// [Config.BatchMaxAge]. Under load, when the last batch had n entries, the next one begins up to n times that after it, at
-// most a checkpoint's interval: each batch costs a dozen synchronous writes and rewrites the last bundle whatever its size,
-// and one that is done before the next checkpoint is due is acknowledged no sooner for it.
+// [Config.BatchMaxAge]. Under load, when the last batch had n entries, the next one begins up to n times that after it:
+// each batch costs a dozen synchronous writes and rewrites the last bundle whatever its size. What an entry waits for the
+// pace's sake is bounded by what the writing takes anyway ([writingShare]), by two checkpoints, and by [maxPace].
 func (p *pace) due(first time.Time, c *Config) time.Time {
 	alone := first.Add(c.BatchMaxAge)
-	paced := p.began.Add(min(time.Duration(p.size)*c.BatchMaxAge, c.CheckpointInterval, maxPace))
+	paced := p.began.Add(min(time.Duration(p.size)*c.BatchMaxAge, p.took*writingShare, 2*c.CheckpointInterval, maxPace))
 	if paced.After(alone) {
 		return paced
 	}
 	return alone
 }
 
-// maxPace bounds what an entry waits for the pace's sake, where checkpoints are seldom.
-const maxPace = 50 * time.Millisecond
+const (
+	// writingShare is the part of the time, one in so many, that batches are being written in under load. The rest of it the
+	// processors and the disk have for all else.
+	writingShare = 10
+	// maxPace bounds what an entry waits for the pace's sake, where checkpoints are seldom.
+	maxPace = 100 * time.Millisecond
+)
 
 func (l *Log) gather(first *item, due time.Time) []*item {
 	batch := []*item{first}
