@@ -97,6 +97,14 @@ func NewRegistry(t testing.TB, o RegistryOptions) *Registry {
 	return r
 }
 
+// Door is a second way into the same registry, on a port of its own, without quirks and faults.
+func (r *Registry) Door(t testing.TB) *Registry {
+	t.Helper()
+	door := NewRegistry(t, RegistryOptions{})
+	door.inner = r.inner
+	return door
+}
+
 // Fail adds a fault.
 func (r *Registry) Fail(f Fault) {
 	r.mu.Lock()

@@ -86,6 +86,15 @@ func (r *Registry) ReadManifest(repo, reference string) []byte {
 	return w.Body.Bytes()
 }
 
+// ReadBlob returns the content of a blob, nil when there is none.
+func (r *Registry) ReadBlob(repo, digest string) []byte {
+	w := r.current("/v2/" + repo + "/blobs/" + digest)
+	if w.Code != http.StatusOK {
+		return nil
+	}
+	return w.Body.Bytes()
+}
+
 // DeleteManifest removes a tag or a digest.
 func (r *Registry) DeleteManifest(t testing.TB, repo, reference string) {
 	t.Helper()

@@ -2,6 +2,7 @@ package log
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math"
@@ -27,6 +28,8 @@ const (
 type follower struct {
 	tree  *treelog.Log
 	index *index
+	// terms returns those of an entry if they are known without reading its body.
+	terms func(leaf [sha256.Size]byte) []string
 	// seen is told how many entries are in the index.
 	seen func(next uint64)
 	mu   sync.Mutex // held for a step, and to begin anew
@@ -73,7 +76,11 @@ func (f *follower) step() (more bool, err error) {
 			return false, fmt.Errorf("bundle %d: %w", bundle, err)
 		}
 		for _, body := range bodies[at-bundle*tlog.TileWidth:] {
-			entries = append(entries, indexed{leaf: tlog.LeafHash(body), terms: describe(body).terms()})
+			e := indexed{leaf: tlog.LeafHash(body)}
+			if e.terms = f.terms(e.leaf); e.terms == nil {
+				e.terms = describe(body).terms()
+			}
+			entries = append(entries, e)
 			at++
 		}
 	}

@@ -3,9 +3,12 @@ package log
 import (
 	"bytes"
 	"net/url"
+	"slices"
 	"testing"
 
 	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/identity"
+	"github.com/bulla-sign/bulla/internal/testenv/mint"
 	"github.com/bulla-sign/bulla/tlog"
 )
 
@@ -13,16 +16,24 @@ import (
 func FuzzRequest(f *testing.F) {
 	s := ecdsaSigner(f)
 	f.Add(edit(f, s.upload(f, "message"), func(map[string]any) {}))
+	s.cert = mint.NewCA(f, mint.CAOptions{}).Issue(f, mint.LeafOptions{Public: s.key.Public(), SANs: []identity.SAN{
+		{Kind: identity.Email, Value: "Alice@example.com"}, {Kind: identity.URI, Value: "https://example.com/x"},
+	}})
+	f.Add(edit(f, s.upload(f, "message"), func(map[string]any) {}))
 	f.Add(edit(f, envelopeUpload(f, algorithm.ECDSAP256SHA256), func(map[string]any) {}))
 	f.Add(edit(f, envelopeUpload(f, algorithm.Ed25519ph), func(map[string]any) {}))
 	f.Add([]byte(`{"hashed_rekord_request_v002":{"digest":null,"signature":{"verifier":{"key_details":5}}}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		body, err := parseRequest(data)
+		e, err := parseRequest(data)
 		if err != nil {
-			if body != nil {
-				t.Fatal("a body with an error")
+			if e != nil {
+				t.Fatal("an entry with an error")
 			}
 			return
+		}
+		body := e.body
+		if read := describe(body).terms(); !slices.Equal(read, e.terms) {
+			t.Fatalf("of the request: %q, of the body: %q", e.terms, read)
 		}
 		b, err := tlog.ParseBody(body)
 		if err != nil {
@@ -61,11 +72,11 @@ func FuzzSearchQuery(f *testing.F) {
 
 // FuzzDescribe reads entries, which somebody else may have put into the tree.
 func FuzzDescribe(f *testing.F) {
-	body, err := parseRequest(edit(f, ecdsaSigner(f).upload(f, "message"), func(map[string]any) {}))
+	e, err := parseRequest(edit(f, ecdsaSigner(f).upload(f, "message"), func(map[string]any) {}))
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(body)
+	f.Add(e.body)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if n := len(describe(body).terms()); n > 2+2*maxIdentities {
 			t.Fatalf("%d terms", n)

@@ -105,22 +105,22 @@ func (l *Log) take(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 	if no != nil {
 		return nil, no
 	}
-	body, err := parseRequest(data)
+	e, err := parseRequest(data)
 	if err != nil {
 		return nil, &refusal{http.StatusBadRequest, grpcInvalidArgument, err.Error(), 0}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), l.cfg.Timeout)
 	defer cancel()
-	answer, err := l.prove(ctx, body)
+	answer, err := l.prove(ctx, e)
 	if err != nil {
 		return nil, l.failed(r, err)
 	}
 	return answer, nil
 }
 
-// prove logs the body and waits for its proof.
-func (l *Log) prove(ctx context.Context, body []byte) ([]byte, error) {
-	index, err := l.submit.submit(ctx, body)
+// prove logs the entry and waits for its proof.
+func (l *Log) prove(ctx context.Context, e *accepted) ([]byte, error) {
+	index, err := l.submit.submit(ctx, e)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (l *Log) prove(ctx context.Context, body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.answer(index, body, head)
+	return l.answer(index, e.body, head)
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {

@@ -63,7 +63,7 @@ func (l *Log) open(ctx context.Context) (err error) {
 
 func (l *Log) begin(ctx context.Context) (err error) {
 	l.submit = newSubmitter(l)
-	l.follow = &follower{tree: l.tree, index: l.index, seen: l.submit.forget}
+	l.follow = &follower{tree: l.tree, index: l.index, terms: l.submit.terms, seen: l.submit.forget}
 	if err := l.follow.check(); err != nil {
 		return err
 	}

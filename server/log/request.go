@@ -139,19 +139,25 @@ var envelopeSignatureFields = []protojson.Field[envelopeSignature]{
 	{Name: "keyid", Read: func(d *decoder, v *envelopeSignature) error { return d.String(&v.keyID) }},
 }
 
-// parseRequest reads a request and returns the body of the entry that it asks for. The signature has been verified.
-func parseRequest(data []byte) ([]byte, error) {
+// accepted is what is to be logged.
+type accepted struct {
+	body  []byte
+	terms []string // what describe finds in the body
+}
+
+// parseRequest reads a request and returns the entry that it asks for. The signature has been verified.
+func parseRequest(data []byte) (*accepted, error) {
 	var r request
 	if err := protojson.Unmarshal(data, protojson.Limits{Bytes: MaxRequest, Depth: maxDepth}, requestFields, &r); err != nil {
 		return nil, err
 	}
 	switch {
 	case r.hashedRekord != nil:
-		body, err := r.hashedRekord.entry()
-		return body, under("hashedRekordRequestV002", err)
+		e, err := r.hashedRekord.entry()
+		return e, under("hashedRekordRequestV002", err)
 	case r.dsse != nil:
-		body, err := r.dsse.entry()
-		return body, under("dsseRequestV002", err)
+		e, err := r.dsse.entry()
+		return e, under("dsseRequestV002", err)
 	}
 	return nil, errors.New("the request has neither hashedRekordRequestV002 nor dsseRequestV002")
 }
@@ -163,7 +169,7 @@ func under(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-func (r *hashedRekordRequest) entry() ([]byte, error) {
+func (r *hashedRekordRequest) entry() (*accepted, error) {
 	switch {
 	case len(r.digest) == 0:
 		return nil, errors.New("digest is missing")
@@ -184,7 +190,7 @@ func (r *hashedRekordRequest) entry() ([]byte, error) {
 }
 
 // entry logs an envelope as what current verifiers look for: a hashedrekord over the digest of its PAE.
-func (r *dsseRequest) entry() ([]byte, error) {
+func (r *dsseRequest) entry() (*accepted, error) {
 	switch {
 	case r.envelope == nil:
 		return nil, errors.New("envelope is missing")
@@ -211,6 +217,7 @@ func (r *dsseRequest) entry() ([]byte, error) {
 type signingKey struct {
 	pub  crypto.PublicKey
 	alg  algorithm.Algorithm
+	cert *x509.Certificate  // nil: the key came without
 	body tlog.BodySignature // without the signature
 }
 
@@ -220,11 +227,10 @@ func (v *verifier) key() (*signingKey, error) {
 	var err error
 	switch {
 	case v.certificate != nil:
-		var cert *x509.Certificate
-		if cert, err = x509.ParseCertificate(*v.certificate); err != nil {
+		if k.cert, err = x509.ParseCertificate(*v.certificate); err != nil {
 			return nil, fmt.Errorf("x509Certificate: %w", err)
 		}
-		k.pub, k.body.Certificate = cert.PublicKey, *v.certificate
+		k.pub, k.body.Certificate = k.cert.PublicKey, *v.certificate
 	case v.publicKey != nil:
 		if k.pub, err = algorithm.ParsePublicKey(*v.publicKey); err != nil {
 			return nil, fmt.Errorf("publicKey: %w", err)
@@ -255,19 +261,23 @@ func (v *verifier) key() (*signingKey, error) {
 	return k, nil
 }
 
-// entry verifies a signature over a digest and forms the entry's body.
-func (k *signingKey) entry(digest, sig []byte) ([]byte, error) {
-	if err := k.alg.Verify(k.pub, algorithm.Precomputed(k.alg.Hash(), digest), sig); err != nil {
+// entry verifies a signature over a digest and forms the entry.
+func (k *signingKey) entry(sum, sig []byte) (*accepted, error) {
+	digest := tlog.Digest{Hash: k.alg.Hash(), Sum: sum}
+	if err := k.alg.Verify(k.pub, algorithm.Precomputed(digest.Hash, sum), sig); err != nil {
 		return nil, fmt.Errorf("the signature does not verify over the digest with this key: %w", err)
 	}
 	s := k.body
 	s.Signature = sig
-	body, err := tlog.HashedRekordV2Body(tlog.Digest{Hash: k.alg.Hash(), Sum: digest}, s)
+	body, err := tlog.HashedRekordV2Body(digest, s)
 	if err != nil {
 		return nil, err
 	}
 	if len(body) > treelog.MaxEntry {
 		return nil, fmt.Errorf("the entry would have %d bytes; at most %d fit into a tile", len(body), treelog.MaxEntry)
 	}
-	return body, nil
+	var a about
+	a.digest(digest)
+	a.signer(k.cert, k.body.PublicKey)
+	return &accepted{body, a.terms()}, nil
 }

@@ -2,6 +2,7 @@ package log
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"strings"
 
@@ -31,23 +32,38 @@ func describe(body []byte) about {
 	}
 	a := about{Kind: b.Kind, Version: b.Version}
 	if len(b.Digests) > 0 {
-		a.Digest = algorithm.HashName(b.Digests[0].Hash) + ":" + hex.EncodeToString(b.Digests[0].Sum)
+		a.digest(b.Digests[0])
 	}
 	if len(b.Signatures) == 0 {
 		return a
 	}
 	key := b.Signatures[0].PublicKey
+	var cert *x509.Certificate
 	if der := b.Signatures[0].Certificate; der != nil {
-		cert, err := identity.ParseCertificate(der)
-		if err != nil {
+		if cert, err = x509.ParseCertificate(der); err != nil {
 			return a
 		}
-		a.Identities, a.Issuer = cert.SANs[:min(len(cert.SANs), maxIdentities)], cert.Issuer
-		key = cert.X509.RawSubjectPublicKeyInfo
+	}
+	a.signer(cert, key)
+	return a
+}
+
+func (a *about) digest(d tlog.Digest) {
+	a.Digest = algorithm.HashName(d.Hash) + ":" + hex.EncodeToString(d.Sum)
+}
+
+// signer fills in what the certificate says, or else the key alone in PKIX DER.
+func (a *about) signer(cert *x509.Certificate, key []byte) {
+	if cert != nil {
+		read, err := identity.FromX509(cert)
+		if err != nil {
+			return
+		}
+		a.Identities, a.Issuer = read.SANs[:min(len(read.SANs), maxIdentities)], read.Issuer
+		key = cert.RawSubjectPublicKeyInfo
 	}
 	sum := sha256.Sum256(key)
 	a.KeyID = "sha256:" + hex.EncodeToString(sum[:])
-	return a
 }
 
 // terms are the keys of the index. They begin with the query's parameter, so that none can pass for another.

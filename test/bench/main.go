@@ -41,7 +41,7 @@ func main() {
 	flag.StringVar(&b.bulla, "bulla", "bin/bulla", "the program to measure")
 	flag.IntVar(&b.runs, "n", 30, "runs of each short command")
 	flag.StringVar(&b.server, "server", "bin/bulla-server", "the services to measure")
-	only := flag.String("only", "", "one of: start, blob, library, large, size, ready, latency, entries, timestamps, signings, many, trips, registry")
+	only := flag.String("only", "", "one of: start, blob, library, large, size, ready, latency, entries, timestamps, signings, many, trips, registry-verify, registry-sign, registry-copy; or registry, for those three")
 	strict := flag.Bool("strict", false, "fail when a figure misses its goal")
 	flag.Parse()
 	exitOn(b.run(*only))
@@ -84,9 +84,11 @@ func (b *bench) run(only string) error {
 		{"signings", b.signings},
 		{"many", b.many},
 		{"trips", b.trips},
-		{"registry", b.evidence},
+		{"registry-verify", b.evidence((*registryBench).verifying)},
+		{"registry-sign", b.evidence((*registryBench).sign)},
+		{"registry-copy", b.evidence((*registryBench).copy)},
 	} {
-		if only != "" && only != part.name {
+		if only != "" && only != part.name && !strings.HasPrefix(part.name, only+"-") {
 			continue
 		}
 		if err := part.f(); err != nil {

@@ -3,9 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -14,15 +11,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/bulla-sign/bulla/internal/testenv/fault"
-	"github.com/bulla-sign/bulla/internal/tools/realregistry"
 )
 
 // The fewest requests in which the protocols let an image be signed keylessly.
@@ -98,8 +92,8 @@ func (b *bench) trips() error {
 		return err
 	}
 	flags := []string{"sign", "--yes", "--signing-config", proxied, "--trusted-root", said.TrustedRoot, "--identity-token", token}
-	return b.inRegistries(func(kind, host string, fewest int64) error {
-		front, err := count("http://" + host)
+	return b.inRegistries(func(kind registryKind) error {
+		front, err := count("http://" + kind.addr)
 		if err != nil {
 			return err
 		}
@@ -116,36 +110,12 @@ func (b *bench) trips() error {
 			}
 			s, r, goal := services.asked.Load(), front.asked.Load(), ""
 			if p.name == "bulla" {
-				goal = fmt.Sprintf("<= %d and <= %d", fewestServices, fewest)
+				goal = fmt.Sprintf("<= %d and <= %d", fewestServices, kind.sign)
 			}
-			b.print(row{"requests, keyless image, " + kind, p.name, fmt.Sprintf("%d services", s), fmt.Sprintf("%d registry", r), goal}, s <= fewestServices && r <= fewest)
+			b.print(row{"requests, keyless image, " + kind.name, p.name, fmt.Sprintf("%d services", s), fmt.Sprintf("%d registry", r), goal}, s <= fewestServices && r <= kind.sign)
 		}
 		return nil
 	})
-}
-
-// inRegistries runs a part in a registry of both kinds.
-func (b *bench) inRegistries(part func(kind, host string, fewest int64) error) error {
-	memory, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	api := &http.Server{Handler: registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))), ReadHeaderTimeout: time.Minute}
-	go func() { _ = api.Serve(memory) }() // ends with Close
-	defer func() { _ = api.Close() }()    // nobody reads from it any more
-	dir, err := os.MkdirTemp(b.dir, "trips-registry-")
-	if err != nil {
-		return err
-	}
-	real, err := realregistry.Start(dir, os.Stderr)
-	if err != nil {
-		return err
-	}
-	defer real.Close()
-	if err := part("API", memory.Addr().String(), fewestAPI); err != nil {
-		return err
-	}
-	return part("tag", real.Addr, fewestTag)
 }
 
 // pushRandom stores a small image and returns its reference by digest.
