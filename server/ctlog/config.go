@@ -94,6 +94,10 @@ func open(ctx context.Context, cfg Config) (*Server, error) {
 	return s, nil
 }
 
+// checkpointInterval is the default of [treelog.Config].CheckpointInterval: nobody waits for the checkpoint, since an SCT is
+// given when its entry is durable and in the tree, and monitors come less often.
+const checkpointInterval = time.Second
+
 // check checks what treelog does not, and fills in defaults.
 func (cfg *Config) check() error {
 	if p := cfg.Prefix; len(p) < 2 || len(p) > 128 || p[0] != '/' || path.Clean(p) != p || strings.ContainsAny(p, "{}?#% ") {
@@ -114,6 +118,9 @@ func (cfg *Config) check() error {
 		return errors.New("no accepted roots")
 	case !validName(cfg.Tree.Origin):
 		return fmt.Errorf("origin %q is not a URL without scheme, space and plus sign", cfg.Tree.Origin)
+	}
+	if cfg.Tree.CheckpointInterval == 0 {
+		cfg.Tree.CheckpointInterval = checkpointInterval
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
