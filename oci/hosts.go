@@ -4,7 +4,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/bulla-sign/bulla/oci/access"
@@ -18,6 +20,8 @@ type hosts struct {
 	config  *tls.Config // for hosts with nothing of their own
 	clients []tls.Certificate
 	other   *http.Transport
+	to      string      // the host that way is to
+	way     *access.Way // nil: there is none
 
 	mu       sync.Mutex
 	named    map[string]bool
@@ -38,8 +42,19 @@ func newHosts(o Options) (*hosts, error) {
 	return h, nil
 }
 
-func (h *hosts) guarded(config *tls.Config) *http.Transport {
-	t := newTransport(config)
+// with is the way to the network for who asks one host, as a configuration has it.
+func (h *hosts) with(host string, way *access.Way) *hosts {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return &hosts{
+		options: h.options, config: h.config, clients: h.clients, other: h.other, to: host, way: way,
+		named: maps.Clone(h.named), insecure: maps.Clone(h.insecure), byHost: map[string]*http.Transport{},
+	}
+}
+
+func (h *hosts) guarded(config *tls.Config) *http.Transport { return h.guard(newTransport(config)) }
+
+func (h *hosts) guard(t *http.Transport) *http.Transport {
 	if h.options.Network != nil {
 		h.options.Network.Guard(t)
 	}
@@ -93,27 +108,54 @@ func (h *hosts) transport(host string) (*http.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
+	var way *access.Way
+	if host == h.to {
+		way = h.way
+	}
 	given := h.named[host] && (len(h.clients) > 0 || h.options.ServerName != "")
-	if own == nil && !given && !h.insecure[host] {
+	if own == nil && way == nil && !given && !h.insecure[host] {
 		return h.other, nil
 	}
 	config := h.config.Clone()
-	config.InsecureSkipVerify = config.InsecureSkipVerify || h.insecure[host]
+	config.InsecureSkipVerify = config.InsecureSkipVerify || h.insecure[host] || way != nil && way.SkipVerify
 	if given {
 		config.Certificates, config.ServerName = h.clients, h.options.ServerName
 	}
-	if own != nil {
-		config.Certificates = append(own.Clients, config.Certificates...)
-		if len(own.Authorities) > 0 && h.options.CACerts == "" { // what was given stands in place of all others
-			if config.RootCAs, err = x509.SystemCertPool(); err != nil {
-				return nil, fmt.Errorf("certificates of the system: %w", err)
-			}
-			for _, authority := range own.Authorities {
-				config.RootCAs.AddCert(authority)
-			}
+	if err := h.equip(config, own); err != nil {
+		return nil, err
+	}
+	t := newTransport(config)
+	if way != nil {
+		if err := h.equip(config, way.Certificates); err != nil {
+			return nil, err
+		}
+		if way.DialTimeout > 0 {
+			t.DialContext = newDialer(way.DialTimeout).DialContext
+		}
+		if way.Proxy != nil {
+			t.Proxy = http.ProxyURL(way.Proxy)
 		}
 	}
-	t := h.guarded(config)
-	h.byHost[host] = t
+	h.byHost[host] = h.guard(t)
 	return t, nil
+}
+
+// equip adds what a machine has for a host.
+func (h *hosts) equip(config *tls.Config, own *access.Certificates) (err error) {
+	if own == nil {
+		return nil
+	}
+	config.Certificates = append(slices.Clone(own.Clients), config.Certificates...)
+	if len(own.Authorities) == 0 || h.options.CACerts != "" { // what was given stands in place of all others
+		return nil
+	}
+	if config.RootCAs == nil {
+		if config.RootCAs, err = x509.SystemCertPool(); err != nil {
+			return fmt.Errorf("certificates of the system: %w", err)
+		}
+	}
+	for _, authority := range own.Authorities {
+		config.RootCAs.AddCert(authority)
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package oci
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/bulla-sign/bulla/oci/access"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -16,8 +17,8 @@ import (
 
 // fromMirrors reads from the first mirror of a repository that read succeeds with; false when there is none.
 func (c *Client) fromMirrors(ctx context.Context, repo name.Repository, byTag bool, read func(*session) error) bool {
-	r := c.options.Mirrors.Find(repo.Name())
-	if r == nil || r.Blocked {
+	r, err := c.options.Mirrors.Find(repo.Name())
+	if err != nil || r == nil || r.Blocked { // which is told by who asks the registry
 		return false
 	}
 	for _, m := range r.Mirrors {
@@ -47,17 +48,24 @@ func (c *Client) mirror(ctx context.Context, r *access.Registry, m access.Mirror
 	}
 	place, err := name.NewRepository(r.In(m, repo.Name()), options...)
 	if err != nil {
-		return nil, fmt.Errorf("mirror of %s in %s: %w", repo.Name(), c.options.Mirrors.Path(), err)
+		return nil, fmt.Errorf("mirror of %s in %s: %w", repo.Name(), r.Path, err)
 	}
-	if m.Insecure && c.hosts != nil {
+	if host, _, _ := strings.Cut(m.Location, "/"); place.RegistryStr() != host && host != "docker.io" { // it would be asked for somebody else's
+		return nil, fmt.Errorf("mirror of %s in %s: %s is not taken for a host: give it a port", repo.Name(), r.Path, host)
+	}
+	if m.Insecure && c.hosts != nil && m.Way == nil {
 		c.hosts.distrust(place.RegistryStr())
 	}
-	if _, down := c.down.Load(place.Name()); down {
+	key := "mirror " + place.Name()
+	if m.Way != nil {
+		key += fmt.Sprintf(" %s %s for %s", m.Way.Scheme, m.Way.Root, r.Prefix) // the same place may be reached in several ways
+	}
+	if _, down := c.down.Load(key); down {
 		return nil, fmt.Errorf("it could not be reached before")
 	}
-	s, err := c.established(ctx, "mirror "+place.Name(), &session{repo: place, scope: transport.PullScope, mirror: true})
+	s, err := c.established(ctx, key, &session{repo: place, scope: transport.PullScope, mirror: true, way: m.Way})
 	if err != nil && ctx.Err() == nil {
-		c.down.Store(place.Name(), true) // so that not everything waits for it
+		c.down.Store(key, true) // so that not everything waits for it
 	}
 	return s, err
 }
@@ -71,21 +79,30 @@ func (c *Client) standIn(ctx context.Context, repo name.Repository) (stand *sess
 	return stand
 }
 
-// permitted applies what the configuration says about a repository itself.
-func (c *Client) permitted(repo name.Repository) (name.Repository, error) {
-	r := c.options.Mirrors.Find(repo.Name())
+// permitted applies what the configuration says about a repository itself, and returns the way to it; nil when it says none.
+func (c *Client) permitted(repo name.Repository) (name.Repository, *access.Way, error) {
+	r, err := c.options.Mirrors.Find(repo.Name())
 	switch {
+	case err != nil:
+		return repo, nil, misconfigured(repo, err)
 	case r == nil:
-		return repo, nil
+		return repo, nil, nil
 	case r.Blocked:
-		return repo, fmt.Errorf("%s is blocked: %s says so for %s", repo.Name(), c.options.Mirrors.Path(), r.Prefix)
+		return repo, nil, fmt.Errorf("%s is blocked: %s says so for %s", repo.Name(), r.Path, r.Prefix)
 	case r.Insecure:
-		if c.hosts != nil {
+		if c.hosts != nil && r.Way == nil {
 			c.hosts.distrust(repo.RegistryStr())
 		}
-		return name.NewRepository(repo.Name(), name.Insecure)
+		repo, err = name.NewRepository(repo.Name(), name.Insecure)
 	}
-	return repo, nil
+	return repo, r.Way, err
+}
+
+// misconfigured is what comes of a file about a registry that cannot be used: nothing is known of what is there.
+func misconfigured(repo name.Repository, err error) error {
+	return &UnknownError{
+		Place: "configuration of " + repo.RegistryStr(), Detail: printable(err.Error(), 4*maxDetail), Err: err, Hint: "mend the file that is named, or take it away",
+	}
 }
 
 // aside is a manifest as a mirror has it; nil when none has.

@@ -52,6 +52,11 @@ func newMutualTLS(t *testing.T) *mutualTLS {
 	return m
 }
 
+// demand is the configuration of a server that takes nobody without the certificate.
+func (m *mutualTLS) demand() *tls.Config {
+	return &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: m.clients}
+}
+
 // start returns the reference of an image in the registry.
 func (m *mutualTLS) start(t *testing.T, lead func(http.ResponseWriter, *http.Request) bool) string {
 	t.Helper()
@@ -62,7 +67,7 @@ func (m *mutualTLS) start(t *testing.T, lead func(http.ResponseWriter, *http.Req
 			reg.ServeHTTP(w, r)
 		}
 	}))
-	x.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: m.clients}
+	x.TLS = m.demand()
 	x.Config.ErrorLog = reg.Server.Config.ErrorLog
 	x.StartTLS()
 	t.Cleanup(x.Close)

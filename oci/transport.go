@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/bulla-sign/bulla/oci/access"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -21,10 +22,9 @@ import (
 
 // newTransport is the default way to the network.
 func newTransport(config *tls.Config) *http.Transport {
-	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second, Control: refuseLinkLocal}
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           dialer.DialContext,
+		DialContext:           newDialer(15 * time.Second).DialContext,
 		TLSClientConfig:       config,
 		ForceAttemptHTTP2:     true,
 		MaxIdleConnsPerHost:   8,
@@ -33,6 +33,10 @@ func newTransport(config *tls.Config) *http.Transport {
 		ResponseHeaderTimeout: 60 * time.Second,
 		ExpectContinueTimeout: time.Second,
 	}
+}
+
+func newDialer(timeout time.Duration) *net.Dialer {
+	return &net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second, Control: refuseLinkLocal}
 }
 
 // refuseLinkLocal keeps a registry from sending us, by a token realm, a redirect or a DNS name, to the metadata service of
@@ -87,7 +91,8 @@ func (t *agentTransport) RoundTrip(in *http.Request) (*http.Response, error) {
 type session struct {
 	repo   name.Repository
 	scope  string
-	mirror bool // nobody named it but a configuration
+	mirror bool        // nobody named it but a configuration
+	way    *access.Way // nil: as to all others
 	client *http.Client
 	scheme string
 	from   string      // the credential's kind and source, without the secret; may be empty
@@ -98,10 +103,11 @@ type session struct {
 
 // connect returns a session for a repository; push says whether it must be able to write.
 func (c *Client) connect(ctx context.Context, repo name.Repository, push bool) (*session, error) {
-	repo, err := c.permitted(repo)
+	repo, way, err := c.permitted(repo)
 	if err != nil {
 		return &session{repo: repo}, err
 	}
+	push = push || c.options.Writes && (c.repository == nil || repo == *c.repository)
 	writeKey := repo.Name() + " " + transport.PushScope
 	key := writeKey
 	c.mu.Lock()
@@ -114,7 +120,7 @@ func (c *Client) connect(ctx context.Context, repo name.Repository, push bool) (
 	if push {
 		scope = transport.PushScope
 	}
-	return c.established(ctx, key, &session{repo: repo, scope: scope})
+	return c.established(ctx, key, &session{repo: repo, scope: scope, way: way})
 }
 
 // established returns the session of a key, which is made like the given one, after its handshake.
@@ -122,7 +128,7 @@ func (c *Client) established(ctx context.Context, key string, like *session) (*s
 	c.mu.Lock()
 	s, ok := c.sessions[key]
 	if !ok {
-		s = &session{repo: like.repo, scope: like.scope, mirror: like.mirror}
+		s = &session{repo: like.repo, scope: like.scope, mirror: like.mirror, way: like.way}
 		c.sessions[key] = s
 	}
 	c.mu.Unlock()
@@ -141,7 +147,7 @@ func (c *Client) handshake(ctx context.Context, s *session) error {
 	}
 	if c.hosts != nil {
 		if err := c.hosts.name(s.repo.RegistryStr(), !s.mirror); err != nil {
-			return err
+			return misconfigured(s.repo, err)
 		}
 	}
 	keychain := c.keychain
@@ -162,8 +168,12 @@ func (c *Client) handshake(ctx context.Context, s *session) error {
 	if err != nil {
 		return fmt.Errorf("credentials for %s: %w", s.repo.RegistryStr(), err)
 	}
+	base, err := c.reach(s)
+	if err != nil {
+		return err
+	}
 	seen := &schemeRecorder{
-		client: c, inner: c.base, host: s.repo.RegistryStr(), plain: s.repo.Registry.Scheme() == "http", secret: *config != authn.AuthConfig{},
+		client: c, inner: base, host: s.repo.RegistryStr(), plain: s.repo.Registry.Scheme() == "http", secret: *config != authn.AuthConfig{},
 	}
 	seen.shaking.Store(true)
 	defer seen.shaking.Store(false)

@@ -35,6 +35,7 @@ func knownVariables() []variable {
 		{"BULLA_PLUGIN_DIR", "where key store programs (sigstore-kms-NAME) are looked for first", "a directory", false},
 		{"BULLA_REGISTRY_CACHE", "where verify keeps evidence that it read by its digest; lists are asked of the registry all the same", "a directory (nothing is kept if not set)", false},
 		{"BULLA_REGISTRY_CACHE_SIZE", "how large that may become", "a size, as in 45MiB, 1GB (256MiB if not set)", false},
+		{"BULLA_REGISTRY_HOSTS", "how registries are reached, and for commands that verify their mirrors, as containerd has it", "a directory of HOST/hosts.toml, such as /etc/containerd/certs.d (none if not set)", false},
 		{"CONTAINERS_REGISTRIES_CONF", "mirrors and blocked registries, for commands that verify", "the path of a registries.conf (none if not set)", false},
 		{"COSIGN_DOCKER_MEDIA_TYPES", "use Docker's media types, for registries that do not know those of OCI", "1 or 0", false},
 		{"COSIGN_EXPERIMENTAL", "allow --registry-referrers-mode=oci-1-1, in cosign; has no effect here", "1 or 0", false},

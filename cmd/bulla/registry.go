@@ -34,12 +34,33 @@ func registryClientOf(c *cli.Call, r *flags.Registry, workers int) (*oci.Client,
 	if o.Cache, err = registryCache(c); err != nil {
 		return nil, err
 	}
-	if path, _ := c.LookupEnv("CONTAINERS_REGISTRIES_CONF"); path != "" {
-		if o.Mirrors, err = access.LoadRegistries(path); err != nil {
-			return nil, inputError(err)
-		}
+	if o.Mirrors, err = registryMirrors(c); err != nil {
+		return nil, err
 	}
 	return newRegistryClient(o)
+}
+
+// The variables that name files about mirrors.
+const (
+	registriesVariable = "CONTAINERS_REGISTRIES_CONF"
+	hostsVariable      = "BULLA_REGISTRY_HOSTS"
+)
+
+// registryMirrors reads the file about mirrors, if one is named.
+func registryMirrors(c *cli.Call) (*access.Registries, error) {
+	conf, _ := c.LookupEnv(registriesVariable)
+	hosts, _ := c.LookupEnv(hostsVariable)
+	switch {
+	case conf != "" && hosts != "":
+		return nil, cli.Usagef("%s and %s cannot be set together: both are about mirrors", registriesVariable, hostsVariable)
+	case hosts != "":
+		found, err := access.LoadHosts(hosts, true)
+		return found, inputError(err)
+	case conf != "":
+		found, err := access.LoadRegistries(conf)
+		return found, inputError(err)
+	}
+	return nil, nil
 }
 
 func newRegistryClient(o oci.Options) (*oci.Client, error) {
@@ -92,6 +113,11 @@ func registryOptions(c *cli.Call, r *flags.Registry) (o oci.Options, err error) 
 		Network:   c.Net.Registries(c.Cosign),
 		UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now, Log: c.Debugf,
 		Keychain: access.NewKeychain(machine), CertDirs: access.CertDirs(machine),
+	}
+	if hosts := env(hostsVariable); hosts != "" { // the way to registries themselves; who verifies learns of mirrors too
+		if o.Mirrors, err = access.LoadHosts(hosts, false); err != nil {
+			return o, inputError(err)
+		}
 	}
 	if text := env("COSIGN_DOCKER_MEDIA_TYPES"); text != "" {
 		if o.DockerMediaTypes, err = strconv.ParseBool(text); err != nil {

@@ -51,24 +51,29 @@ func LoadCertificates(dirs []string, host string) (*Certificates, error) {
 	for _, name := range certNames(host) {
 		for _, parent := range dirs {
 			dir := filepath.Join(parent, name)
-			entries, err := os.ReadDir(dir)
-			if errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
-			if err != nil {
-				return nil, fmt.Errorf("certificates for %s: %w", host, err)
-			}
-			if len(entries) > maxCertFiles {
-				return nil, fmt.Errorf("certificates for %s: %s has %d files, the limit is %d", host, dir, len(entries), maxCertFiles)
-			}
-			c := &Certificates{Dir: dir}
-			if err := c.read(entries); err != nil {
-				return nil, fmt.Errorf("certificates for %s: %s%c%w", host, dir, filepath.Separator, err)
-			}
-			return c, nil
+			return readCertificates(dir, host)
 		}
 	}
 	return nil, nil
+}
+
+// readCertificates reads one directory in certs.d form.
+func readCertificates(dir, host string) (*Certificates, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("certificates for %s: %w", host, err)
+	}
+	if len(entries) > maxCertFiles {
+		return nil, fmt.Errorf("certificates for %s: %s has %d files, the limit is %d", host, dir, len(entries), maxCertFiles)
+	}
+	c := &Certificates{Dir: dir}
+	if err := c.read(entries); err != nil {
+		return nil, fmt.Errorf("certificates for %s: %s%c%w", host, dir, filepath.Separator, err)
+	}
+	return c, nil
 }
 
 // certNames are the names of a host's directory; none for what is no host name, so that no host leads out of certs.d.

@@ -10,28 +10,31 @@ import (
 // maxRegistries bounds registries.conf. Large sites have some dozen entries.
 const maxRegistries = 1 << 20
 
-// Registries are the mirrors and prohibitions of a registries.conf.
+// Registries are the mirrors and prohibitions of a registries.conf, or what files hosts.toml say.
 type Registries struct {
-	path string
-	list []*Registry
+	list  []*Registry
+	hosts *hostsDir // nil: list counts
 }
 
-// Registry is one [[registry]] of registries.conf(5).
+// Registry is one [[registry]] of registries.conf(5), or one hosts.toml.
 type Registry struct {
+	Path     string // the file that says so
 	Prefix   string // host[:port][/path…], or *.domain: what it is about
 	Insecure bool   // TLS is not checked, and plain HTTP is spoken where HTTPS does not answer
 	Blocked  bool   // nothing is read from it
 	Mirrors  []Mirror
+	Way      *Way // to the registry itself; nil: nothing is said
 
 	location string
 }
 
-// Mirror is one [[registry.mirror]].
+// Mirror is one [[registry.mirror]], or one host of a hosts.toml.
 type Mirror struct {
 	Location string // host[:port][/path…] in place of the prefix
 	Insecure bool
 	Tags     bool // it may say what a tag stands for
 	Digests  bool // it may be asked by digest
+	Way      *Way // to it; nil: nothing is said
 
 	from string // pull-from-mirror
 }
@@ -44,12 +47,15 @@ func LoadRegistries(path string) (*Registries, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	r := &Registries{path: path}
+	r := &Registries{}
 	if err == nil {
 		r.list, err = parseRegistries(data)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, one := range r.list {
+		one.Path = path
 	}
 	return r, nil
 }
@@ -156,7 +162,7 @@ func (r *Registry) finish(digestOnly bool) error {
 	}
 	wild := strings.HasPrefix(r.Prefix, "*.")
 	switch {
-	case !location(strings.TrimPrefix(r.Prefix, "*.")):
+	case !isLocation(strings.TrimPrefix(r.Prefix, "*.")):
 		return fmt.Errorf("its prefix %q is no registry, namespace or repository", plainText(r.Prefix))
 	case r.location != "" && r.location != r.Prefix:
 		return fmt.Errorf("location %q differs from prefix %q, which is not followed here: name the repository by its own address", plainText(r.location), plainText(r.Prefix))
@@ -175,37 +181,38 @@ func (r *Registry) finish(digestOnly bool) error {
 		default:
 			return fmt.Errorf("pull-from-mirror is %q; it may be all, digest-only or tag-only", plainText(m.from))
 		}
-		if !location(m.Location) {
+		if !isLocation(m.Location) {
 			return fmt.Errorf("mirror location %q is no registry, namespace or repository", plainText(m.Location))
 		}
 	}
 	return nil
 }
 
-// location says whether a text can be the beginning of a repository's name.
-func location(s string) bool {
+// isLocation says whether a text can be the beginning of a repository's name.
+func isLocation(s string) bool {
 	return s != "" && !strings.ContainsAny(s, " \t@?#\\*\"'%") && !strings.Contains(s, "://") && !strings.HasSuffix(s, "/") &&
 		!strings.HasPrefix(s, "/") && !strings.Contains(s, "//") && !strings.Contains(s, "..")
 }
 
 // Find returns what is said about a repository: of the prefix that is longest; nil when nothing is. A nil Registries says
-// nothing.
-func (r *Registries) Find(repository string) *Registry {
+// nothing. The error is about a hosts.toml.
+func (r *Registries) Find(repository string) (*Registry, error) {
 	if r == nil {
-		return nil
+		return nil, nil
 	}
 	name := canonical(repository)
+	if r.hosts != nil {
+		host, _, _ := strings.Cut(name, "/")
+		return r.hosts.find(host)
+	}
 	var best *Registry
 	for _, candidate := range r.list {
 		if candidate.matches(name) && (best == nil || len(candidate.Prefix) > len(best.Prefix)) {
 			best = candidate
 		}
 	}
-	return best
+	return best, nil
 }
-
-// Path is the file that was read.
-func (r *Registries) Path() string { return r.path }
 
 func (r *Registry) matches(name string) bool {
 	if domain, wild := strings.CutPrefix(r.Prefix, "*"); wild {

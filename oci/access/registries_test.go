@@ -39,24 +39,32 @@ func TestRegistries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hub := r.Find("index.docker.io/library/alpine")
+	find := func(repository string) *Registry {
+		t.Helper()
+		found, err := r.Find(repository)
+		if err != nil {
+			t.Errorf("%s: %v", repository, err)
+		}
+		return found
+	}
+	hub := find("index.docker.io/library/alpine")
 	if hub == nil || len(hub.Mirrors) != 2 || hub.In(hub.Mirrors[0], "index.docker.io/library/alpine") != "mirror.test:5000/hub/library/alpine" ||
 		!hub.Mirrors[0].Insecure || !hub.Mirrors[0].Tags || !hub.Mirrors[0].Digests || hub.Mirrors[1].Tags || !hub.Mirrors[1].Digests || hub.Mirrors[1].Insecure {
 		t.Errorf("docker.io: %+v", hub)
 	}
-	quay := r.Find("quay.test/team/app")
+	quay := find("quay.test/team/app")
 	if quay == nil || len(quay.Mirrors) != 1 || quay.Mirrors[0].Tags || !quay.Mirrors[0].Digests || quay.In(quay.Mirrors[0], "quay.test/team/app") != "mirror.test/quay/app" {
 		t.Errorf("quay.test: %+v", quay)
 	}
-	if b := r.Find("a.blocked.test/x"); b == nil || !b.Blocked {
+	if b := find("a.blocked.test/x"); b == nil || !b.Blocked {
 		t.Errorf("blocked: %+v", b)
 	}
 	for _, none := range []string{"quay.test/teams/app", "blocked.test/x", "evilblocked.test/x", "docker.io.evil.test/x", "other.test/docker.io/x"} {
-		if found := r.Find(none); found != nil {
+		if found := find(none); found != nil {
 			t.Errorf("%s: %+v", none, found)
 		}
 	}
-	if (*Registries)(nil).Find("a.test/x") != nil {
+	if found, err := (*Registries)(nil).Find("a.test/x"); found != nil || err != nil {
 		t.Error("no file says something")
 	}
 }

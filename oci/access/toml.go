@@ -28,7 +28,7 @@ type tomlTable struct {
 	array bool
 }
 
-// parseTOML reads the part of TOML 1.0 that registries.conf(5) is written in: tables and arrays of tables with plain names,
+// parseTOML reads the part of TOML 1.0 that registries.conf(5) and hosts.toml are written in: tables and arrays of tables with plain names,
 // and keys with strings on one line, booleans, integers and arrays of these. Everything else is an error, not skipped.
 func parseTOML(data []byte) (entries []tomlEntry, tables []tomlTable, err error) {
 	if !utf8.Valid(data) {
@@ -141,7 +141,7 @@ func (p *tomlParser) header() (t tomlTable, err error) {
 		if err != nil {
 			return t, err
 		}
-		t.name += part
+		t.name += quotedName(part)
 		p.skip(false)
 		if strings.HasPrefix(p.rest, shut) {
 			p.rest = p.rest[len(shut):]
@@ -151,6 +151,34 @@ func (p *tomlParser) header() (t tomlTable, err error) {
 			return t, fmt.Errorf("a table's name is not closed with %s", shut)
 		}
 		t.name, p.rest = t.name+".", p.rest[1:]
+	}
+}
+
+// quotedName is a part of a table's name, which is in quotes when it could be taken for several.
+func quotedName(part string) string {
+	if part == "" || strings.ContainsFunc(part, notToken) {
+		return strconv.Quote(part)
+	}
+	return part
+}
+
+// splitName is the reverse, for a whole name; nil for what is none.
+func splitName(name string) (parts []string) {
+	for {
+		part, rest, more := strings.Cut(name, ".")
+		if quoted, err := strconv.QuotedPrefix(name); err == nil {
+			rest, more = strings.CutPrefix(name[len(quoted):], ".")
+			if !more && rest != "" {
+				return nil
+			}
+			if part, err = strconv.Unquote(quoted); err != nil {
+				return nil
+			}
+		}
+		if parts = append(parts, part); !more {
+			return parts
+		}
+		name = rest
 	}
 }
 
