@@ -115,9 +115,9 @@ func wanderers(bundle, file, manifest string) map[string][][]string {
 	}
 }
 
-// With --offline no command wants to go anywhere but to the registry that it was given; see [cli.System.Dial].
-func TestOfflineCanary(t *testing.T) {
-	dir := t.TempDir()
+// wander are the calls of wanderers, with the files that they name.
+func wander(t *testing.T, dir string) map[string][][]string {
+	t.Helper()
 	bundle := filepath.Join(dir, "a.json")
 	if err := os.WriteFile(bundle, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
@@ -128,7 +128,13 @@ func TestOfflineCanary(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	calls := wanderers(bundle, file, manifest)
+	return wanderers(bundle, file, manifest)
+}
+
+// With --offline no command wants to go anywhere but to the registry that it was given; see [cli.System.Dial].
+func TestOfflineCanary(t *testing.T) {
+	dir := t.TempDir()
+	calls := wander(t, dir)
 	for _, name := range leaves(newApp(&cli.System{}).Commands, "") {
 		if _, ok := calls[name]; !ok {
 			t.Errorf("%s: the canary does not know the command", name)

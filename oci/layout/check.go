@@ -49,7 +49,9 @@ func (l *Layout) check(ctx context.Context, digest string, seen map[string]bool,
 	}
 	blobs := o.Layers
 	if o.Config != nil {
-		blobs = append(blobs, *o.Config)
+		config := *o.Config
+		config.URLs = nil // layers only may be elsewhere
+		blobs = append(blobs, config)
 	}
 	for _, d := range blobs {
 		if seen[d.Digest] {
@@ -66,12 +68,17 @@ func (l *Layout) check(ctx context.Context, digest string, seen map[string]bool,
 	return nil
 }
 
+// elsewhere says that a layer is kept in another place (image-spec "descriptor", urls): a layout need not have it.
+func (d *descriptor) elsewhere() bool {
+	return len(d.URLs) > 0 || strings.Contains(d.MediaType, ".nondistributable.") || strings.Contains(d.MediaType, ".foreign.")
+}
+
 func (l *Layout) checkBlob(d descriptor) error {
 	if err := checkDigest(d.Digest); err != nil {
 		return err
 	}
 	r, size, err := l.files.open(blobName(d.Digest))
-	if errors.Is(err, fs.ErrNotExist) && (strings.Contains(d.MediaType, ".nondistributable.") || strings.Contains(d.MediaType, ".foreign.")) {
+	if errors.Is(err, fs.ErrNotExist) && d.elsewhere() {
 		return nil
 	}
 	if err != nil {

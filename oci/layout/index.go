@@ -37,6 +37,7 @@ type descriptor struct {
 	Size         int64             `json:"size"`
 	ArtifactType string            `json:"artifactType,omitzero"`
 	Annotations  map[string]string `json:"annotations,omitempty"`
+	URLs         []string          `json:"urls,omitempty"` // of a layer that is kept elsewhere; never asked
 }
 
 // indexDocument is index.json.
