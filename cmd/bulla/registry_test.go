@@ -62,9 +62,12 @@ func TestWrongAuthorities(t *testing.T) {
 	}
 	less := []string{"--allow-insecure-registry", "--allow-http-registry"}
 	ways := []way{
-		{[]string{"--registry-cacert", none}, nil, "none.pem"}, {[]string{"--registry-cacert", empty}, nil, "empty.pem"},
-		{[]string{"--registry-cacert", key}, nil, "key.pem"}, {[]string{"--registry-cacert", damaged}, nil, "damaged.pem"},
-		{[]string{"--registry-cacert", dir}, nil, dir}, {append([]string{"--registry-cacert", empty}, less...), nil, "empty.pem"},
+		{[]string{"--registry-cacert", none}, nil, "none.pem"},
+		{[]string{"--registry-cacert", empty}, nil, "empty.pem"},
+		{[]string{"--registry-cacert", key}, nil, "key.pem"},
+		{[]string{"--registry-cacert", damaged}, nil, "damaged.pem"},
+		{[]string{"--registry-cacert", dir}, nil, dir},
+		{append([]string{"--registry-cacert", empty}, less...), nil, "empty.pem"},
 		{nil, map[string]string{"BULLA_REGISTRY_CACERT": empty}, "empty.pem"},
 		{less, map[string]string{"XDG_CONFIG_HOME": filepath.Join(dir, "config")}, "ca.crt"},
 		{less, map[string]string{"BULLA_REGISTRY_HOSTS": filepath.Join(dir, "hosts")}, "ca.pem"},
