@@ -39,6 +39,7 @@ type Options struct {
 	UserAgent          string             // such as "bulla/1.0"; empty: "bulla"
 	Repository         string             // COSIGN_REPOSITORY: where evidence is kept, when not beside the image
 	TagPrefix          string             // prefix of the older tags
+	Writes             bool               // evidence will be written: what is read where that is kept goes by the same contact, and token
 	DockerMediaTypes   bool               // COSIGN_DOCKER_MEDIA_TYPES: Docker's media types in new .sig and .att manifests
 	Limits             Limits
 	Cache              *cache.Cache // what Find reads by a digest, kept; nil: nothing
