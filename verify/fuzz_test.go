@@ -111,6 +111,7 @@ func (e *editable) try(t *testing.T, data []byte) bool {
 
 // TestEdited changes encoded bundles at random places, the same ones each time.
 func TestEdited(t *testing.T) {
+	testenv.Unwatched(t)
 	sc := newScene(t)
 	rounds := 150
 	if soak() {

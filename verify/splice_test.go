@@ -12,6 +12,7 @@ import (
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/identity"
+	"github.com/bulla-sign/bulla/internal/testenv"
 	"github.com/bulla-sign/bulla/internal/testenv/mint"
 	"github.com/bulla-sign/bulla/internal/testenv/world"
 	"github.com/bulla-sign/bulla/test/splice"
@@ -143,6 +144,7 @@ type matrix struct {
 // TestSplice swaps every field and subtree between valid bundles. Each result is refused, or differs from the original
 // only in fields that no signature covers, and then the report is the same but for those.
 func TestSplice(t *testing.T) {
+	testenv.Unwatched(t)
 	m := &matrix{scene: newScene(t), exercised: map[string]int{}, used: map[string]int{}}
 	all := shapes()
 	for i := range all {

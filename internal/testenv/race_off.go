@@ -1,0 +1,6 @@
+//go:build !race
+
+package testenv
+
+// RaceDetector says that the race detector watches.
+const RaceDetector = false
