@@ -43,7 +43,7 @@ func Copy(ctx context.Context, o Options) (*Report, error) {
 	if o.DryRun {
 		return w.report, w.compare(ctx)
 	}
-	if o.Tag != "" {
+	if o.Tag != "" && !w.tagged {
 		if err := o.To.Put(ctx, o.Image, Where{Tag: o.Tag}); err != nil {
 			return w.report, fmt.Errorf("tag %s: %w", o.Tag, err)
 		}
@@ -64,16 +64,20 @@ var (
 
 // tagFree makes sure, before anything is carried, that the tag may be written at the end.
 func (w *walker) tagFree(ctx context.Context) error {
-	if w.o.Tag == "" || w.o.Force {
+	if w.o.Tag == "" {
 		return nil
 	}
 	m, err := w.o.To.Manifest(ctx, w.o.Tag)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil
+	case err != nil && w.o.Force:
+		return nil // it is replaced, whatever it is
 	case err != nil:
 		return fmt.Errorf("tag %s of the target: %w", w.o.Tag, err)
-	case m.Digest != w.o.Image.Digest:
+	}
+	// A tag that is as it should be is not written again: a registry may let it be written once only.
+	if w.tagged = m.Digest == w.o.Image.Digest; !w.tagged && !w.o.Force {
 		return fmt.Errorf("tag %s of the target: %w, %s", w.o.Tag, ErrTaken, m.Digest)
 	}
 	return nil
@@ -110,6 +114,7 @@ type walker struct {
 	o      Options
 	report *Report
 
+	tagged   bool            // the tag holds the image already
 	subjects []*Manifest     // whose evidence was carried
 	seen     map[string]bool // manifests that were walked
 	written  []item          // with what is needed to look for them
