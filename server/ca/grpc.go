@@ -109,7 +109,7 @@ func (s *Server) createGRPC(ctx context.Context, req *fulciopb.SigningRequest) (
 	}
 	chain, err := s.create(ctx, apiGRPC, req)
 	if err == nil {
-		return &fulciopb.SigningCertificate{Chain: fulciopb.Chain{Certificates: chain}}, nil
+		return fulciopb.NewSigningCertificate(chain), nil
 	}
 	why := asRefusal(err)
 	if why.retry > 0 {

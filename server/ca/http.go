@@ -133,7 +133,7 @@ func bearer(r *http.Request, req *fulciopb.SigningRequest) error {
 func (s *Server) postSigningCert(w http.ResponseWriter, r *http.Request) {
 	chain, ok := s.post(w, r, apiREST, fulciopb.ParseJSON)
 	if ok {
-		writeJSON(w, fulciopb.SigningCertificate{Chain: fulciopb.Chain{Certificates: chain}})
+		writeJSON(w, fulciopb.NewSigningCertificate(chain))
 	}
 }
 

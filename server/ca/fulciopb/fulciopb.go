@@ -14,7 +14,6 @@
 package fulciopb
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -44,7 +43,19 @@ type Chain struct {
 }
 
 // SigningCertificate is the answer with an embedded SCT, the only arm that is used here: leaf first, root last.
-type SigningCertificate struct{ Chain Chain }
+type SigningCertificate struct {
+	Embedded EmbeddedSCT `json:"signedCertificateEmbeddedSct"`
+}
+
+// EmbeddedSCT is that arm.
+type EmbeddedSCT struct {
+	Chain Chain `json:"chain"`
+}
+
+// NewSigningCertificate makes the answer of a chain in PEM.
+func NewSigningCertificate(chain []string) *SigningCertificate {
+	return &SigningCertificate{EmbeddedSCT{Chain{chain}}}
+}
 
 // TrustBundle lists the chains of the authority: intermediates first, root last.
 type TrustBundle struct {
@@ -156,16 +167,6 @@ func ParseLegacyJSON(data []byte) (*SigningRequest, error) {
 	return &r, nil
 }
 
-// MarshalJSON writes {"signedCertificateEmbeddedSct":{"chain":{"certificates":[…]}}}.
-func (s SigningCertificate) MarshalJSON() ([]byte, error) {
-	type embedded struct {
-		Chain Chain `json:"chain"`
-	}
-	return json.Marshal(struct {
-		Embedded embedded `json:"signedCertificateEmbeddedSct"`
-	}{embedded(s)})
-}
-
 // message calls read for each field of a message. Fields that read does not take are skipped.
 func message(data []byte, read func(num protowire.Number, typ protowire.Type, value []byte) error) error {
 	for len(data) > 0 {
@@ -270,7 +271,7 @@ func (c Chain) marshal() []byte {
 
 // MarshalProto writes the binary form.
 func (s *SigningCertificate) MarshalProto() []byte {
-	return appendField(nil, 2, appendField(nil, 1, s.Chain.marshal()))
+	return appendField(nil, 2, appendField(nil, 1, s.Embedded.Chain.marshal()))
 }
 
 // MarshalProto writes the binary form.

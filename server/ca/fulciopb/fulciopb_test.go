@@ -77,7 +77,7 @@ func TestJSON(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
-	out, err := json.Marshal(fulciopb.SigningCertificate{Chain: fulciopb.Chain{Certificates: []string{"a"}}})
+	out, err := json.Marshal(fulciopb.NewSigningCertificate([]string{"a"}))
 	if err != nil || string(out) != `{"signedCertificateEmbeddedSct":{"chain":{"certificates":["a"]}}}` {
 		t.Fatal(string(out), err)
 	}

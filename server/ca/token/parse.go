@@ -38,27 +38,27 @@ func peek(raw string) (*unverified, error) {
 	if err != nil {
 		return nil, err
 	}
-	var head struct {
-		Algorithm string          `json:"alg"`
-		KeyID     string          `json:"kid"`
-		Critical  json.RawMessage `json:"crit"`
-		Encoded   *bool           `json:"b64"`
+	head, err := object(header)
+	if err != nil {
+		return nil, fmt.Errorf("the token's header cannot be read: %w", err)
 	}
-	if err := unmarshal(header, &head); err != nil {
-		return nil, fmt.Errorf("the token's header is not a JSON object of the expected kind: %w", err)
+	for _, name := range []string{"crit", "b64"} {
+		if _, ok := head[name]; ok {
+			return nil, errors.New("the token's header demands an extension (crit or b64), none is supported")
+		}
 	}
-	if head.Critical != nil || head.Encoded != nil {
-		return nil, errors.New("the token's header demands an extension (crit or b64), none is supported")
+	t := &unverified{}
+	if t.Algorithm, err = text(head, "alg"); err == nil {
+		t.KeyID, err = text(head, "kid")
 	}
-	if !slices.Contains(Algorithms, head.Algorithm) {
-		return nil, fmt.Errorf("the token is signed with algorithm %q, accepted are %s", clip(head.Algorithm), strings.Join(Algorithms, ", "))
+	if err != nil {
+		return nil, fmt.Errorf("the token's header: %w", err)
 	}
-	t := &unverified{Algorithm: head.Algorithm, KeyID: head.KeyID}
-	if err := unmarshal(payload, &t.claims); err != nil {
-		return nil, fmt.Errorf("the token's claims are not a JSON object: %w", err)
+	if !slices.Contains(Algorithms, t.Algorithm) {
+		return nil, fmt.Errorf("the token is signed with algorithm %q, accepted are %s", clip(t.Algorithm), strings.Join(Algorithms, ", "))
 	}
-	if t.claims == nil {
-		return nil, errors.New("the token's claims are not a JSON object")
+	if t.claims, err = object(payload); err != nil {
+		return nil, fmt.Errorf("the token's claims cannot be read: %w", err)
 	}
 	if len(t.claims) > maxClaims {
 		return nil, fmt.Errorf("the token has more than %d claims", maxClaims)
@@ -108,70 +108,89 @@ func split(raw string) (header, payload []byte, err error) {
 // decode reads base64url without padding, and refuses encodings that are not canonical.
 func decode(s string) ([]byte, error) { return base64.RawURLEncoding.Strict().DecodeString(s) }
 
-// unmarshal reads one JSON object with exact numbers, of bounded depth, and without a name given twice: what a reader
-// makes of the second is a matter of taste, and the signature covers both.
-func unmarshal(data []byte, v any) error {
-	if err := shape(data); err != nil {
-		return err
+// text returns a member that is a string, if it is there.
+func text(of map[string]any, name string) (string, error) {
+	value, ok := of[name]
+	if !ok {
+		return "", nil
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	if err := d.Decode(v); err != nil {
-		// The decoder's own words can repeat the input, which is the token.
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) {
-			return fmt.Errorf("%s is of type %s", clip(wrong.Field), wrong.Value)
-		}
-		return errors.New("malformed JSON")
+	s, ok := value.(string)
+	if !ok {
+		return "", fmt.Errorf("%s is not a text", name)
 	}
-	return nil
+	return s, nil
 }
 
-// shape walks a document and checks depth, duplicates, and that nothing follows it.
-func shape(data []byte) error {
+// object reads one JSON object with exact numbers, of bounded depth, and without a name given twice: what a reader makes of
+// the second is a matter of taste, and the signature covers both. The errors do not repeat the input, which is the token.
+func object(data []byte) (map[string]any, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
-	if err := walk(d, 0); err != nil {
-		return err
+	first, err := d.Token()
+	if err != nil {
+		return nil, errors.New("malformed JSON")
+	}
+	if first != json.Delim('{') {
+		return nil, errors.New("not a JSON object")
+	}
+	out, err := members(d, 1)
+	if err != nil {
+		return nil, err
 	}
 	if d.InputOffset() != int64(len(bytes.TrimRight(data, " \t\r\n"))) {
-		return errors.New("something follows the JSON object")
+		return nil, errors.New("something follows the JSON object")
 	}
-	return nil
+	return out, nil
 }
 
-func walk(d *json.Decoder, depth int) error {
-	tok, err := d.Token()
+// members reads an object from behind its brace on.
+func members(d *json.Decoder, depth int) (map[string]any, error) {
+	out := map[string]any{}
+	for d.More() {
+		token, err := d.Token()
+		name, ok := token.(string)
+		if err != nil || !ok {
+			return nil, errors.New("malformed JSON")
+		}
+		if _, twice := out[name]; twice {
+			return nil, fmt.Errorf("%q is given twice", clip(name))
+		}
+		if out[name], err = value(d, depth); err != nil {
+			return nil, err
+		}
+	}
+	return out, end(d)
+}
+
+// value reads a value at a depth, which is the number of objects and lists around it.
+func value(d *json.Decoder, depth int) (any, error) {
+	token, err := d.Token()
 	if err != nil {
-		return errors.New("malformed JSON")
+		return nil, errors.New("malformed JSON")
 	}
-	open, ok := tok.(json.Delim)
-	if depth == 0 && open != '{' {
-		return errors.New("not a JSON object")
-	}
+	open, ok := token.(json.Delim)
 	if !ok {
-		return nil
+		return token, nil
 	}
 	if depth >= maxDepth {
-		return errors.New("nested too deeply")
+		return nil, errors.New("nested too deeply")
 	}
-	seen := map[string]bool{}
+	if open == '{' {
+		return members(d, depth+1)
+	}
+	list := []any{}
 	for d.More() {
-		if open == '{' {
-			name, err := d.Token()
-			text, ok := name.(string)
-			if err != nil || !ok {
-				return errors.New("malformed JSON")
-			}
-			if seen[text] {
-				return fmt.Errorf("%q is given twice", clip(text))
-			}
-			seen[text] = true
+		element, err := value(d, depth+1)
+		if err != nil {
+			return nil, err
 		}
-		if err := walk(d, depth+1); err != nil {
-			return err
-		}
+		list = append(list, element)
 	}
+	return list, end(d)
+}
+
+// end reads the brace or bracket at the end.
+func end(d *json.Decoder) error {
 	if _, err := d.Token(); err != nil {
 		return errors.New("malformed JSON")
 	}
