@@ -14,8 +14,11 @@ import (
 )
 
 const (
-	// followPause lets entries gather, so that the index is synced twice a second at most.
+	// followPause lets entries gather, so that the index is synced twice a second at most; busyPause, when the last step had
+	// busyStep of them or more: each touches pages of its own, which many share.
 	followPause = 500 * time.Millisecond
+	busyPause   = 2 * time.Second
+	busyStep    = 128
 	// followBatch bounds the memory of one step: 16 bundles.
 	followBatch = 16 * tlog.TileWidth
 	// maxCatchUp is what New indexes before the log is open: some seconds' work. A longer way is gone in the background.
@@ -125,6 +128,10 @@ func (f *follower) rebuild(ctx context.Context) error {
 
 // run follows the tree until the context ends, or the tree grows no more.
 func (f *follower) run(ctx context.Context) error {
+	before, _, err := f.index.progress()
+	if err != nil {
+		return err
+	}
 	for {
 		more, err := f.step()
 		if err != nil {
@@ -143,10 +150,15 @@ func (f *follower) run(ctx context.Context) error {
 		if _, err := f.tree.Await(ctx, next); err != nil {
 			return nil
 		}
+		pause := followPause
+		if next-before >= busyStep {
+			pause = busyPause
+		}
+		before = next
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(followPause):
+		case <-time.After(pause):
 		}
 	}
 }
