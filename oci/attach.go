@@ -25,7 +25,8 @@ type AttachOptions struct {
 	PredicateType string    // of the statement in a DSSE bundle; empty otherwise
 	Created       time.Time // for the annotation org.opencontainers.image.created
 	AllowMissing  bool      // attach although the image is not in the registry; then its MediaType and Size must be known
-	// Fresh says that the bundle was made just now and cannot be attached yet, which saves asking.
+	// Fresh says that the bundle was made just now and holds what nobody could have made before, such as a signature with
+	// randomness of its own, so that it cannot be attached yet. That saves asking.
 	Fresh bool
 }
 
@@ -190,21 +191,33 @@ func (c *Client) putBundle(ctx context.Context, s *session, img *Image, layer de
 		return "", err
 	}
 	entry := descriptor{MediaType: typeOCIManifest, Size: int64(len(body)), Digest: digest, Annotations: annotations, ArtifactType: o.MediaType}
-	return digest, c.list(ctx, s, img, entry, a.header.Get("OCI-Subject") == img.Digest)
+	return digest, c.list(ctx, s, img, storedReferrer{entry, a.header.Get("OCI-Subject") == img.Digest, o.Fresh})
+}
+
+// storedReferrer is a referrer that is stored.
+type storedReferrer struct {
+	descriptor
+	subject bool // the registry said so, with the header OCI-Subject
+	spare   bool // a request was saved before, so that there may be one more
 }
 
 // list makes sure that the registry lists a referrer. A registry that has the API lists it by itself, and says so with the
 // header OCI-Subject ("Pushing Manifests with Subject"); some say nothing and do it, so that the list decides.
-func (c *Client) list(ctx context.Context, s *session, img *Image, d descriptor, subjectHeader bool) error {
+func (c *Client) list(ctx context.Context, s *session, img *Image, d storedReferrer) error {
+	if !d.subject && c.lacksAPI(s, img.Digest) {
+		return c.listInTag(ctx, s, img, d.descriptor, nil)
+	}
+	var tag *earlyRead
+	if _, has := c.withAPI.Load(s.repo.Name()); d.spare && !d.subject && !has {
+		tag = c.readEarly(ctx, s, PlaceFallback, referrersTag(img.Digest)) // which is what counts when there is no API
+		defer tag.drop()
+	}
 	wait := c.options.Settle / 4
 	for attempt := 1; ; attempt++ {
 		l := &listing{}
-		err := errNoAPI
-		if subjectHeader || !c.lacksAPI(s, img.Digest) {
-			err = c.referrersAPI(ctx, s, img.Digest, l)
-		}
+		err := c.referrersAPI(ctx, s, img.Digest, l)
 		if err == errNoAPI {
-			return c.listInTag(ctx, s, img, d)
+			return c.listInTag(ctx, s, img, d.descriptor, tag)
 		}
 		if err != nil {
 			return fmt.Errorf("%s@%s is stored, and cannot be seen in the list of referrers: %w", s.repo.Name(), d.Digest, err)
@@ -214,7 +227,7 @@ func (c *Client) list(ctx context.Context, s *session, img *Image, d descriptor,
 		}
 		if attempt == maxListReads {
 			said := "said that it would list it"
-			if !subjectHeader {
+			if !d.subject {
 				said = "has a referrers API"
 			}
 			return &LostError{
@@ -241,14 +254,14 @@ func (l *listing) has(digest string) bool {
 	return false
 }
 
-// listInTag adds a referrer to the index behind the referrers tag.
-func (c *Client) listInTag(ctx context.Context, s *session, img *Image, d descriptor) error {
+// listInTag adds a referrer to the index behind the referrers tag, which may have been read already.
+func (c *Client) listInTag(ctx context.Context, s *session, img *Image, d descriptor, early *earlyRead) error {
 	raw, err := json.Marshal(d, json.Deterministic(true))
 	if err != nil {
 		return fmt.Errorf("attach: %w", err)
 	}
 	u := c.updateTag(s, img)
-	u.add = entry{key: d.Digest, raw: raw}
+	u.add, u.early = entry{key: d.Digest, raw: raw}, early
 	return u.run(ctx)
 }
 

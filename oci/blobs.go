@@ -25,24 +25,29 @@ func (c *Client) hasBlob(ctx context.Context, s *session, digest string) (Outcom
 	return Unknown, err
 }
 
-// pushBlob uploads a blob ("Pushing a blob monolithically"). A tiny one goes with the POST, which half of the registries
-// take as the whole upload; the others answer with a location, as they do without a body.
+// maxAtOnce is the size of a blob, in bytes, up to which it is sent with the request that begins the upload, where half of the
+// registries throw it away: a bundle with a certificate, a timestamp and a log entry has some ten thousand, and the time that a
+// distant registry takes to answer is worth more than they are.
+const maxAtOnce = 16 << 10
+
+// pushBlob uploads a blob ("Pushing a blob monolithically"). A small one goes with the POST, which half of the registries
+// take as the whole upload, and say so; the others answer with a location, as they do without a body.
 func (c *Client) pushBlob(ctx context.Context, s *session, data []byte) error {
 	digest := digestOf(data)
 	r := request{place: placeUpload, method: http.MethodPost, path: "blobs/uploads/", limit: c.limits.Manifest}
-	if len(data) <= 1024 {
+	if len(data) <= maxAtOnce {
 		start := c.uploadStart(s, digest)
 		a, err := c.do(ctx, s, request{
 			place: placeUpload, method: http.MethodPost, url: start, body: data, limit: c.limits.Manifest,
 			header: map[string]string{"Content-Type": "application/octet-stream"},
 		})
-		if err == nil && a.status == http.StatusCreated {
-			return nil
-		}
-		if err == nil {
+		if err == nil && a.status == http.StatusAccepted {
 			return c.finishUpload(ctx, s, r, a, data)
 		}
-		if a == nil || a.status == http.StatusUnauthorized || a.status == http.StatusForbidden {
+		if err == nil && a.stored(digest) {
+			return nil
+		}
+		if err != nil && (a == nil || a.status == http.StatusUnauthorized || a.status == http.StatusForbidden) {
 			return err
 		}
 	}
@@ -53,6 +58,11 @@ func (c *Client) pushBlob(ctx context.Context, s *session, data []byte) error {
 		return asUnknown(a, r, err)
 	}
 	return c.finishUpload(ctx, s, r, a, data)
+}
+
+// stored says whether an answer says that a blob is stored: with the place where it is, or with its digest.
+func (a *answer) stored(digest string) bool {
+	return a.status == http.StatusCreated && (a.header.Get("Location") != "" || a.header.Get("Docker-Content-Digest") == digest)
 }
 
 func (c *Client) uploadStart(s *session, digest string) *url.URL {

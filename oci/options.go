@@ -65,6 +65,7 @@ type Client struct {
 
 	etags    sync.Map // registry host -> true, once it has sent an ETag with a manifest
 	noAPI    sync.Map // repository@digest -> time at which there was no referrers API, and a regular answer of the tag
+	withAPI  sync.Map // repository -> true, once its referrers API has answered
 	down     sync.Map // mirror repository -> true, once it could not be reached
 	mu       sync.Mutex
 	sessions map[string]*session

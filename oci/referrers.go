@@ -79,6 +79,7 @@ func (c *Client) referrersAPI(ctx context.Context, s *session, digest string, l 
 		if err != nil {
 			return a.unknown(r, err.Error())
 		}
+		c.withAPI.Store(s.repo.Name(), true)
 		if l.add(entries, c.limits.Referrers) {
 			return nil
 		}

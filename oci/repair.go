@@ -259,7 +259,7 @@ func (r *repairer) pushAgain(ctx context.Context) (bool, error) {
 		if err != nil {
 			return written, err
 		}
-		if err := r.client.list(ctx, r.session, r.img, d, false); err != nil {
+		if err := r.client.list(ctx, r.session, r.img, storedReferrer{descriptor: d}); err != nil {
 			return written, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -42,6 +43,7 @@ type update struct {
 	also    []entry            // more of those
 	mend    map[string]entry   // entries that must read so, by their keys; nil: none
 	replace func(e entry) bool // entries to remove of those found at first; nil: none
+	early   *earlyRead         // of the tag, in place of the first; nil: none
 
 	seen    []entry         // everything that must be there at the end, in the order it was seen
 	known   map[string]bool // keys of seen
@@ -96,8 +98,7 @@ func (u *update) run(ctx context.Context) error {
 	var last error
 	quiet := false // the read before this one was complete too
 	for attempt := 1; attempt <= u.client.options.Attempts; attempt++ {
-		began := u.client.options.Now()
-		base, entries, err := u.read(ctx)
+		began, base, entries, err := u.next(ctx)
 		if err != nil {
 			return u.lost(attempt, entries, err)
 		}
@@ -111,7 +112,7 @@ func (u *update) run(ctx context.Context) error {
 			}
 			quiet = true // others are writing: look once more
 			u.client.options.Log("%s: others are writing to it as well", u.name())
-			if err := u.pause(ctx, 1); err != nil {
+			if err := u.pause(ctx, u.settle); err != nil {
 				return u.lost(attempt, nil, err)
 			}
 			continue
@@ -126,7 +127,11 @@ func (u *update) run(ctx context.Context) error {
 		case !errors.Is(last, errConflict):
 			return u.lost(attempt, entries, last)
 		}
-		if err := u.pause(ctx, min(attempt, 4)); err != nil {
+		spread := u.settle * time.Duration(min(attempt, 4))
+		if attempt == 1 && last == nil {
+			spread = u.settle / 4 // nobody has been seen who would have to be avoided
+		}
+		if err := u.pause(ctx, spread); err != nil {
 			return u.lost(attempt, nil, err)
 		}
 	}
@@ -137,6 +142,43 @@ func (u *update) run(ctx context.Context) error {
 	return u.lost(u.client.options.Attempts, entries, err)
 }
 
+// next reads the tag, and says when that began. What was read early is as good as far as it is not too old, which is for
+// write to decide.
+func (u *update) next(ctx context.Context) (began time.Time, base *fetched, entries []entry, err error) {
+	if early := u.early; early != nil {
+		u.early = nil
+		if early.group.Wait(); early.err == nil || isNotFound(early.err) {
+			base, entries, err = u.parse(ctx, early.m, early.err)
+			return early.began, base, entries, err
+		}
+	}
+	began = u.client.options.Now()
+	base, entries, err = u.read(ctx)
+	return began, base, entries, err
+}
+
+// earlyRead is a shared tag that is read while something else is asked.
+type earlyRead struct {
+	began  time.Time
+	group  sync.WaitGroup
+	cancel func()
+	m      *fetched
+	err    error
+}
+
+func (c *Client) readEarly(ctx context.Context, s *session, place, tag string) *earlyRead {
+	ctx, cancel := context.WithCancel(ctx)
+	r := &earlyRead{began: c.options.Now(), cancel: cancel}
+	r.group.Go(func() { r.m, r.err = c.manifest(ctx, s, place, tag) })
+	return r
+}
+
+// drop ends the reading, whether or not something has come.
+func (r *earlyRead) drop() {
+	r.cancel()
+	r.group.Wait()
+}
+
 func (u *update) read(ctx context.Context) (*fetched, []entry, error) {
 	tag := u.tag
 	if u.appending {
@@ -145,23 +187,24 @@ func (u *update) read(ctx context.Context) (*fetched, []entry, error) {
 			return nil, nil, err
 		}
 		if u.last = n; m != nil {
-			return u.parse(ctx, m)
+			return u.parse(ctx, m, nil)
 		}
 		if n > 0 {
 			tag = continuation(u.tag, n)
 		}
 	}
 	m, err := u.client.manifest(ctx, u.session, u.place, tag)
+	return u.parse(ctx, m, err)
+}
+
+// parse takes in what came for the tag; one that is not there has no entries.
+func (u *update) parse(ctx context.Context, m *fetched, err error) (*fetched, []entry, error) {
 	if isNotFound(err) {
 		return nil, nil, nil
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	return u.parse(ctx, m)
-}
-
-func (u *update) parse(ctx context.Context, m *fetched) (*fetched, []entry, error) {
 	entries, err := u.list.read(ctx, m)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", u.name(), err)
@@ -330,14 +373,15 @@ func (u *update) forgetDeleted(ctx context.Context, base *fetched) bool {
 	return forgot
 }
 
-// pause waits until writers that had read the list before us must have written.
-func (u *update) pause(ctx context.Context, spread int) error {
+// pause waits until writers that had read the list before us must have written, and for a random part of spread, so that those
+// who collide do not do so again.
+func (u *update) pause(ctx context.Context, spread time.Duration) error {
 	wait := max(u.wait, u.settle)
 	u.wait = 0
 	if u.taken {
-		u.taken, wait, spread = false, 0, 1 // the registry has decided, and there is nothing to wait for
+		u.taken, wait, spread = false, 0, u.settle // the registry has decided, and there is nothing to wait for
 	}
-	return u.client.options.Sleep(ctx, wait+u.client.options.Jitter(u.settle*time.Duration(spread)))
+	return u.client.options.Sleep(ctx, wait+u.client.options.Jitter(spread))
 }
 
 func (u *update) lost(attempts int, entries []entry, err error) error {

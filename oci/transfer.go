@@ -252,7 +252,7 @@ func (t *store) Put(ctx context.Context, m *carry.Manifest, w carry.Where) error
 		return err
 	}
 	entry := descriptor{MediaType: m.MediaType, Size: m.Size, Digest: m.Digest, Annotations: parsed.Annotations, ArtifactType: artifactType(parsed)}
-	return t.client.list(ctx, s, t.image(w.Subject), entry, a.header.Get("OCI-Subject") == w.Subject.Digest)
+	return t.client.list(ctx, s, t.image(w.Subject), storedReferrer{descriptor: entry, subject: a.header.Get("OCI-Subject") == w.Subject.Digest})
 }
 
 func manifestRequest(m *carry.Manifest, reference string) request {

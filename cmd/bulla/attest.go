@@ -113,11 +113,12 @@ func (o *attestImages) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	opts, err := o.options(ctx, c, stdin)
+	client, err := o.registryFor(c, !o.noUpload && !o.skipSigned)
 	if err != nil {
 		return err
 	}
-	client, err := registryClient(c, &o.registry)
+	defer o.lookAhead(ctx, c, client, !o.noUpload)()
+	opts, err := o.options(ctx, c, stdin)
 	if err != nil {
 		return err
 	}
@@ -163,6 +164,7 @@ func (o *attestImages) one(ctx context.Context, c *cli.Call, to storage, claim *
 	if err != nil {
 		return signingError(err, artifact.Name)
 	}
+	to.fresh = o.unique(to.bundle, &opts)
 	r, err := newSigned(&opts, to.bundle, to.img.Ref, to.img.Digest)
 	if err != nil {
 		return err

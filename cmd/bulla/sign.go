@@ -167,19 +167,23 @@ func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
+	n, local, err := o.local(c)
+	if err != nil {
+		return err
+	}
+	var client *oci.Client
+	if !local {
+		if client, err = o.registryFor(c, o.upload && !o.skipSigned); err != nil {
+			return err
+		}
+		defer o.lookAhead(ctx, c, client, o.upload || o.recursive)()
+	}
 	opts, err := o.options(ctx, c, false)
 	if err != nil {
 		return err
 	}
-	if n, ok, err := o.local(c); ok || err != nil {
-		if err != nil {
-			return err
-		}
+	if local {
 		return o.runLocal(ctx, c, n, raw, opts)
-	}
-	client, err := registryClient(c, &o.registry)
-	if err != nil {
-		return err
 	}
 	if !o.legacy() {
 		return o.runBundles(ctx, c, client, raw, opts)

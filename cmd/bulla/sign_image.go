@@ -108,6 +108,7 @@ func (o *signImages) state(ctx context.Context, c *cli.Call, run *imageRun, payl
 	if err != nil {
 		return nil, signingError(err, artifact.Name)
 	}
+	run.fresh = o.unique(run.bundle, &run.opts)
 	return newSigned(&run.opts, run.bundle, run.img.Ref, run.img.Digest)
 }
 

@@ -23,6 +23,8 @@ type imageSigning struct {
 	recordTime bool
 	// kept is where evidence is kept, for people, when that is no registry.
 	kept string
+	// ahead is what was looked up while the key was opened, by the reference.
+	ahead map[string]*early
 }
 
 // tagWarning says why a tag is not a name to sign: it may move between building and signing.
@@ -39,7 +41,7 @@ const maxTargets = 4096
 func (s *imageSigning) targets(ctx context.Context, c *cli.Call, client *oci.Client, upload, recursive bool) ([]*oci.Image, error) {
 	var all []*oci.Image
 	for _, ref := range c.Args {
-		img, err := resolve(ctx, c, client, ref, upload || recursive)
+		img, err := s.resolve(ctx, c, client, ref, upload || recursive)
 		if err != nil {
 			return nil, err
 		}
@@ -49,7 +51,7 @@ func (s *imageSigning) targets(ctx context.Context, c *cli.Call, client *oci.Cli
 }
 
 // resolve finds the digest of one reference. With must the registry is asked for one that names its digest, too.
-func resolve(ctx context.Context, c *cli.Call, client *oci.Client, ref string, must bool) (*oci.Image, error) {
+func (s *imageSigning) resolve(ctx context.Context, c *cli.Call, client *oci.Client, ref string, must bool) (*oci.Image, error) {
 	img, err := client.Parse(ref)
 	if err != nil {
 		return nil, cli.Usagef("%w", err)
@@ -58,9 +60,14 @@ func resolve(ctx context.Context, c *cli.Call, client *oci.Client, ref string, m
 		c.Warnf(tagWarning, ref)
 	}
 	if img.Digest == "" || must {
-		if img, err = client.Resolve(ctx, ref); err != nil {
-			return nil, signingRegistryError(c, err)
+		e := s.ahead[ref]
+		if e == nil {
+			e = new(early)
 		}
+		if e.lookUp(ctx, client, ref); e.err != nil {
+			return nil, signingRegistryError(c, e.err)
+		}
+		img = e.img
 	}
 	return img, nil
 }
@@ -105,7 +112,7 @@ type imageList struct {
 func (s *imageSigning) forEach(ctx context.Context, c *cli.Call, l imageList) error {
 	found, errs := make([]*oci.Image, len(c.Args)), make([]error, len(c.Args))
 	parallel(len(c.Args), l.batch.jobs, func(i int) {
-		found[i], errs[i] = resolve(ctx, c, l.client, c.Args[i], l.must)
+		found[i], errs[i] = s.resolve(ctx, c, l.client, c.Args[i], l.must)
 	})
 	if i := slices.IndexFunc(errs, func(err error) bool {
 		return err != nil && (l.batch.from == "" || exitCode(err) == cli.ExitUsage)
@@ -169,6 +176,7 @@ type storage struct {
 	predicateType string
 	upload        bool
 	older         bool // the format from before bundles
+	fresh         bool // the bundle cannot be attached already
 }
 
 // store writes the bundle to the file that --bundle names, and attaches it to the image.
@@ -188,7 +196,7 @@ func (s *imageSigning) store(ctx context.Context, c *cli.Call, r *signed, to sto
 	s.pushing(c, to)
 	done := c.Progress("storing")
 	digest, err := to.client.AttachBundle(ctx, to.img, oci.AttachOptions{
-		Bundle: data, ContentKind: oci.ContentDSSE, PredicateType: to.predicateType, Created: c.Now(),
+		Bundle: data, ContentKind: oci.ContentDSSE, PredicateType: to.predicateType, Created: c.Now(), Fresh: to.fresh,
 	})
 	done()
 	if err != nil {
