@@ -20,7 +20,7 @@ import (
 //	index VAR REPO:TAG N         push an index of N images; $VAR is its name by digest, $VAR0 that of the first image
 func TestEvidenceScript(t *testing.T) {
 	vectors := testenv.Vectors(t)
-	testscript.Run(t, testscript.Params{
+	testscript.Run(t, watched(testscript.Params{
 		Dir:           filepath.Join("testdata", "evidence"),
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(env *testscript.Env) error {
@@ -36,7 +36,7 @@ func TestEvidenceScript(t *testing.T) {
 			"status": runStatus, "sign": runSign, "registry": runRegistry, "image": runImage, "attach": runAttach,
 			"fault": runFault, "plain": runPlain, "index": runIndex, "sbom": runSBOM,
 		},
-	})
+	}, "carry", "recursive"))
 }
 
 func runIndex(ts *testscript.TestScript, _ bool, args []string) {

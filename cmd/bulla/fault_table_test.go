@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bulla-sign/bulla/internal/testenv"
 	"github.com/bulla-sign/bulla/internal/testenv/fault"
 	"github.com/bulla-sign/bulla/internal/testenv/services"
 	"github.com/bulla-sign/bulla/trust"
@@ -140,6 +141,7 @@ func (th *theater) secrets(t *testing.T) {
 
 // TestFaultTable plays every fault of every service, see docs/design/faults.md.
 func TestFaultTable(t *testing.T) {
+	testenv.Watched(t)
 	for _, of := range actors {
 		t.Run(of.Name, func(t *testing.T) {
 			t.Parallel()

@@ -15,11 +15,24 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"bulla": program, "cosign": program})
 }
 
+// watched leaves, under the race detector, those scripts of p in which the program does several things at once. All of them
+// run without the detector: it makes each of the hundreds of processes five times slower.
+func watched(p testscript.Params, names ...string) testscript.Params {
+	if testenv.RaceDetector {
+		for _, name := range names {
+			p.Files = append(p.Files, filepath.Join(p.Dir, name+".txt"))
+		}
+		p.Dir = ""
+	}
+	return p
+}
+
 // TestScript runs every testdata/script/*.txt. There, bulla and cosign are the program called by those names, $VECTORS is
 // the directory of shared test vectors, and $KMS holds the key store program for testkms:// keys.
 func TestScript(t *testing.T) {
 	vectors := testenv.Vectors(t)
 	kms := testenv.KMSPlugIn(t, "testkms")
+	testenv.Unwatched(t)
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join("testdata", "script"),
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/bulla-sign/bulla/internal/testenv"
 	"github.com/bulla-sign/bulla/internal/testenv/mint"
 	"github.com/bulla-sign/bulla/internal/testenv/services"
 	"github.com/bulla-sign/bulla/trust"
@@ -20,6 +21,7 @@ import (
 // first, logs and timestamp authorities of both. all.json, exact.json and any.json are signing configs that demand so many
 // of them, old.json is all.json with logs of version 1, one.json names those of the first alone; root.json is a trusted root that knows both, first.json the first.
 func TestSeveralScript(t *testing.T) {
+	testenv.Watched(t)
 	images := &signingScripts{t: t}
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "several"),

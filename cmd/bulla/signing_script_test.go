@@ -34,7 +34,7 @@ func TestSigningScript(t *testing.T) {
 		api:  testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true, OCISubject: true}),
 		tags: testenv.NewRegistry(t, testenv.RegistryOptions{}), t: t,
 	}
-	testscript.Run(t, testscript.Params{
+	testscript.Run(t, watched(testscript.Params{
 		Dir:           filepath.Join("testdata", "signing"),
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(env *testscript.Env) error {
@@ -49,7 +49,7 @@ func TestSigningScript(t *testing.T) {
 			"image": s.image, "index": s.index, "manifest": s.manifest, "count": s.count, "exits": s.exits,
 			"certificates": s.certificates, "replace": s.replace, "readenv": readEnv, "keypair": keyPairFiles,
 		},
-	})
+	}, "image"))
 }
 
 func (s *signingScripts) registry(host string) *testenv.Registry {

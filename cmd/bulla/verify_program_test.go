@@ -54,6 +54,7 @@ type vector struct {
 
 // TestVectorsThroughProgram verifies every shared bundle with the command, by file and by standard input.
 func TestVectorsThroughProgram(t *testing.T) {
+	testenv.Unwatched(t)
 	counts := map[string]int{}
 	for _, set := range []struct{ manifest, dir string }{
 		{"conformance-public/manifest.json", "conformance-public"}, {"cpython-public/manifest.json", "cpython-public"}, {"other-bundles.json", ""},
@@ -117,6 +118,7 @@ func (z *zeros) Read(p []byte) (int, error) {
 
 // TestBigStandardInput verifies 64 MiB from standard input. The whole run may allocate a small part of that.
 func TestBigStandardInput(t *testing.T) {
+	testenv.Unwatched(t)
 	w := world.New(t)
 	const size = 64 << 20
 	b, _, pub := w.Bundle(t, world.Spec{Log: world.LogV1, Artifact: make([]byte, size)})

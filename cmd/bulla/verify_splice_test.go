@@ -123,6 +123,7 @@ func always(piece) bool { return true }
 // TestSpliceBundles swaps every place of a bundle's JSON, leaf or subtree, for that of another valid bundle, and leaves it
 // out; the program must refuse what comes of it.
 func TestSpliceBundles(t *testing.T) {
+	testenv.Unwatched(t)
 	s := newSplicer(t)
 	for _, signer := range []world.Signer{world.Key, world.Cert} {
 		for _, content := range []world.Content{world.Blob, world.Statement} {
@@ -153,6 +154,7 @@ func TestSpliceBundles(t *testing.T) {
 
 // TestSpliceCosignBundles does the same with cosign's own bundles, which have no place that may differ.
 func TestSpliceCosignBundles(t *testing.T) {
+	testenv.Unwatched(t)
 	s := newSplicer(t)
 	for _, signer := range []world.Signer{world.Key, world.Cert} {
 		for _, content := range []world.Content{world.Blob, world.Statement} {
@@ -318,6 +320,7 @@ func jsonChange(doc any, path string, value any, remove bool) bool {
 
 // TestSpliceDetached mixes the files of two detached signatures.
 func TestSpliceDetached(t *testing.T) {
+	testenv.Unwatched(t)
 	s := newSplicer(t)
 	spec := world.Spec{Signer: world.Cert, Timestamp: true, Version: bundle.Cosign}
 	sides := []piece{s.make(t, spec, 1), s.make(t, spec, 2)}
@@ -340,6 +343,7 @@ func TestSpliceDetached(t *testing.T) {
 
 // TestSpliceLayers mixes the payload and the annotations of two layers below the older tags of images.
 func TestSpliceLayers(t *testing.T) {
+	testenv.Unwatched(t)
 	s := newSplicer(t)
 	reg := testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true})
 	for _, signer := range []world.Signer{world.Key, world.Cert} {

@@ -50,7 +50,7 @@ import (
 //	plain stdout|stderr FILE     copy the last output to FILE, with what differs from run to run masked
 func TestVerifyScript(t *testing.T) {
 	vectors := testenv.Vectors(t)
-	testscript.Run(t, testscript.Params{
+	testscript.Run(t, watched(testscript.Params{
 		Dir:           filepath.Join("testdata", "verify"),
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(env *testscript.Env) error {
@@ -68,7 +68,7 @@ func TestVerifyScript(t *testing.T) {
 			"fault": runFault, "plain": runPlain, "requests": runRequests, "serve": runServe,
 			"detached": runDetached, "bare": runBare, "given": runGiven, "statement": runStatement, "simple": runSimple, "moved": runMoved,
 		},
-	})
+	}, "image", "doctor"))
 }
 
 type stageKey struct{}

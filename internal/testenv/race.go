@@ -1,13 +1,24 @@
 package testenv
 
-import "testing"
+import (
+	"os"
+	"testing"
+)
 
 // Unwatched skips a test under the race detector, which makes it some ten times slower and has nothing to see in it: one
 // goroutine that computes, or other processes. "make test RACE=1" runs every package in which a test says so, or asks for
-// [RaceDetector], once more without the detector.
+// [RaceDetector], a second time without the detector.
 func Unwatched(t testing.TB) {
 	t.Helper()
 	if RaceDetector {
 		t.Skip("the race detector has nothing to see here; it runs without")
+	}
+}
+
+// Watched skips a test in that second run (the variable BULLA_UNWATCHED is set), when the first has run all of it.
+func Watched(t testing.TB) {
+	t.Helper()
+	if os.Getenv("BULLA_UNWATCHED") != "" && !RaceDetector {
+		t.Skip("it has run under the race detector")
 	}
 }
