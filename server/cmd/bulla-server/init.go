@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -28,7 +29,7 @@ type initialise struct {
 	dir, url, hostname, name string
 	listen, metrics          string
 	certificate, key         string
-	services, keys           []string
+	services, keys, chains   []string
 	generatePassword, login  bool
 	output                   cli.Choice
 }
@@ -40,6 +41,8 @@ func initCommand() *cli.Command {
 		Long: `Make what a deployment starts from: the keys of all services, the certificates of the authorities, the first trusted root and signing config, the TUF repository that hands them out, and bulla-server.yaml, in which every key is explained.
 
 Keys are encrypted files in DIR/keys unless --key names others. Those of the roles ca-root, tsa-root, tuf-root and tuf-targets are needed again only for rotations: take their files away and keep them offline.
+
+The certificate authority and the timestamp authority get roots of their own, or with --chain certificates below roots that your organisation has: see "csr".
 
 The password of key files is BULLA_PASSWORD, or is asked for. With --generate-password it is a random one in the file DIR/password, beside the keys that it protects: for development.
 
@@ -58,6 +61,7 @@ func (o *initialise) register(fs *pflag.FlagSet) {
 	cli.Exclusive(fs, "hostname", "url")
 	fs.StringVar(&o.name, "name", "", "the `ORGANISATION` in certificates; the host name if not given")
 	fs.StringArrayVar(&o.keys, "key", nil, "use a key that exists, as `ROLE=REFERENCE`; repeatable. Roles: "+fmt.Sprint(founding.Roles()))
+	fs.StringArrayVar(&o.chains, "chain", nil, "put the authority below a root that exists, with the signed chain, as `KIND=FILE`; repeatable. Kinds: ca, tsa (see csr)")
 	fs.BoolVar(&o.generatePassword, "generate-password", false, "make a random password for the key files and keep it beside them")
 	cli.Topic(fs, "Configuration", func(fs *pflag.FlagSet) {
 		fs.StringVar(&o.listen, "listen", "127.0.0.1:8080", "the `ADDRESS` to answer at")
@@ -89,6 +93,10 @@ func (o *initialise) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
+	chains, err := readChains(c, o.chains)
+	if err != nil {
+		return err
+	}
 	text, err := o.configuration()
 	if err != nil {
 		return cli.Usagef("%w", err)
@@ -104,7 +112,7 @@ func (o *initialise) run(ctx context.Context, c *cli.Call) error {
 		}
 		env.Password = keyring.PasswordFile(dir.Path(passwordName))
 	}
-	f := &founding.Founder{Ring: keyring.New(dir.Path(), env), Keys: keys, Now: c.Now}
+	f := &founding.Founder{Ring: keyring.New(dir.Path(), env), Keys: keys, Chains: chains, Now: c.Now}
 	anchors, err := found(ctx, f, dir, o.name, o.url)
 	if err != nil {
 		return err
@@ -121,10 +129,24 @@ func (o *initialise) run(ctx context.Context, c *cli.Call) error {
 		c.Infof("before that, say in the configuration under issuer who can sign in (users, or an upstream provider), or take issuer out of services and name other issuers under ca")
 	}
 	if !o.generatePassword && len(keys) == 0 {
-		c.Infof("keep the keys ca-root, tsa-root, tuf-root and tuf-targets in %s offline", dir.Path("keys"))
+		c.Infof("keep the keys %s in %s offline", offlineKeys(chains), dir.Path("keys"))
 	}
 	_, err = fmt.Fprintf(c.Out, "%s\n%s\n", initializeLine("cosign", o.url, anchors), initializeLine("bulla", o.url, anchors))
 	return err
+}
+
+// offlineKeys are the roles whose keys are needed for rotations only.
+func offlineKeys(chains map[state.Kind]string) string {
+	var roles []string
+	for _, r := range []struct {
+		kind state.Kind
+		role founding.Role
+	}{{state.CA, founding.CARoot}, {state.TSA, founding.TSARoot}} {
+		if chains[r.kind] == "" {
+			roles = append(roles, string(r.role))
+		}
+	}
+	return strings.Join(append(roles, string(founding.TUFRoot)), ", ") + " and " + string(founding.TUFTargets)
 }
 
 // found makes the state: keys, certificates and history, then the TUF repository.

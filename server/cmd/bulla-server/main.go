@@ -33,6 +33,7 @@ func newApp(sys *cli.System) *cli.App {
 			statusCommand(),
 			upCommand(),
 			rotateCommand(),
+			csrCommand(),
 			tufCommand(),
 			revokeCommand(),
 			hashPasswordCommand(),

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -25,7 +27,7 @@ type rotate struct {
 	deployment
 	now, wait, goOn bool
 	keys            []string
-	url             string
+	url, chain      string
 	output          cli.Choice
 }
 
@@ -41,13 +43,15 @@ Rotating a log begins a new shard: uploads go to it from one moment to the next,
 
 --now does not wait. Who fetched the trusted root before, and does not look again, cannot verify what is signed then: for tests, and for keys that somebody else may have.`,
 		Example: `bulla-server rotate log
-bulla-server rotate ca --key ca-root=/media/stick/ca-root.key`,
+bulla-server rotate ca --key ca-root=/media/stick/ca-root.key
+bulla-server rotate ca --key ca=keys/ca-2026-2.key --chain ca-chain.pem`,
 		Args: cobra.ExactArgs(1),
 		Flags: allFlags(o.register, func(fs *pflag.FlagSet) {
 			fs.BoolVar(&o.now, "now", false, "do not wait for clients to learn of the new key, nor to close the old one's window")
 			fs.BoolVar(&o.wait, "wait", false, "end when the rotation has")
 			fs.BoolVar(&o.goOn, "continue", false, "go on with the rotation under way, and do not begin another")
 			fs.StringArrayVar(&o.keys, "key", nil, "use a key that exists, as `ROLE=REFERENCE`; repeatable")
+			fs.StringVar(&o.chain, "chain", "", "put the new ca or tsa below a root that exists, with the signed chain in `FILE` (see csr)")
 			fs.StringVar(&o.url, "url", "", "the new instance's public `ADDRESS`, where it is not that of the old one")
 			cli.Output(fs, &o.output, "text", "text", "json")
 		}),
@@ -64,6 +68,14 @@ func (o *rotate) run(ctx context.Context, c *cli.Call) error {
 	if request.Keys, err = parseKeys(o.keys); err != nil {
 		return err
 	}
+	if o.chain != "" {
+		if err := chainKind(request.Kind); err != nil || o.goOn {
+			return cli.Usagef("%w", cmp.Or(err, errors.New("--chain begins a rotation, and --continue begins none")))
+		}
+		if request.Chain, err = readChain(c, o.chain); err != nil {
+			return err
+		}
+	}
 	if err := o.open(c); err != nil {
 		return err
 	}
@@ -79,7 +91,7 @@ func (o *rotate) run(ctx context.Context, c *cli.Call) error {
 		if !o.wait || progress.Step == rotation.Done {
 			break
 		}
-		request.Continue = true
+		request.Continue, request.Chain = true, ""
 		select {
 		case <-ctx.Done():
 			return ctx.Err() // the server goes on

@@ -1,6 +1,6 @@
 // Package authority makes the certificate chains of a deployment: that of the certificate authority, a P-384 root over a
 // P-256 intermediate, and that of the timestamp authority, a root over the certificate that signs timestamps. The keys
-// come from outside.
+// come from outside. A chain below somebody else's root is asked for with [Request] and taken with [Accept].
 package authority
 
 import (
@@ -66,8 +66,8 @@ func TSA(spec Spec) (string, error) {
 
 // timestamping is the extended key usage of RFC 3161, 2.3: alone, and critical, which x509 does not do by itself.
 func timestamping() (pkix.Extension, error) {
-	value, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
-	return pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: value}, err
+	value, err := asn1.Marshal([]asn1.ObjectIdentifier{usages[x509.ExtKeyUsageTimeStamping]})
+	return pkix.Extension{Id: oidExtendedKeyUsage, Critical: true, Value: value}, err
 }
 
 func (s *Spec) subject(name string) pkix.Name {

@@ -3,6 +3,7 @@
 package founding
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -55,6 +56,9 @@ type Founder struct {
 	Ring *keyring.Keyring
 	// Keys are references of keys that exist already, by role; the others are made as encrypted files.
 	Keys map[Role]string
+	// Chains are chains in PEM that somebody else signed for the key of the next instance, by kind (see [Founder.Request]);
+	// the others are made below roots of the deployment's own.
+	Chains map[state.Kind]string
 	// URLs are the addresses of services that are not below the deployment's own address.
 	URLs map[state.Kind]string
 	Now  func() time.Time
@@ -69,7 +73,11 @@ func (f *Founder) Found(ctx context.Context, name, address string) (*state.Histo
 		return nil, err
 	}
 	h := &state.History{Name: name, URL: address, Created: state.Stamp(f.Now()), Instances: make(map[state.Kind][]state.Instance)}
-	for _, kind := range state.Kinds() {
+	kinds := state.Kinds()
+	slices.SortStableFunc(kinds, func(a, b state.Kind) int { // what may be wrong from outside comes before keys are made
+		return cmp.Compare(f.Chains[b], f.Chains[a])
+	})
+	for _, kind := range kinds {
 		in, err := f.Instance(ctx, h, kind)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", kind, err)
@@ -140,6 +148,25 @@ func (f *Founder) Instance(ctx context.Context, h *state.History, kind state.Kin
 	return in, err
 }
 
+// Request makes the key of the next instance of a kind, which is the CA or the TSA, and returns its reference and a
+// certificate signing request for it. The instance takes the key when it is made, if its chain is in Chains.
+func (f *Founder) Request(ctx context.Context, h *state.History, kind state.Kind) (ref, request string, err error) {
+	below := authority.Signing()
+	switch kind {
+	case state.CA:
+	case state.TSA:
+		below = authority.Stamping()
+	default:
+		return "", "", fmt.Errorf("%s has no certificate: it is ca or tsa", kind)
+	}
+	ref, key, err := f.key(ctx, Role(kind), h.NextName(kind, f.Now()))
+	if err != nil {
+		return "", "", err
+	}
+	request, err = authority.Request(below, h.Name, key)
+	return ref, request, err
+}
+
 // key opens the key that was given for a role, or makes one.
 func (f *Founder) key(ctx context.Context, role Role, name string) (string, crypto.Signer, error) {
 	if ref := f.Keys[role]; ref != "" {
@@ -190,20 +217,31 @@ func suffix(kind state.Kind, name string) string {
 
 // chain makes the certificates of an authority, below the active instance's root if there is one and its key is at hand.
 func (f *Founder) chain(ctx context.Context, in *state.Instance, h *state.History, kind state.Kind) error {
-	rootRole, build := CARoot, authority.CA
+	rootRole, build, below := CARoot, authority.CA, authority.Signing()
 	if kind == state.TSA {
-		rootRole, build = TSARoot, authority.TSA
+		rootRole, build, below = TSARoot, authority.TSA, authority.Stamping()
 	}
 	public, err := in.PublicKey()
 	if err != nil {
 		return err
+	}
+	if given := f.Chains[kind]; given != "" {
+		if f.Keys[rootRole] != "" {
+			return fmt.Errorf("there is a chain, which has its root, and a key for %s: give one of them", rootRole)
+		}
+		if in.Chain, err = authority.Accept(below, given, public, f.Now()); err != nil {
+			return fmt.Errorf("the chain for the key %s: %w", in.Key, err)
+		}
+		return nil
 	}
 	spec := authority.Spec{Organization: h.Name, Key: public, Now: f.Now()}
 	if active := h.Active(kind); active != nil && f.Keys[rootRole] == "" {
 		if spec.Existing, err = anchor(active); err != nil {
 			return err
 		}
-		in.Anchor = active.Anchor
+		if in.Anchor = active.Anchor; in.Anchor == "" {
+			return fmt.Errorf("the root %q is somebody else's: have a new chain signed (\"bulla-server csr %s\"), and give it with --chain", spec.Existing.Subject, kind)
+		}
 		if !f.Ring.Exists(in.Anchor) {
 			return fmt.Errorf("the key of the root %q, %s, is not there: put it back for the rotation, or name another root's key with --key %s=REFERENCE",
 				spec.Existing.Subject, in.Anchor, rootRole)

@@ -46,6 +46,8 @@ type Rotate struct {
 	// Keys are references of keys to use, by role, and URL the address of the new instance where it has another one.
 	Keys map[founding.Role]string `json:"keys,omitempty"`
 	URL  string                   `json:"url,omitempty"`
+	// Chain is the chain of the new instance's key, in PEM, below a root that is not the deployment's own.
+	Chain string `json:"chain,omitempty"`
 }
 
 // upkeepInterval is how often a process looks whether a rotation can go on.
@@ -97,6 +99,14 @@ func (in *Instance) rotate(ctx context.Context, r Rotate) (*rotation.Progress, e
 	m.Founder.Keys = r.Keys
 	if r.URL != "" {
 		m.Founder.URLs = map[state.Kind]string{r.Kind: r.URL}
+	}
+	if r.Chain != "" {
+		if h, err := in.Dir.Load(); err != nil {
+			return nil, err
+		} else if r.Continue || h.Rotations[r.Kind] != nil {
+			return nil, fmt.Errorf("a rotation of %s is under way, which has its chain: give another one when it is done", r.Kind)
+		}
+		m.Founder.Chains = map[state.Kind]string{r.Kind: r.Chain}
 	}
 	if !r.Continue {
 		if err := in.nameable(ctx, r); err != nil {
