@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/bulla-sign/bulla/internal/durable"
+	"github.com/bulla-sign/bulla/internal/testenv"
 	"github.com/bulla-sign/bulla/tuf"
 )
 
@@ -121,6 +122,7 @@ func TestCacheLeavesAnotherRoot(t *testing.T) {
 
 // Whatever lies in the cache is verified: at worst it is not used.
 func TestDamagedCache(t *testing.T) {
+	testenv.Unwatched(t)
 	t.Parallel()
 	r := newRepository(t)
 	for _, name := range []string{"timestamp.json", "snapshot.json", "targets.json", "targets/trusted_root.json", "targets/signing_config.v0.2.json"} {
@@ -349,6 +351,7 @@ func runClient(exe, mirror, home string, change func(*exec.Cmd)) (string, error)
 
 // A hundred processes use one cache while the repository changes. None fails, and in the end it holds the latest.
 func TestHundredProcesses(t *testing.T) {
+	testenv.Unwatched(t)
 	if testing.Short() {
 		t.Skip("starts a hundred processes")
 	}
@@ -402,6 +405,7 @@ func TestHundredProcesses(t *testing.T) {
 
 // A process that may read the cache and not write it works, and says why nothing is kept.
 func TestReadOnlyHome(t *testing.T) {
+	testenv.Unwatched(t)
 	r := newRepository(t)
 	home := t.TempDir()
 	if err := os.Chmod(filepath.Dir(home), 0o755); err != nil { // others may pass

@@ -3,6 +3,9 @@ package interop
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"fmt"
+	"os"
+	"slices"
 	"testing"
 )
 
@@ -24,15 +27,13 @@ func directions() []direction {
 }
 
 // TestRoundTrips signs with one program and verifies with the other: every algorithm, every flow, every registry, in
-// every direction; and after each success asks for the three refusals that give it a meaning.
+// every direction; and after each success asks for the three refusals that give it a meaning. CI takes the sample of
+// [algorithmsIn]; with BULLA_SOAK it is all of them.
 func TestRoundTrips(t *testing.T) {
-	for _, d := range directions() {
+	for i, d := range directions() {
 		t.Run(d.name, func(t *testing.T) {
-			for _, f := range flows() {
-				for _, alg := range algorithms() {
-					if alg.variant && f.image {
-						continue // a size of RSA makes no difference to a registry
-					}
+			for j, f := range flows() {
+				for _, alg := range algorithmsIn(i, j, f) {
 					for name, registry := range registriesOf(f) {
 						t.Run(f.name+"/"+alg.name+name, func(t *testing.T) {
 							t.Parallel()
@@ -43,6 +44,58 @@ func TestRoundTrips(t *testing.T) {
 			}
 		})
 	}
+}
+
+// algorithmsIn are those that a flow is tried with in a direction. The sample has every flow and every algorithm in every
+// direction, and each algorithm goes through each flow in one direction. Exceptions are all in the control.
+func algorithmsIn(direction, number int, f flow) (in []algorithm) {
+	all := algorithmsOf(f)
+	for k, alg := range all {
+		exception := quirkOf(alg, f) != quirk{}
+		switch {
+		case os.Getenv("BULLA_SOAK") != "":
+			in = append(in, alg)
+		case (direction+number+k)%len(directions()) == 0:
+			in = append(in, alg)
+			if exception { // cosign does not come to the end of the flow with it
+				in = append(in, all[0])
+			}
+		case direction == 0 && exception:
+			in = append(in, alg)
+		}
+	}
+	return in
+}
+
+// algorithmsOf leaves out what makes no difference to a flow: to a registry, the size of an RSA key.
+func algorithmsOf(f flow) []algorithm {
+	return slices.DeleteFunc(algorithms(), func(a algorithm) bool { return a.variant && f.image })
+}
+
+// TestSample: the sample keeps its word.
+func TestSample(t *testing.T) {
+	t.Setenv("BULLA_SOAK", "")
+	seen := map[string]bool{}
+	rounds := 0
+	for i := range directions() {
+		for j, f := range flows() {
+			for _, alg := range algorithmsIn(i, j, f) {
+				rounds += len(registriesOf(f))
+				seen[fmt.Sprint(i, alg.name)], seen[f.name+alg.name] = true, true
+				seen[fmt.Sprint(i, f.name)] = seen[fmt.Sprint(i, f.name)] || quirkOf(alg, f) == quirk{}
+			}
+		}
+	}
+	for i, d := range directions() {
+		for _, f := range flows() {
+			for _, alg := range algorithmsOf(f) {
+				if !seen[fmt.Sprint(i, f.name)] || !seen[fmt.Sprint(i, alg.name)] || !seen[f.name+alg.name] {
+					t.Errorf("the sample lacks two of %s, %s and %s together", d.name, f.name, alg.name)
+				}
+			}
+		}
+	}
+	t.Logf("%d rounds", rounds)
 }
 
 func registriesOf(f flow) map[string]string {
