@@ -23,27 +23,7 @@ import (
 )
 
 // Verify holds every candidate against the artifact and returns the whole report. It never returns nil.
-func Verify(req *Request) *Report {
-	own := *req
-	own.Artifact.Message = remember(req.Artifact.Message)
-	req = &own
-	r := &Report{Artifact: req.Artifact.Name, Nearest: -1, Candidates: make([]CandidateReport, 0, min(len(req.Candidates), MaxCandidates))}
-	r.describe(req)
-	if err := req.Policy.check(); err != nil {
-		r.Code, r.Reason = reason.EmptyPolicy, err.Error()
-		return r
-	}
-	if len(req.Candidates) > MaxCandidates {
-		r.Code = reason.Malformed
-		r.Reason = fmt.Sprintf("there are %d candidates; at most %d are looked at", len(req.Candidates), MaxCandidates)
-		return r
-	}
-	for i := range req.Candidates {
-		r.Candidates = append(r.Candidates, verifyCandidate(req, &req.Candidates[i]))
-	}
-	r.decide(req)
-	return r
-}
+func Verify(req *Request) *Report { return NewSeries(req).Add(req.Candidates...) }
 
 // describe fills in what the report says of its inputs.
 func (r *Report) describe(req *Request) {

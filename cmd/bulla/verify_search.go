@@ -39,11 +39,12 @@ func (s *search) run(ctx context.Context, detached func() (*verify.Candidate, er
 		where.PredicateType = p.Predicates[0]
 	}
 	var r *verify.Report
-	taken := 0
+	taken, series := 0, verify.NewSeries(&s.req)
 	where.Enough = func(found *oci.Evidence) bool {
+		before := len(s.req.Candidates)
 		s.add(found.Items[taken:])
 		taken = len(found.Items)
-		r = verify.Verify(&s.req)
+		r = series.Add(s.req.Candidates[before:]...)
 		return r.Verified
 	}
 	found, missing := s.client.Find(ctx, s.img, where)
