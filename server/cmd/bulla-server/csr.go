@@ -113,14 +113,14 @@ func (o *signingRequest) prepare(c *cli.Call) (*state.History, error) {
 		if err := generatePassword(dir.Path(passwordName)); err != nil {
 			return nil, err
 		}
-		env.Password = keyring.PasswordFile(dir.Path(passwordName))
+		env = fromFile(env, dir.Path(passwordName))
 	}
 	o.ring = keyring.New(dir.Path(), env)
 	return &state.History{Name: o.name}, nil
 }
 
 // readChain reads the file of a chain. What is in it is checked where it is used.
-func readChain(c *cli.Call, path string) (string, error) {
+func readChain(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
@@ -135,14 +135,11 @@ func readChain(c *cli.Call, path string) (string, error) {
 	case len(data) == 0:
 		return "", cli.Errorf(cli.ExitInput, "%s is empty", path)
 	}
-	if text := string(data); !authority.OnlyECDSA(text) {
-		c.Warnf("%s has keys that are not ECDSA: sigstore-js does not verify such chains", path)
-	}
 	return string(data), nil
 }
 
 // readChains reads those of init, given as KIND=FILE.
-func readChains(c *cli.Call, all []string) (map[state.Kind]string, error) {
+func readChains(all []string) (map[state.Kind]string, error) {
 	chains := map[state.Kind]string{}
 	for _, s := range all {
 		name, path, ok := strings.Cut(s, "=")
@@ -153,7 +150,7 @@ func readChains(c *cli.Call, all []string) (map[state.Kind]string, error) {
 		if chains[kind] != "" {
 			return nil, cli.Usagef("--chain is given twice for %s", kind)
 		}
-		text, err := readChain(c, path)
+		text, err := readChain(path)
 		if err != nil {
 			return nil, err
 		}

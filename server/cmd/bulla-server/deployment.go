@@ -43,7 +43,7 @@ func (d *deployment) open(c *cli.Call) (err error) {
 	}
 	env := c.KeyEnvironment()
 	if d.file.PasswordFile != "" {
-		env.Password = keyring.PasswordFile(d.file.PasswordFile)
+		env = fromFile(env, d.file.PasswordFile)
 	}
 	if d.file.PlugInDir != "" {
 		env.PlugInDirs = append([]string{d.file.PlugInDir}, env.PlugInDirs...)

@@ -93,7 +93,7 @@ func (o *initialise) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	chains, err := readChains(c, o.chains)
+	chains, err := readChains(o.chains)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (o *initialise) run(ctx context.Context, c *cli.Call) error {
 		if err := generatePassword(dir.Path(passwordName)); err != nil {
 			return err
 		}
-		env.Password = keyring.PasswordFile(dir.Path(passwordName))
+		env = fromFile(env, dir.Path(passwordName))
 	}
 	f := &founding.Founder{Ring: keyring.New(dir.Path(), env), Keys: keys, Chains: chains, Now: c.Now}
 	anchors, err := found(ctx, f, dir, o.name, o.url)

@@ -7,6 +7,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/keys"
+	"github.com/bulla-sign/bulla/server/internal/keyring"
 )
 
 const (
@@ -36,4 +38,18 @@ func hashPasswordCommand() *cli.Command {
 			return err
 		},
 	}
+}
+
+// fromFile is an environment whose password is in a file. Variables that hold another, of a key of somebody's own, do not
+// come before what the configuration names.
+func fromFile(env keys.Environment, path string) keys.Environment {
+	lookup := env.LookupEnv
+	env.LookupEnv = func(name string) (string, bool) {
+		if lookup == nil || name == "BULLA_PASSWORD" || name == "COSIGN_PASSWORD" {
+			return "", false
+		}
+		return lookup(name)
+	}
+	env.Password = keyring.PasswordFile(path)
+	return env
 }

@@ -72,7 +72,7 @@ func (o *rotate) run(ctx context.Context, c *cli.Call) error {
 		if err := chainKind(request.Kind); err != nil || o.goOn {
 			return cli.Usagef("%w", cmp.Or(err, errors.New("--chain begins a rotation, and --continue begins none")))
 		}
-		if request.Chain, err = readChain(c, o.chain); err != nil {
+		if request.Chain, err = readChain(o.chain); err != nil {
 			return err
 		}
 	}

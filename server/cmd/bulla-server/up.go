@@ -124,9 +124,7 @@ func (o *up) run(ctx context.Context, c *cli.Call) (err error) {
 // prepare makes what is missing, and the keyring.
 func (o *up) prepare(ctx context.Context, c *cli.Call, ring **keyring.Keyring) (instance.Anchors, error) {
 	if !o.ephemeral {
-		env := c.KeyEnvironment()
-		env.LookupEnv = func(string) (string, bool) { return "", false } // a password that is meant for another key
-		env.Password = keyring.PasswordFile(filepath.Join(o.dir, passwordName))
+		env := fromFile(c.KeyEnvironment(), filepath.Join(o.dir, passwordName))
 		*ring = keyring.New(o.dir, env)
 		dir, err := state.Open(o.dir)
 		if err == nil {

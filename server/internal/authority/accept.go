@@ -11,7 +11,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/bulla-sign/bulla/algorithm"
@@ -62,15 +61,6 @@ func Accept(kind Kind, chain string, key crypto.PublicKey, now time.Time) (strin
 		}
 	}
 	return out.String(), nil
-}
-
-// OnlyECDSA says whether all signatures in a chain are ECDSA's. sigstore-js knows no others in certificates.
-func OnlyECDSA(chain string) bool {
-	certs, err := parseChain(chain)
-	return err == nil && !slices.ContainsFunc(certs, func(c *x509.Certificate) bool {
-		_, ok := c.PublicKey.(*ecdsa.PublicKey)
-		return !ok
-	})
 }
 
 func parseChain(text string) (certs []*x509.Certificate, err error) {
@@ -137,7 +127,7 @@ func (k *Kind) checkAny(cert *x509.Certificate, i int, now time.Time) error {
 	return nil
 }
 
-// checkAlgorithm takes what all of Sigstore's clients but sigstore-js know in certificates; that knows ECDSA only.
+// checkAlgorithm takes what all of Sigstore's clients know in certificates.
 func checkAlgorithm(cert *x509.Certificate) error {
 	switch cert.SignatureAlgorithm {
 	case x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512, x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA:

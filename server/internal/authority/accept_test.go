@@ -109,7 +109,7 @@ func TestAccept(t *testing.T) {
 		l := newLinks(t, kind)
 		chain := l.chain(t)
 		got, err := authority.Accept(kind, "a comment\n"+chain+"\nanother\n", l.keys[0].Public(), now)
-		if err != nil || got != chain || !authority.OnlyECDSA(chain) {
+		if err != nil || got != chain {
 			t.Errorf("%s: %v", name, err)
 		}
 		// Directly below a root, and a root with an RSA key.
@@ -122,7 +122,7 @@ func TestAccept(t *testing.T) {
 			t.Fatal(err)
 		}
 		chain = l.chain(t)
-		if _, err := authority.Accept(kind, chain, l.keys[0].Public(), now); err != nil || authority.OnlyECDSA(chain) {
+		if _, err := authority.Accept(kind, chain, l.keys[0].Public(), now); err != nil {
 			t.Errorf("%s, RSA: %v", name, err)
 		}
 	}
