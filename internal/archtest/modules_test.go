@@ -16,6 +16,7 @@ const (
 // What somebody else's program costs that imports verify. Go prunes what the importer does not need of our own
 // requirements, so that it is measured where it matters: in a module of its own.
 func TestModulesOfAnImporter(t *testing.T) {
+	testenv.Unwatched(t)
 	of := func(pkg string) *footprint.Importer {
 		t.Helper()
 		imp, err := footprint.Import(t.TempDir(), rootModule+"/"+pkg, []string{rootModule + "@v0.0.0"}, map[string]string{rootModule: testenv.Root()})

@@ -135,6 +135,7 @@ func rules() []rule {
 }
 
 func TestTree(t *testing.T) {
+	testenv.Unwatched(t)
 	tree, err := load(testenv.Root())
 	if err != nil {
 		t.Fatal(err)

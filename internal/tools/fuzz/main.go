@@ -1,18 +1,23 @@
-// Command fuzz runs every fuzz target of every module in the tree, each for a while, one after the other. Targets are
-// found, not listed. It stops at the first that fails; go test has then written the input below testdata/fuzz.
+// Command fuzz runs every fuzz target of every module in the tree, each for a while, as many at once as there are
+// processors, each with one worker: so their starts and links take no time from anybody. Targets are found, not listed. It
+// stops when one has failed; go test has then written the input below testdata/fuzz.
 package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,42 +42,80 @@ func run(span time.Duration, only string) error {
 	if err != nil {
 		return err
 	}
+	targets = slices.DeleteFunc(targets, func(t target) bool { return !filter.MatchString(t.dir + "/" + t.name) })
+	if len(targets) == 0 {
+		return fmt.Errorf("no fuzz target found, so nothing was proved")
+	}
 	binaries, err := os.MkdirTemp("", "bulla-fuzz-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(binaries) }() // temporary
-	ran, built := 0, map[string]string{}
-	for _, t := range targets {
-		if !filter.MatchString(t.dir + "/" + t.name) {
-			continue
-		}
-		if built[t.dir] == "" { // the targets of a package share their program: linking takes longer than many a run
-			exe := filepath.Join(binaries, fmt.Sprintf("%d.test", len(built)))
-			if err := t.build(exe); err != nil {
-				return err
-			}
-			built[t.dir] = exe
-		}
-		fmt.Printf("--- fuzz %s in %s for %s\n", t.name, t.dir, span)
-		if err := t.fuzz(built[t.dir], span); err != nil {
-			return fmt.Errorf("%s in %s: %w", t.name, t.dir, err)
-		}
-		ran++
+	if err := all(targets, span, binaries); err != nil {
+		return err
 	}
-	fmt.Printf("%d fuzz targets, %s each\n", ran, span)
-	if ran == 0 {
-		return fmt.Errorf("no fuzz target found, so nothing was proved")
-	}
+	fmt.Printf("%d fuzz targets, %s each\n", len(targets), span)
 	return nil
+}
+
+// all fuzzes the targets, and returns what failed. After a failure none is begun.
+func all(targets []target, span time.Duration, binaries string) error {
+	// The targets of a package share their program: linking takes longer than many a run.
+	programs := map[string]func() (string, error){}
+	for _, t := range targets {
+		if programs[t.dir] == nil {
+			exe := filepath.Join(binaries, fmt.Sprintf("%d.test", len(programs)))
+			programs[t.dir] = sync.OnceValues(func() (string, error) { return exe, t.build(exe) })
+		}
+	}
+	queue := make(chan target, len(targets))
+	for _, t := range targets {
+		queue <- t
+	}
+	close(queue)
+	var failed atomic.Bool
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	for range runtime.NumCPU() {
+		group.Go(func() {
+			for t := range queue {
+				if failed.Load() {
+					return
+				}
+				out, err := t.run(programs[t.dir], span)
+				mu.Lock()
+				fmt.Printf("--- fuzz %s in %s for %s\n%s", t.name, t.dir, span, out)
+				if err != nil {
+					failed.Store(true)
+					errs = append(errs, fmt.Errorf("%s in %s: %w", t.name, t.dir, err))
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// run builds the program if nobody has, and fuzzes the target.
+func (t target) run(program func() (string, error), span time.Duration) ([]byte, error) {
+	exe, err := program()
+	if err != nil {
+		return nil, err
+	}
+	return t.fuzz(exe, span)
 }
 
 // build compiles the test program of the target's package, with the instructions that guide the fuzzer.
 func (t target) build(exe string) error {
 	cmd := exec.Command("go", "test", "-c", "-fuzz=.", "-o", exe, ".")
-	cmd.Dir, cmd.Stdout, cmd.Stderr = t.dir, os.Stdout, os.Stderr
+	cmd.Dir = t.dir
 	cmd.Env = append(os.Environ(), "GOWORK=off")
-	return cmd.Run()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
 }
 
 // corpus is where go test keeps interesting inputs of the target's package from run to run.
@@ -95,25 +138,27 @@ func (t target) corpus() (string, error) {
 // failure when the end comes at the wrong moment. A failing input is written to a file and named, and never tried again.
 const tries = 3
 
-func (t target) fuzz(exe string, span time.Duration) error {
+// fuzz returns what the fuzzer said.
+func (t target) fuzz(exe string, span time.Duration) ([]byte, error) {
 	corpus, err := t.corpus()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var said []byte
 	for range tries {
-		var out bytes.Buffer
 		// Shortening interesting inputs is not what the time is for: a large seed would use up all of it.
-		cmd := exec.Command(exe, "-test.run=^$", "-test.fuzz=^"+t.name+"$", "-test.fuzztime="+span.String(),
+		cmd := exec.Command(exe, "-test.run=^$", "-test.fuzz=^"+t.name+"$", "-test.fuzztime="+span.String(), "-test.parallel=1",
 			"-test.fuzzminimizetime=10x", "-test.fuzzcachedir="+corpus)
-		cmd.Dir, cmd.Stdout, cmd.Stderr = t.dir, io.MultiWriter(os.Stdout, &out), os.Stderr
+		cmd.Dir = t.dir
 		cmd.Env = append(os.Environ(), "GOWORK=off")
-		err = cmd.Run()
-		if err == nil || bytes.Contains(out.Bytes(), []byte("Failing input written to")) || !bytes.Contains(out.Bytes(), []byte("context deadline exceeded")) {
-			return err
+		out, failure := cmd.CombinedOutput()
+		said, err = append(said, out...), failure
+		if err == nil || bytes.Contains(out, []byte("Failing input written to")) || !bytes.Contains(out, []byte("context deadline exceeded")) {
+			break
 		}
-		fmt.Printf("%s: only its time was up; once more\n", t.name)
+		said = fmt.Appendf(said, "%s: only its time was up; once more\n", t.name)
 	}
-	return err
+	return said, err
 }
 
 // find lists the fuzz targets below root in the order of their folders.
