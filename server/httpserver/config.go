@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -20,6 +21,9 @@ type Config struct {
 	// Metrics is the address, "host:port", where /metrics answers, in plain HTTP. Empty: nowhere. Never put it where the
 	// public can reach it: it tells how busy the service is, and whom it stands on.
 	Metrics string
+	// Operators answers GET and HEAD at the Metrics address: for what is not for the public. Nil: nothing does. A loopback
+	// address answers to this machine's names only, which keeps web pages away, as Hosts does.
+	Operators http.Handler
 	// Pprof serves Go's profiles, /debug/pprof/, at the Metrics address.
 	Pprof bool
 	// Hosts are the names that the server answers to, without port: the Host header must be one of them, or the answer is 421.

@@ -194,15 +194,36 @@ func (s *Server) bindMetrics() (*binding, error) {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
+	if s.cfg.Operators != nil {
+		mux.Handle("GET /", s.cfg.Operators)
+	}
 	nl, err := net.Listen("tcp", s.cfg.Metrics)
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	cs := &conns{max: metricsConnections, perSite: -1, sites: make(map[netip.Prefix]int), refused: s.conns.refused}
-	hs := s.newHTTP(mux)
+	hs := s.newHTTP(byAddress(mux, nl.Addr()))
 	hs.ConnState = cs.state
 	hs.ReadTimeout = s.cfg.Limits.HeaderTime // no request here has a body
 	return &binding{net: listener{nl, cs}, http: hs}, nil
+}
+
+// byAddress refuses requests that reach a loopback address under a name that is not this machine's.
+func byAddress(next http.Handler, at net.Addr) http.Handler {
+	if !peer(at.String()).IsLoopback() {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		if addr, err := netip.ParseAddr(strings.Trim(host, "[]")); host != "localhost" && (err != nil || !addr.IsLoopback()) {
+			http.Error(w, "this address does not answer to that name", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Serve answers until ctx ends, then drains: /readyz says no, no connection is accepted any more, and requests have

@@ -137,6 +137,32 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
+// What is for operators answers beside the metrics and nowhere else; and there to no name that a web page could have.
+func TestOperators(t *testing.T) {
+	s := start(t, Config{Metrics: "127.0.0.1:0", Operators: mux("GET /inside", hello)}, mux("GET /hello", hello))
+	metrics := "http://" + s.addrs[1].String()
+	for url, want := range map[string]int{
+		metrics + "/inside": 200, metrics + "/metrics": 200, metrics + "/hello": 404, metrics + "/other": 404, s.url + "/inside": 404, s.url + "/hello": 200,
+	} {
+		if resp, _ := fetch(t, url); resp.StatusCode != want {
+			t.Errorf("%s: %s, want %d", url, resp.Status, want)
+		}
+	}
+	for host, want := range map[string]int{"localhost": 200, "localhost:1": 200, "[::1]:9": 200, "127.0.0.2": 200, "evil.test": 421, "evil.test:80": 421, "10.0.0.1": 421, "": 200} {
+		req, err := http.NewRequest(http.MethodGet, metrics+"/inside", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host // empty: that of the address
+		if resp, _ := send(t, http.DefaultClient, req); resp.StatusCode != want {
+			t.Errorf("as %q: %s, want %d", host, resp.Status, want)
+		}
+	}
+	if resp, err := http.Post(metrics+"/inside", "text/plain", strings.NewReader("x")); err != nil || resp.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %v, %v", resp, err)
+	}
+}
+
 // A client that begins with HTTP/2 is answered in it on a plain loopback port, as gRPC needs.
 func TestPlainHTTP2(t *testing.T) {
 	s := start(t, Config{}, mux("POST /echo", func(w http.ResponseWriter, r *http.Request) {

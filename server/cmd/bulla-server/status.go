@@ -23,7 +23,7 @@ func statusCommand() *cli.Command {
 	var output cli.Choice
 	return &cli.Command{
 		Use: "status [flags]", Short: "Show what runs, which keys are in use and when they end", Group: "Run",
-		Long: `Show the running processes of a deployment, whether they are ready, the keys and certificates with the times in which they are trusted, rotations under way and the sizes of the logs.
+		Long: `Show the running processes of a deployment, whether they are ready, the keys and certificates with the times in which they are trusted, rotations under way, the sizes of the logs, and what the monitor found in them (all of it with -o json, under watched).
 
 The exit status is 1 when a process is not ready. When none runs, what the state says is shown, and the exit status is 0.`,
 		Example: `bulla-server status --config bulla-server.yaml
@@ -111,6 +111,16 @@ func printStatus(c *cli.Call, s *instance.Status) error {
 		fmt.Fprintf(out, "\n%s: %d entries", l.Name, l.Size)
 	}
 	if len(s.Logs) > 0 {
+		fmt.Fprintln(out)
+	}
+	for i := range s.Watched {
+		w := &s.Watched[i]
+		fmt.Fprintf(out, "\nmonitor of %s: %d of %d entries read, %d findings", w.Name, w.Read, w.Size, len(w.Found))
+		for _, a := range w.Alarms {
+			fmt.Fprintf(out, "\n  ALARM %s since %s: %s", a.Alarm, a.Since.Format(time.RFC3339), a.Text)
+		}
+	}
+	if len(s.Watched) > 0 {
 		fmt.Fprintln(out)
 	}
 	for i := range s.Rotations {

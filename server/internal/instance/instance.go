@@ -38,7 +38,8 @@ type Instance struct {
 	registry *prometheus.Registry
 	expiry   *httpserver.Expiry
 	health   *httpserver.Health
-	router   router
+	router   router // to what is public
+	inside   router // to what is for operators
 	admin    admin
 
 	follow  sync.Mutex // held while services are changed
@@ -56,6 +57,7 @@ type mounted struct {
 	*mount
 	metrics *metrics
 	late    bool // see want
+	inside  bool // see want
 }
 
 // retireTime is how long a replaced service may go on answering the requests that it has: longer than any of them takes.
@@ -152,14 +154,26 @@ func (in *Instance) endLate(ctx context.Context, wanted []want) error {
 	if len(next) == len(in.mounts) {
 		return nil
 	}
-	var mounts []*mount
-	for _, m := range next {
-		mounts = append(mounts, m.mount)
-	}
-	if err := in.router.set(mounts); err != nil {
+	if err := in.route(next); err != nil {
 		return err
 	}
 	return in.retire(ctx, in.swap(next, in.history), nil)
+}
+
+// route sends requests to mounts.
+func (in *Instance) route(mounts map[string]*mounted) error {
+	var public, inside []*mount
+	for _, m := range mounts {
+		if m.inside {
+			inside = append(inside, m.mount)
+		} else {
+			public = append(public, m.mount)
+		}
+	}
+	if err := in.inside.set(inside); err != nil {
+		return err
+	}
+	return in.router.set(public)
 }
 
 // generation opens what is wanted and not there yet, and sends requests to what is wanted alone. Late services that are
@@ -187,11 +201,7 @@ func (in *Instance) generation(ctx context.Context, h *state.History, wanted []w
 		next[w.key], opened = m, append(opened, m)
 		in.freshen(w.key, m)
 	}
-	var mounts []*mount
-	for _, m := range next {
-		mounts = append(mounts, m.mount)
-	}
-	if err := in.router.set(mounts); err != nil {
+	if err := in.route(next); err != nil {
 		return err
 	}
 	old := in.swap(next, h)

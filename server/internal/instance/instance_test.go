@@ -79,6 +79,7 @@ func TestApart(t *testing.T) {
 		d.start(d.file(front[s], s))
 	}
 	f := d.file(d.port, config.ServiceCA, config.ServiceWeb, config.ServiceMonitor)
+	f.Metrics = net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
 	f.Elsewhere.Log = fmt.Sprintf("http://127.0.0.1:%d", front[config.ServiceLog])
 	f.Elsewhere.CTLog = fmt.Sprintf("http://127.0.0.1:%d", front[config.ServiceCTLog])
 	f.Elsewhere.Issuer = fmt.Sprintf("http://127.0.0.1:%d", front[config.ServiceIssuer])
@@ -96,8 +97,26 @@ func TestApart(t *testing.T) {
 	if code, body := get(t, d.url+"/ui/log"); code != http.StatusOK || !strings.Contains(body, testclient.Email) {
 		t.Errorf("the page about a log elsewhere: status %d, without the entry", code)
 	}
-	if code, body := get(t, d.url+"/monitor"); code != http.StatusOK || strings.Contains(body, `"alarm":`) {
+	if code, body := get(t, "http://"+f.Metrics+"/monitor"); code != http.StatusOK || strings.Contains(body, `"alarm":`) {
 		t.Errorf("the monitor of logs elsewhere: status %d, %s", code, body)
+	}
+	if code, body := get(t, d.url+"/monitor"); code != http.StatusNotFound || strings.Contains(body, "logs") {
+		t.Errorf("what the monitor found is public: status %d, %s", code, body)
+	}
+	peers, err := control.Peers(d.dir.Path())
+	if err != nil || len(peers) == 0 {
+		t.Fatalf("%d processes, %v", len(peers), err)
+	}
+	watched := 0
+	for _, p := range peers {
+		var status instance.Status
+		if err := p.Call(t.Context(), instance.PathStatus, instance.Nothing{}, &status); err != nil {
+			t.Fatal(err)
+		}
+		watched += len(status.Watched)
+	}
+	if watched != 2 {
+		t.Errorf("status knows of %d logs that are watched", watched)
 	}
 }
 

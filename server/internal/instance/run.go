@@ -57,7 +57,7 @@ func (in *Instance) Run(ctx context.Context) (err error) {
 func (in *Instance) server() (httpserver.Config, error) {
 	f := in.File
 	cfg := httpserver.Config{
-		Metrics: f.Metrics, Pprof: f.Pprof, Hosts: f.Hosts, DrainTime: time.Duration(f.Drain),
+		Metrics: f.Metrics, Operators: &in.inside, Pprof: f.Pprof, Hosts: f.Hosts, DrainTime: time.Duration(f.Drain),
 		Log: in.Log, Registry: in.registry, Expiry: in.expiry, Health: in.health, Now: in.Now,
 		Tracing: httpserver.Tracing{Endpoint: f.Traces},
 		Limits: httpserver.Limits{

@@ -21,6 +21,8 @@ type want struct {
 	settle func(ctx context.Context, s service) error
 	// late says that the service looks at the others from outside, so that they must be reachable first.
 	late bool
+	// inside says that it is for operators: it answers at the address of the metrics, and nowhere else.
+	inside bool
 }
 
 // wanted lists the services in the order in which they are opened: what others ask comes before them.
@@ -67,7 +69,7 @@ func (in *Instance) open(ctx context.Context, w want) (*mounted, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &mounted{mount: newMount(w.name, s), metrics: m, late: w.late}, nil
+	return &mounted{mount: newMount(w.name, s), metrics: m, late: w.late, inside: w.inside}, nil
 }
 
 // signer opens an instance's key.

@@ -13,6 +13,7 @@ import (
 	"github.com/bulla-sign/bulla/server/internal/config"
 	"github.com/bulla-sign/bulla/server/internal/rotation"
 	"github.com/bulla-sign/bulla/server/internal/state"
+	"github.com/bulla-sign/bulla/server/monitor"
 )
 
 // Status is what status prints.
@@ -27,6 +28,8 @@ type Status struct {
 	Failing  []string         `json:"failing,omitempty"`
 	Keys     []KeyStatus      `json:"keys"`
 	Logs     []LogStatus      `json:"logs,omitempty"`
+	// Watched is what the monitor knows of each log, where this process runs it.
+	Watched []monitor.Status `json:"watched,omitempty"`
 	// Witnessed says that the process runs the transparency log, with witnesses.
 	Witnessed bool `json:"witnessed,omitempty"`
 	// Rotations are those under way.
@@ -99,6 +102,9 @@ func (in *Instance) Status(ctx context.Context) (Status, error) {
 		if log, ok := m.service.(sized); ok {
 			size, _, _ := log.Head()
 			s.Logs = append(s.Logs, LogStatus{m.name, size})
+		}
+		if watching, ok := m.service.(*monitor.Monitor); ok {
+			s.Watched = watching.Status()
 		}
 	}
 	slices.SortFunc(s.Logs, func(a, b LogStatus) int { return strings.Compare(a.Name, b.Name) })

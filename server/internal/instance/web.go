@@ -69,9 +69,10 @@ func pageServices(h *state.History) (out []web.Service) {
 	return out
 }
 
-// monitor watches the logs of the deployment, the frozen ones too, from where clients see them.
+// monitor watches the logs of the deployment, the frozen ones too, from where clients see them. What it finds shows whom the
+// operator watches, and is for operators.
 func (in *Instance) monitor(h *state.History) want {
-	w := want{key: "monitor", name: "monitor", late: true}
+	w := want{key: "monitor", name: "monitor", late: true, inside: true}
 	var logs []monitor.Log
 	add := func(kind state.Kind, as monitor.Kind) error {
 		for i := range h.Instances[kind] {
