@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"sync"
 
-	"golang.org/x/crypto/scrypt"
+	"github.com/bulla-sign/bulla/keys/internal/scrypt"
 )
 
 // Password opens and makes encrypted private keys under one password. To derive a key from a password takes a tenth of a
@@ -54,7 +54,7 @@ func (p *Password) box(k *encryptedKey) (*[boxKey]byte, *[boxNonce]byte, error) 
 	defer p.mu.Unlock()
 	of := derivation{k.KDF.Params.N, string(k.KDF.Salt)}
 	if p.derived[of] == nil {
-		key, err := scrypt.Key(p.password, k.KDF.Salt, of.n, k.KDF.Params.R, k.KDF.Params.P, boxKey)
+		key, err := scrypt.Key(p.password, k.KDF.Salt, of.n, boxKey) // check has seen that r is 8 and p is 1
 		if err != nil {
 			return nil, nil, err
 		}
