@@ -30,6 +30,8 @@ LDFLAGS  := -s -w -X $(STAMP).version=$(VERSION) \
 FUZZTIME ?= 10s
 SOAK     ?= 50000
 ENTRIES  ?= 100000
+# Packages tested at once: more than processors, since many wait, for programs, disks and clocks.
+ATONCE   ?= 4
 # Every module in the tree, found rather than listed, so that none is forgotten. WITHOUT leaves one out.
 MODULES  := $(filter-out $(WITHOUT),$(sort $(patsubst ./%,%,$(shell find . -name go.mod -not -path '*/testdata/*' -printf '%h\n'))))
 TOOL     := go run ./internal/tools/tool
@@ -45,18 +47,18 @@ build:
 # shares nothing with anybody, so it is left out.
 # A watched program waits a second before it ends, for reports from its last breath; the scripts start hundreds.
 export GORACE ?= atexit_sleep_ms=10
-RACEFLAGS := -race -gcflags=golang.org/x/crypto/scrypt=-race=false
+RACEFLAGS := -race -gcflags=golang.org/x/crypto/scrypt=-race=false -gcflags=github.com/bulla-sign/bulla/keys/internal/scrypt=-race=false
 
 # The modules below test/ run other programs, whose code the test cache does not watch and the race detector does not see.
 # What tests leave out where the detector watches is done in a second run without it.
 test:
 	for m in $(MODULES); do \
 		echo "--- go test in $$m"; \
-		case $$m in test/*) flags='-count=1 -timeout 30m' ;; *) flags='$(if $(RACE),$(RACEFLAGS)) -timeout 20m' ;; esac; \
+		case $$m in test/*) flags='-count=1 -timeout 30m' ;; *) flags='$(if $(RACE),$(RACEFLAGS)) -timeout 20m -p $(ATONCE)' ;; esac; \
 		(cd $$m && go test $$flags ./...); \
 		case $$m in test/*) continue ;; esac; \
 		again='$(if $(RACE),yes)'; [ -z "$$again" ] || again=$$(cd $$m && $(CURDIR)/.ci/unwatched); \
-		[ -z "$$again" ] || { echo "--- without the race detector"; (cd $$m && BULLA_UNWATCHED=1 go test -timeout 20m $$again); }; \
+		[ -z "$$again" ] || { echo "--- without the race detector"; (cd $$m && BULLA_UNWATCHED=1 go test -timeout 20m -p $(ATONCE) $$again); }; \
 	done
 
 demo: build
