@@ -35,7 +35,7 @@ Have the request signed, and give the chain (PEM: the new certificate first, its
 
 For a deployment that does not exist yet, --dir is the one that will be given to init, as is --generate-password. Called again before the key is in use, the command prints another request for the same key.`,
 		Example: `bulla-server csr --dir /var/lib/bulla --name "Example Inc" ca > ca.csr
-bulla-server init --dir /var/lib/bulla --name "Example Inc" --hostname sigstore.example.com --chain ca=ca-chain.pem
+bulla-server init --dir /var/lib/bulla --lock /srv/bulla-lock --name "Example Inc" --hostname sigstore.example.com --chain ca=ca-chain.pem
 
 # later
 bulla-server csr ca > ca-2.csr

@@ -27,7 +27,7 @@ const (
 
 type initialise struct {
 	dir, url, hostname, name string
-	listen, metrics          string
+	listen, metrics, lock    string
 	certificate, key         string
 	services, keys, chains   []string
 	generatePassword, login  bool
@@ -46,10 +46,12 @@ The certificate authority and the timestamp authority get roots of their own, or
 
 The password of key files is BULLA_PASSWORD, or is asked for. With --generate-password it is a random one in the file DIR/password, beside the keys that it protects: for development.
 
+A log that was set back with its disk, or restored from an old backup, would sign a second history. It notices by what --lock holds, if that was not set back too: another disk, and in no backup. For less, give DIR/lock.
+
 The public address is the name of the log for good: a change of the host name needs a new shard.`,
-		Example: `bulla-server init --dir /var/lib/bulla --hostname sigstore.example.com --listen 0.0.0.0:443 --tls-certificate tls.crt --tls-key tls.key
+		Example: `bulla-server init --dir /var/lib/bulla --lock /srv/bulla-lock --hostname sigstore.example.com --listen 0.0.0.0:443 --tls-certificate tls.crt --tls-key tls.key
 bulla-server init --dir dev --generate-password --development-login
-bulla-server init --dir /var/lib/bulla --hostname sigstore.example.com --key ca-root=/media/stick/root.key --key log=awskms:///alias/log`,
+bulla-server init --dir /var/lib/bulla --lock /srv/bulla-lock --hostname sigstore.example.com --key ca-root=/media/stick/root.key --key log=awskms:///alias/log`,
 		Flags: o.register, Run: o.run,
 	}
 }
@@ -66,6 +68,7 @@ func (o *initialise) register(fs *pflag.FlagSet) {
 	cli.Topic(fs, "Configuration", func(fs *pflag.FlagSet) {
 		fs.StringVar(&o.listen, "listen", "127.0.0.1:8080", "the `ADDRESS` to answer at")
 		fs.StringVar(&o.metrics, "metrics", "", "the `ADDRESS` of the metrics")
+		fs.StringVar(&o.lock, "lock", "", "where the logs remember what they signed, a `DIR` on another disk; required unless the public address is this machine's")
 		fs.StringVar(&o.certificate, "tls-certificate", "", "the server's certificate, a `FILE`")
 		fs.StringVar(&o.key, "tls-key", "", "its key, a `FILE`")
 		fs.StringSliceVar(&o.services, "services", nil, "the `SERVICES` that this process runs, separated by commas; all if not given")
@@ -169,14 +172,23 @@ func (o *initialise) complete() error {
 	if err := founding.CheckURL(o.url); err != nil {
 		return cli.Usagef("%w", err)
 	}
+	u, err := url.Parse(o.url)
+	if err != nil {
+		return cli.Usagef("%w", err)
+	}
 	if o.name == "" {
-		u, err := url.Parse(o.url)
-		if err != nil {
-			return cli.Usagef("%w", err)
-		}
 		o.name = u.Hostname()
 	}
+	if o.lock == "" && o.keepsLog() && !config.Loopback(net.JoinHostPort(u.Hostname(), "0")) {
+		return cli.Usagef("--lock is needed: a folder where the logs remember what they signed, on another disk than --dir and in no backup; %s keeps it with the state nevertheless",
+			quote(filepath.Join(o.dir, "lock")))
+	}
 	return nil
+}
+
+// keepsLog says whether the process runs a log.
+func (o *initialise) keepsLog() bool {
+	return len(o.services) == 0 || slices.Contains(o.services, string(config.ServiceLog)) || slices.Contains(o.services, string(config.ServiceCTLog))
 }
 
 func (o *initialise) configuration() ([]byte, error) {
@@ -203,7 +215,7 @@ func (o *initialise) configuration() ([]byte, error) {
 	for _, p := range []struct {
 		from string
 		to   *string
-	}{{o.certificate, &v.Certificate}, {o.key, &v.CertificateKey}} {
+	}{{o.certificate, &v.Certificate}, {o.key, &v.CertificateKey}, {o.lock, &v.Lock}} {
 		if p.from == "" {
 			continue
 		}

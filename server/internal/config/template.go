@@ -17,6 +17,7 @@ type Values struct {
 	URL              string
 	State            string // relative to the file
 	PasswordFile     string // relative to the file; empty: none
+	Lock             string // of both logs, relative to the file; empty: within the state
 	Services         []Service
 	Listen           []string
 	Certificate      string
@@ -37,6 +38,9 @@ func Template(v Values) ([]byte, error) {
 	}
 	if v.State == "" {
 		v.State = "."
+	}
+	if v.Lock == "" {
+		v.Lock = v.State + "/lock"
 	}
 	if v.Propagation == "" {
 		v.Propagation = "24h"

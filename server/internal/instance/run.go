@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/bulla-sign/bulla/server/httpserver"
 	"github.com/bulla-sign/bulla/server/internal/config"
+	"github.com/bulla-sign/bulla/server/internal/state"
 )
 
 // drainExtra is what services have to close after the last request: the logs publish what was added.
@@ -89,6 +91,16 @@ func (in *Instance) warnings() (out []string) {
 	}
 	if os.Geteuid() == 0 {
 		out = append(out, "running as root, which nothing here needs")
+	}
+	for _, l := range []struct {
+		service config.Service
+		kind    state.Kind
+		lock    string
+	}{{config.ServiceLog, state.Log, in.File.Log.Lock}, {config.ServiceCTLog, state.CTLog, in.File.CTLog.Lock}} {
+		at := LockDir(l.lock, in.Dir, l.kind, "")
+		if within, err := filepath.Rel(in.Dir.Path(), at); in.File.Runs(l.service) && err == nil && filepath.IsLocal(within) {
+			out = append(out, fmt.Sprintf("%s.lock is within the state, %s: if the disk is set back as a whole, the log does not notice and signs a second history; put it on another one", l.kind, at))
+		}
 	}
 	return out
 }
