@@ -149,14 +149,23 @@ func openCache(t *testing.T, dir string) *cache.Cache {
 }
 
 // Attaching one costs 8 requests, or 11 without the referrers API, read-back included, where an upload takes two requests, as
-// with most registries. Who has looked at what is attached before pays for that, and saves a question.
+// with most registries. Who knows that it is not attached yet saves a question.
 func TestRequestBudgetOfWriting(t *testing.T) {
 	for _, test := range []struct {
-		referrers, look bool
-		want            int
-	}{{true, false, 8}, {false, false, 11}, {true, true, 9}, {false, true, 11}} {
+		referrers, look, fresh, subject bool
+		want                            int
+	}{
+		{true, false, false, true, 8},
+		{true, false, false, false, 8},
+		{true, false, true, true, 7},
+		{true, false, true, false, 8},
+		{true, true, true, false, 9},
+		{false, false, false, false, 11},
+		{false, false, true, false, 10},
+		{false, true, true, false, 11},
+	} {
 		reg := testenv.NewRegistry(t, testenv.RegistryOptions{
-			Referrers: test.referrers, User: "user", Password: "password", Bearer: true, Quirks: testenv.Quirks{TwoStepUploads: true},
+			Referrers: test.referrers, OCISubject: test.subject, User: "user", Password: "password", Bearer: true, Quirks: testenv.Quirks{TwoStepUploads: true},
 		})
 		ref := reg.PushImage(t, "app:v1")
 		c := newClient(t, Options{Username: "user", Password: "password"})
@@ -164,8 +173,8 @@ func TestRequestBudgetOfWriting(t *testing.T) {
 		o := bundleOptions(newBundle(t))
 		if test.look {
 			mustFind(t, c, img, FindOptions{Bundles: true})
-			o.Fresh = true
 		}
+		o.Fresh = test.fresh
 		mustAttach(t, c, img, o)
 		if reg.Total() > test.want {
 			t.Errorf("%+v: %d requests\n%s", test, reg.Total(), reg.Log())

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"sync"
 
+	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/keys"
@@ -81,11 +82,16 @@ func isPlugIn(key string) bool {
 }
 
 // unique says whether a bundle that was just made holds what no earlier one can hold: what a log or an authority said of it,
-// or a signature with randomness of its own. That of a key in a store may have none, and those of Ed25519 and RSA have none.
+// or a signature with randomness of its own, as package keys makes them with ECDSA and the pure form of Ed25519. That of a key
+// in a store may have none.
 func (s *signing) unique(b *bundle.Bundle, o *sign.Options) bool {
 	if len(b.Material.Entries) > 0 || len(b.Material.Timestamps) > 0 {
 		return true
 	}
+	alg, err := o.ChosenAlgorithm()
+	if err != nil || isPlugIn(s.Key) {
+		return false
+	}
 	_, random := o.Signer.Public().(*ecdsa.PublicKey)
-	return random && !isPlugIn(s.Key)
+	return random || alg.Details() == algorithm.Ed25519
 }
