@@ -8,8 +8,9 @@
 #   lint           formatting, vet, staticcheck, errcheck
 #   interop        against cosign, sigstore-go, sigstore-js, Sigstore's own servers and real registries
 #   conformance    the conformance vectors of ../shared, through a test client
-#   soak           the long forms: the differential test, every round between the programs, a log of 100,000 entries with every proof checked, the server
-#                  killed at every point, fuzzing (hours are welcome: SOAK=200000 ENTRIES=1000000 FUZZTIME=5m)
+#   soak           the long forms: the differential test, every round between the programs, a log of 100,000 entries with
+#                  every proof checked, the server killed at every point, fuzzing (hours are welcome: SOAK=200000
+#                  ENTRIES=1000000 FUZZTIME=5m)
 #   refresh-trust  takes trusted_root.json and root.json out of the folder FROM into trust/publicgood
 #   docs           man pages and command reference into dist/
 #   clean          removes bin/ and dist/
@@ -80,7 +81,7 @@ conformance:
 	.ci/conformance
 
 soak:
-	cd test/interop && BULLA_SOAK=$(SOAK) go test -count=1 -timeout 0 -run 'Differential|TestRoundTrips' -v ./...
+	cd test/interop && BULLA_SOAK=$(SOAK) go test -count=1 -timeout 0 -run 'Differential|TestRoundTrips|TestKilled|TestRealFaults' -v ./...
 	cd server && BULLA_SOAK=$(ENTRIES) go test -count=1 -timeout 0 -run 'Soak|TestLoad' -v ./internal/treelog ./log
 	BULLA_SOAK=1 go test -count=1 -timeout 0 -v ./test/crash
 	BULLA_WRITERS=64 go test $(RACEFLAGS) -count=1 -timeout 0 -run TestConcurrentWriters -v ./oci

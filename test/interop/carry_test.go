@@ -86,6 +86,7 @@ func TestSaved(t *testing.T) {
 // TestKilled ends save, load and copy with SIGKILL again and again, each time a little later, until one run gets to its
 // end. What is there then is whole, and before that nothing was taken for a whole image.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	w := theWorld
 	needs(t, w.bulla, "save", "load", "copy")
 	r := newRound(t, imageFlows()[0], algorithms()[0], w.fallback)
@@ -113,12 +114,15 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// untilWhole kills a run after 5 ms, the next after 10, and so on. Whenever what marks the end is there, running the
+// untilWhole kills a run after 5 ms, the next after 15, and so on, later in larger steps unless BULLA_SOAK is set. Whenever what marks the end is there, running the
 // command once more must find nothing missing.
 func untilWhole(t *testing.T, p *program, marked func() bool, args ...string) {
 	t.Helper()
-	killed := 0
-	for delay := 5 * time.Millisecond; !marked(); delay += 10 * time.Millisecond {
+	killed, step := 0, 10*time.Millisecond
+	for delay := 5 * time.Millisecond; !marked(); delay += step {
+		if os.Getenv("BULLA_SOAK") == "" {
+			step = max(step, delay/4)
+		}
 		cmd := p.command(args...)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 // the signing config, into a log of version 2, and in the older form without a log; each of it verifies with itself and with
 // bulla, and what bulla signs verifies with it.
 func TestCosign2(t *testing.T) {
+	t.Parallel()
 	exe, err := toolcache.Path("cosign2", os.Stderr)
 	if err != nil {
 		t.Fatal(err)

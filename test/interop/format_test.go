@@ -17,6 +17,7 @@ import (
 // TestFormatBoth signs once with --format=both and has bulla and cosign verify each of the two forms: cosign is told which
 // one to look for.
 func TestFormatBoth(t *testing.T) {
+	t.Parallel()
 	s := services.New(t)
 	dir := t.TempDir()
 	file := func(name string, data []byte) string {

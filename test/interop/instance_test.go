@@ -164,16 +164,26 @@ func (in *instance) trusting(t *testing.T, p *program) *program {
 	return q
 }
 
+var theGoPeer struct {
+	sync.Once
+	err error
+}
+
+// goPeer is the program around sigstore-go, built once.
+func goPeer() string { return filepath.Join(theWorld.dir, "sgclient") }
+
 // peers are other libraries, each behind a small program with the same arguments: sigstore-go and sigstore-js.
 func (in *instance) peers(t *testing.T) map[string]*program {
 	t.Helper()
-	goPeer := filepath.Join(theWorld.dir, "sgclient")
-	if _, err := os.Stat(goPeer); err != nil {
-		cmd := exec.Command("go", "build", "-trimpath", "-o", goPeer, "./sgclient")
+	theGoPeer.Do(func() {
+		cmd := exec.Command("go", "build", "-trimpath", "-o", goPeer(), "./sgclient")
 		cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("sgclient: %v\n%s", err, out)
+			theGoPeer.err = fmt.Errorf("sgclient: %w\n%s", err, out)
 		}
+	})
+	if theGoPeer.err != nil {
+		t.Fatal(theGoPeer.err)
 	}
 	node, err := exec.LookPath("node")
 	if err != nil {
@@ -184,7 +194,7 @@ func (in *instance) peers(t *testing.T) map[string]*program {
 		t.Fatal(err)
 	}
 	return map[string]*program{
-		"sigstore-go": {name: "sigstore-go", exe: goPeer, world: theWorld},
+		"sigstore-go": {name: "sigstore-go", exe: goPeer(), world: theWorld},
 		"sigstore-js": {name: "sigstore-js", exe: node, world: theWorld, env: []string{
 			"NODE_PATH=" + filepath.Join(packages, "node_modules"), "NO_PROXY=localhost,127.0.0.1",
 		}},

@@ -102,6 +102,7 @@ func library(t *testing.T, in *instance, p *program, script []string) actor {
 // TestKeylessFiles has everybody sign a file and a statement with an identity, and everybody verify it: unmodified
 // cosign, sigstore-go and sigstore-js against our services and against each other and us.
 func TestKeylessFiles(t *testing.T) {
+	t.Parallel()
 	in := sharedInstance(t)
 	all := actors(t, in)
 	dir := t.TempDir()
@@ -138,6 +139,7 @@ func TestKeylessFiles(t *testing.T) {
 
 // TestKeylessImages does the same with images in both kinds of registry, for the programs that know registries.
 func TestKeylessImages(t *testing.T) {
+	t.Parallel()
 	in := sharedInstance(t)
 	programs := []actor{cosignLike(t, in, theWorld.bulla), cosignLike(t, in, theWorld.cosign)}
 	predicate := filepath.Join(t.TempDir(), "predicate.json")

@@ -24,6 +24,7 @@ type rotations struct {
 // signed before still verifies, with cosign, sigstore-go and bulla, and they sign on: all that they know from outside is
 // the first root.json.
 func TestRotations(t *testing.T) {
+	t.Parallel()
 	r := &rotations{dir: t.TempDir(), image: map[string]string{}}
 	state := filepath.Join(r.dir, "up")
 	var err error
