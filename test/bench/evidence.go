@@ -208,9 +208,9 @@ type comparison struct {
 	what    string
 	args    func() ([]string, error) // of one run
 	runs    int
-	allowed int64        // requests; 0: no goal
-	share   [2]float64   // of cosign's time that bulla may take, near and far; 0: no goal
-	beside  []part       // of the work, shown in rows of their own
+	allowed int64      // requests; 0: no goal
+	share   [2]float64 // of cosign's time that bulla may take, near and far; 0: no goal
+	beside  []part     // of the work, shown in rows of their own
 }
 
 // part is a part of what a program does.
