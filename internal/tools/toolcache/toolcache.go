@@ -77,6 +77,10 @@ func tools() []Tool {
 			Why: "a real witness of logs",
 		},
 		{
+			Name: "zitadel-oidc", Package: "github.com/zitadel/oidc/v3/example/server", Version: "v3.45.0", Built: "server",
+			Why: "an identity provider by others, which stands in the place of ours",
+		},
+		{
 			Name: "cosign2", Package: "github.com/sigstore/cosign/v2/cmd/cosign", Version: "v2.6.5", Built: "cosign",
 			Why: "the last cosign of version 2, which reads the older targets of a TUF repository",
 		},

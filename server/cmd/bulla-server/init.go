@@ -28,6 +28,7 @@ const (
 type initialise struct {
 	dir, url, hostname, name string
 	listen, metrics, lock    string
+	provider                 string
 	certificate, key         string
 	services, keys, chains   []string
 	generatePassword, login  bool
@@ -72,6 +73,7 @@ func (o *initialise) register(fs *pflag.FlagSet) {
 		fs.StringVar(&o.certificate, "tls-certificate", "", "the server's certificate, a `FILE`")
 		fs.StringVar(&o.key, "tls-key", "", "its key, a `FILE`")
 		fs.StringSliceVar(&o.services, "services", nil, "the `SERVICES` that this process runs, separated by commas; all if not given")
+		fs.StringVar(&o.provider, "oidc-issuer", "", "the `URL` of an identity provider in the place of the issuer: clients are sent there, and the authority takes its tokens")
 		fs.BoolVar(&o.login, "development-login", false, "let the issuer give a token for any e-mail address to whoever asks")
 	})
 	cli.Output(fs, &o.output, "text", "text", "json")
@@ -115,7 +117,7 @@ func (o *initialise) run(ctx context.Context, c *cli.Call) error {
 		}
 		env = fromFile(env, dir.Path(passwordName))
 	}
-	f := &founding.Founder{Ring: keyring.New(dir.Path(), env), Keys: keys, Chains: chains, Now: c.Now}
+	f := &founding.Founder{Ring: keyring.New(dir.Path(), env), Keys: keys, Chains: chains, Provider: o.provider, Now: c.Now}
 	anchors, err := found(ctx, f, dir, o.name, o.url)
 	if err != nil {
 		return err
@@ -128,7 +130,7 @@ func (o *initialise) run(ctx context.Context, c *cli.Call) error {
 		return c.PrintJSON(made{dir.Path(), path, o.url, anchors})
 	}
 	c.Infof("made %s: now \"bulla-server serve --config %s\"", dir.Path(), path)
-	if !o.login && (len(o.services) == 0 || slices.Contains(o.services, string(config.ServiceIssuer))) {
+	if !o.login && o.provider == "" && (len(o.services) == 0 || slices.Contains(o.services, string(config.ServiceIssuer))) {
 		c.Infof("before that, say in the configuration under issuer who can sign in (users, or an upstream provider), or take issuer out of services and name other issuers under ca")
 	}
 	if !o.generatePassword && len(keys) == 0 {
@@ -179,9 +181,33 @@ func (o *initialise) complete() error {
 	if o.name == "" {
 		o.name = u.Hostname()
 	}
+	if err := o.completeProvider(); err != nil {
+		return err
+	}
 	if o.lock == "" && o.keepsLog() && !config.Loopback(net.JoinHostPort(u.Hostname(), "0")) {
 		return cli.Usagef("--lock is needed: a folder where the logs remember what they signed, on another disk than --dir and in no backup; %s keeps it with the state nevertheless",
 			quote(filepath.Join(o.dir, "lock")))
+	}
+	return nil
+}
+
+// completeProvider leaves the issuer to somebody else, where that was asked for.
+func (o *initialise) completeProvider() error {
+	if o.provider == "" {
+		return nil
+	}
+	if err := founding.CheckProvider(o.provider); err != nil {
+		return cli.Usagef("--oidc-issuer: %w", err)
+	}
+	if o.login || slices.Contains(o.services, string(config.ServiceIssuer)) {
+		return cli.Usagef("--oidc-issuer stands in the place of the issuer, so that --development-login and the service issuer have none")
+	}
+	if len(o.services) == 0 {
+		for _, s := range config.Services() {
+			if s != config.ServiceIssuer {
+				o.services = append(o.services, string(s))
+			}
+		}
 	}
 	return nil
 }

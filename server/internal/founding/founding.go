@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -61,7 +62,10 @@ type Founder struct {
 	Chains map[state.Kind]string
 	// URLs are the addresses of services that are not below the deployment's own address.
 	URLs map[state.Kind]string
-	Now  func() time.Time
+	// Provider is the address of an identity provider that stands in the place of an issuer of the deployment's own; empty:
+	// there is none.
+	Provider string
+	Now      func() time.Time
 }
 
 // Found makes the first history of a deployment that is reached at address. name is the organisation in certificates.
@@ -123,6 +127,22 @@ func CheckURL(address string) error {
 	return nil
 }
 
+// CheckProvider says what is wrong with the address of an identity provider. It is compared with what tokens say, to the
+// letter, so that a slash at its end counts (OpenID Connect Core, 2, iss).
+func CheckProvider(address string) error {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the identity provider: %w", err)
+	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+		return fmt.Errorf("the identity provider %q is not https://HOST, with a path or without", address)
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); u.Scheme == "http" && u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return fmt.Errorf("the identity provider %q is reached by plain HTTP: who is on the way could give out identities", address)
+	}
+	return nil
+}
+
 // Instance makes a new instance of a kind, in the phase Next, with its key on the disk. It does not add it to the history.
 // Where the active instance has a chain, the new one is put under the same root.
 func (f *Founder) Instance(ctx context.Context, h *state.History, kind state.Kind) (state.Instance, error) {
@@ -178,6 +198,10 @@ func (f *Founder) key(ctx context.Context, role Role, name string) (string, cryp
 
 // address fills in where the instance is reached, and what a log signs under.
 func (f *Founder) address(in *state.Instance, h *state.History, kind state.Kind) error {
+	if kind == state.Issuer && f.Provider != "" {
+		in.URL, in.External = f.Provider, true
+		return CheckProvider(f.Provider)
+	}
 	base := h.URL
 	if active := h.Active(kind); active != nil {
 		base = strings.TrimSuffix(active.URL, suffix(kind, active.Name))

@@ -100,6 +100,11 @@ func (in *Instance) rotate(ctx context.Context, r Rotate) (*rotation.Progress, e
 	if r.URL != "" {
 		m.Founder.URLs = map[state.Kind]string{r.Kind: r.URL}
 	}
+	if h, err := in.Dir.Load(); err != nil {
+		return nil, err
+	} else if of := h.Active(r.Kind); of != nil && of.External {
+		return nil, fmt.Errorf("the issuer of this deployment is %s: its keys are rotated there", of.URL)
+	}
 	if r.Chain != "" {
 		if h, err := in.Dir.Load(); err != nil {
 			return nil, err

@@ -22,6 +22,9 @@ func (in *Instance) issuer(h *state.History) want {
 	return want{
 		key: "issuer", name: "issuer", // one for ever: a new key does not end the logins that are under way
 		open: func(ctx context.Context, reg prometheus.Registerer) (service, error) {
+			if active.External {
+				return nil, fmt.Errorf("issuer: this deployment has %s in its place: take issuer out of services", active.URL)
+			}
 			cfg, err := issuerConfig(&in.File.Issuer)
 			if err != nil {
 				return nil, err

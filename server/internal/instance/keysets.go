@@ -30,7 +30,7 @@ const (
 // where the configuration says that it is.
 func (in *Instance) issuerKeySets(h *state.History) (map[string]token.KeySet, error) {
 	own := h.Active(state.Issuer)
-	if own == nil {
+	if own == nil || own.External { // whose keys are where it says that they are
 		return nil, nil
 	}
 	if in.File.Runs(config.ServiceIssuer) {

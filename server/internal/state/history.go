@@ -46,13 +46,14 @@ const (
 type Instance struct {
 	Name     string     `json:"name"`
 	Phase    Phase      `json:"phase"`
-	Key      string     `json:"key"`              // reference of the private key, see package keyring
-	Public   string     `json:"public"`           // its public half, PEM
-	Chain    string     `json:"chain,omitempty"`  // PEM: CA intermediate, root; TSA leaf, root
-	Anchor   string     `json:"anchor,omitempty"` // reference of the key of the chain's root
-	URL      string     `json:"url"`              // as the trusted root and the signing config name it
-	Origin   string     `json:"origin,omitempty"` // of a log: the key name in its checkpoints
-	Start    time.Time  `json:"start"`            // from when it is trusted
+	Key      string     `json:"key"`                // reference of the private key, see package keyring
+	Public   string     `json:"public"`             // its public half, PEM
+	Chain    string     `json:"chain,omitempty"`    // PEM: CA intermediate, …, root; TSA leaf, …, root
+	Anchor   string     `json:"anchor,omitempty"`   // reference of the key of the chain's root; empty when that is somebody else's
+	URL      string     `json:"url"`                // as the trusted root and the signing config name it
+	Origin   string     `json:"origin,omitempty"`   // of a log: the key name in its checkpoints
+	External bool       `json:"external,omitempty"` // of an issuer: it is somebody else's, and the key here is used for nothing
+	Start    time.Time  `json:"start"`              // from when it is trusted
 	Switched *time.Time `json:"switched,omitempty"`
 	End      *time.Time `json:"end,omitempty"` // until when it is trusted
 }
