@@ -268,7 +268,7 @@ func (s *session) checkReferrer(img *Image, d listed, body *fetched, err error) 
 	place, name := d.place, s.repo.Name()+"@"+d.Digest
 	if nf := (*notFound)(nil); errors.As(err, &nf) {
 		return nil, &UnknownError{
-			Place: place, URL: name, Status: 404, Code: nf.code, Detail: "it is listed, and the registry does not have it",
+			Place: place, URL: name, Status: 404, Code: nf.code, gone: true, Detail: "it is listed, and the registry does not have it",
 			Hint: "try again, since lists may lag behind; if it stays, the list is stale",
 		}
 	}

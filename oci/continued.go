@@ -34,6 +34,13 @@ func continuation(base string, n int) string {
 	return base + "." + strconv.Itoa(n)
 }
 
+// isContinuation says whether a tag continues a referrers tag.
+func isContinuation(tag, base string) bool {
+	number, ok := strings.CutPrefix(tag, base+".")
+	n, err := strconv.Atoi(number)
+	return ok && err == nil && n > 0 && n <= maxContinued && continuation(base, n) == tag
+}
+
 // lastOf finds the last continuation of a tag, when it is known that there are from (0: the tag itself is there). The result
 // is nil when there are no more than that.
 func (c *Client) lastOf(ctx context.Context, s *session, place, base string, from int) (int, *fetched, error) {
@@ -60,18 +67,92 @@ func (c *Client) lastOf(ctx context.Context, s *session, place, base string, fro
 	return here, last, nil
 }
 
+// continuedList is what the last continuation of a referrers tag lists; nil when there is none. The tag must be there.
+func (c *Client) continuedList(ctx context.Context, s *session, img *Image) (*listing, error) {
+	tag := referrersTag(img.Digest)
+	n, m, err := c.lastOf(ctx, s, placeContinued, tag, 0)
+	l := &listing{place: placeContinued, ref: s.repo.Name() + ":" + continuation(tag, max(n, 1))}
+	if err != nil || m == nil {
+		if err == nil {
+			l = nil
+		}
+		return l, err
+	}
+	return l, c.addIndex(l, m)
+}
+
+// continueIn adds what the continuations of a referrers tag list. Whatever only the tag lists may have been taken out of the
+// list since: where it is gone from the registry, it was.
+func (c *Client) continueIn(ctx context.Context, s *session, img *Image, l *listing) error {
+	if l.api || l.tag == nil {
+		return nil
+	}
+	more, err := c.continuedList(ctx, s, img)
+	if err != nil || more == nil {
+		return err
+	}
+	l.past = map[string]bool{}
+	entries := more.entries
+	for _, raw := range l.entries {
+		d, err := parseDescriptor(raw)
+		if err == nil && more.has(d.Digest) {
+			continue
+		}
+		if err == nil {
+			l.past[d.Digest] = true
+		}
+		entries = append(entries, raw)
+	}
+	l.cut = more.cut
+	l.entries = nil
+	l.add(entries, c.limits.Referrers)
+	return nil
+}
+
+// continuedLayers are the manifests of an older tag that is there and of its last continuation. That one holds all that the
+// tag holds, and more; where it does not, both are returned.
+func (c *Client) continuedLayers(ctx context.Context, s *session, of chain, m *fetched) ([]*fetched, error) {
+	_, last, err := c.lastOf(ctx, s, of.place, of.base, 0)
+	switch {
+	case err != nil:
+		return nil, err
+	case last == nil:
+		return []*fetched{m}, nil
+	case c.holdsLayers(last, m):
+		return []*fetched{last}, nil
+	}
+	return []*fetched{m, last}, nil
+}
+
+// holdsLayers says whether each layer of one manifest is in another.
+func (c *Client) holdsLayers(whole, part *fetched) bool {
+	have := map[string]bool{}
+	for _, m := range []*fetched{whole, part} {
+		parsed, err := c.parseLayers(m)
+		if err != nil {
+			return false
+		}
+		for _, raw := range parsed.Layers {
+			d, err := parseDescriptor(raw)
+			if err != nil || m == part && !have[layerKey(d)] {
+				return false
+			}
+			have[layerKey(d)] = true
+		}
+	}
+	return true
+}
+
 // continued looks at the continuations of a tag.
 func (f *finder) continued(ctx context.Context, of chain) {
-	n, m, err := f.client.lastOf(ctx, f.session, placeContinued, of.base, 0)
-	ref := f.session.repo.Name() + ":" + continuation(of.base, max(n, 1))
-	l := &listing{place: placeContinued, ref: ref}
-	if err != nil || m == nil {
-		f.collect(ctx, l, err)
+	if of.place == PlaceFallback {
+		f.continuedReferrers(ctx, of)
 		return
 	}
-	if of.place == PlaceFallback {
-		err = f.client.addIndex(l, m)
-		f.collect(ctx, l, err)
+	n, m, err := f.client.lastOf(ctx, f.session, placeContinued, of.base, 0)
+	ref := f.session.repo.Name() + ":" + continuation(of.base, max(n, 1))
+	if err != nil || m == nil {
+		f.collect(ctx, &listing{place: placeContinued, ref: ref}, err)
 		return
 	}
 	f.found.Places = append(f.found.Places, Place{Name: placeContinued, Ref: ref, Outcome: Absent})
@@ -84,6 +165,20 @@ func (f *finder) continued(ctx context.Context, of chain) {
 	parsed.Layers = slices.DeleteFunc(parsed.Layers, f.againLayer)
 	f.take(place, f.layersOf(ctx, of.place, parsed))
 	f.took()
+}
+
+// continuedReferrers looks at the continuations of the referrers tag. What the tag lists, and they do not, was taken out if
+// the registry does not have it any more.
+func (f *finder) continuedReferrers(ctx context.Context, of chain) {
+	l, err := f.client.continuedList(ctx, f.session, f.img)
+	if l == nil {
+		l = &listing{place: placeContinued, ref: f.session.repo.Name() + ":" + continuation(of.base, 1)}
+	} else if err == nil {
+		f.found.Items = slices.DeleteFunc(f.found.Items, func(i Item) bool {
+			return !i.Legacy && isGone(i.Err) && !l.has(i.Digest)
+		})
+	}
+	f.collect(ctx, l, err)
 }
 
 // notAList says that a tag holds something that it should not.

@@ -26,6 +26,7 @@ type UnknownError struct {
 	Detail string // what was wrong
 	Hint   string // what to do about it; never empty
 	Err    error  // the cause, for errors.Is with context errors; may be nil
+	gone   bool   // it is listed, and the registry says that it does not have it
 }
 
 // Error names the place, the request, the answer and what to do.
@@ -84,6 +85,12 @@ func (e *notFound) Error() string { return fmt.Sprintf("%s: %s", e.code, e.messa
 func isNotFound(err error) bool {
 	var nf *notFound
 	return errors.As(err, &nf)
+}
+
+// isGone says that something is listed, and the registry does not have it, for certain.
+func isGone(err error) bool {
+	var unknown *UnknownError
+	return errors.As(err, &unknown) && unknown.gone
 }
 
 func isUnknown(err error) bool {

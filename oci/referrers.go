@@ -26,10 +26,11 @@ type listing struct {
 	place   string // PlaceReferrers or PlaceFallback
 	ref     string // what was asked
 	entries []jsontext.Value
-	tag     *fetched // the index behind the fallback tag; nil when there is none
-	note    string   // why something there was not taken for a list
-	api     bool     // the registry has the referrers API
-	cut     error    // the list is longer than we read; entries are its beginning
+	tag     *fetched        // the index behind the fallback tag; nil when there is none
+	note    string          // why something there was not taken for a list
+	api     bool            // the registry has the referrers API
+	past    map[string]bool // of a tag that is continued: the digests that only the tag itself lists
+	cut     error           // the list is longer than we read; entries are its beginning
 }
 
 // referrers lists the manifests that state digest as their subject: by the API ("Listing Referrers"), or where a registry

@@ -61,6 +61,7 @@ type repairer struct {
 
 	listed  map[string]jsontext.Value // by digest, as the list has it
 	digests []string                  // all that should be looked at, listed or not
+	past    map[string]bool           // those of them that may have been taken out of the list, see [listing]
 
 	entries []repair.Entry
 	fixed   []entry    // what is to be written: added or mended
@@ -71,6 +72,10 @@ type repairer struct {
 // gather collects the digests to look at.
 func (r *repairer) gather(ctx context.Context, l *listing) error {
 	c := r.client
+	if err := c.continueIn(ctx, r.session, r.img, l); err != nil {
+		return err
+	}
+	r.past = l.past
 	for _, raw := range l.entries {
 		d, err := parseDescriptor(raw)
 		if err == nil {
@@ -85,9 +90,13 @@ func (r *repairer) gather(ctx context.Context, l *listing) error {
 	more := slices.Clone(r.options.Referrers)
 	if l.api {
 		old, err := c.fallback(ctx, r.session, r.img)
+		if err == nil {
+			err = c.continueIn(ctx, r.session, r.img, old)
+		}
 		if err != nil {
 			return err
 		}
+		r.past = old.past
 		for _, raw := range old.entries {
 			if d, err := parseDescriptor(raw); err == nil {
 				more = append(more, d.Digest)
@@ -108,7 +117,8 @@ func (r *repairer) gather(ctx context.Context, l *listing) error {
 	return nil
 }
 
-// scan looks at the manifests under all tags.
+// scan looks at the manifests under all tags: at those about the image, and at what continuations of its referrers tag list,
+// of which no more than the last is read otherwise, and none where the tag itself is gone.
 func (r *repairer) scan(ctx context.Context) error {
 	tags, err := r.client.tags(ctx, r.session, "tags")
 	if err != nil {
@@ -117,7 +127,7 @@ func (r *repairer) scan(ctx context.Context) error {
 	if len(tags) > maxScan {
 		return tooMuch("tags", fmt.Sprintf("%s has more than %d tags", r.session.repo.Name(), maxScan))
 	}
-	found := make([]string, len(tags))
+	found := make([][]string, len(tags))
 	errs := make([]error, len(tags))
 	each(r.client.options.Workers, len(tags), func(i int) {
 		m, err := r.client.manifest(ctx, r.session, "tags", tags[i])
@@ -125,19 +135,39 @@ func (r *repairer) scan(ctx context.Context) error {
 			errs[i] = err
 			return
 		}
-		if parsed, err := parseManifest(m.body, m.mediaType); err == nil && parsed.Subject != nil && parsed.Subject.Digest == r.img.Digest {
-			found[i] = m.digest
-		}
+		found[i] = r.scanned(tags[i], m)
 	})
-	for i, digest := range found {
+	for i, digests := range found {
 		if isUnknown(errs[i]) {
 			return errs[i]
 		}
-		if digest != "" && !slices.Contains(r.digests, digest) {
-			r.digests = append(r.digests, digest)
+		for _, digest := range digests {
+			if !slices.Contains(r.digests, digest) {
+				r.digests = append(r.digests, digest)
+			}
 		}
 	}
 	return nil
+}
+
+// scanned is what the manifest under a tag adds to the list: itself, or what it lists.
+func (r *repairer) scanned(tag string, m *fetched) []string {
+	parsed, err := parseManifest(m.body, m.mediaType)
+	switch {
+	case err != nil:
+		return nil
+	case parsed.Subject != nil && parsed.Subject.Digest == r.img.Digest:
+		return []string{m.digest}
+	case m.mediaType != typeOCIIndex || !isContinuation(tag, referrersTag(r.img.Digest)):
+		return nil
+	}
+	var out []string
+	for _, raw := range parsed.Manifests[:min(len(parsed.Manifests), r.client.limits.Referrers)] {
+		if d, err := parseDescriptor(raw); err == nil && checkDigest(d.Digest) == nil {
+			out = append(out, d.Digest)
+		}
+	}
+	return out
 }
 
 // look fetches the manifest of everything that was gathered, and decides what becomes of it.
@@ -157,6 +187,9 @@ func (r *repairer) look(ctx context.Context) error {
 // one looks at one referrer. The result enters what came of it; it is called in the order of the list.
 func (r *repairer) one(ctx context.Context, digest string) (func(), error) {
 	m, err := r.client.manifest(ctx, r.session, PlaceReferrers, digest)
+	if isNotFound(err) && r.past[digest] {
+		return func() {}, nil
+	}
 	if isNotFound(err) {
 		return r.unfit(digest, repair.Missing, "the registry does not have it"), nil
 	}

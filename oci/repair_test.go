@@ -119,3 +119,86 @@ func TestRepairUnknown(t *testing.T) {
 		reg.Heal()
 	}
 }
+
+// Where tags are written once, the list is the last of its continuations, and what was taken out of it stays out.
+func TestRepairContinued(t *testing.T) {
+	for _, kind := range []string{"ecr", "harbor", "conflict"} {
+		t.Run(kind, func(t *testing.T) {
+			reg := testenv.NewRegistry(t, testenv.RegistryOptions{Quirks: testenv.Quirks{Immutable: kind}})
+			c := newClient(t, Options{})
+			img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+			var digests []string
+			for range 3 {
+				digests = append(digests, mustAttach(t, c, img, bundleOptions(newBundle(t))))
+			}
+			tag := referrersTag(img.Digest)
+			mustRepair(t, c, img, repair.Options{}, "kept kept kept", false)
+
+			reg.DeleteManifest(t, "app", digests[0])
+			mustRepair(t, c, img, repair.Options{}, "missing kept kept", false)
+			mustRepair(t, c, img, repair.Options{Prune: true}, "pruned kept kept", true)
+			mustRepair(t, c, img, repair.Options{Prune: true}, "kept kept", false)
+			mustSeeTwo(t, c, img)
+
+			// A hole in the numbers hides what follows it, and a tag that is gone all of it.
+			reg.DeleteManifest(t, "app", continuation(tag, 1))
+			mustRepair(t, c, img, repair.Options{}, "missing", false)
+			mustRepair(t, c, img, repair.Options{Scan: true}, "missing added added", true)
+			mustRepair(t, c, img, repair.Options{Scan: true, Prune: true}, "pruned kept kept", true)
+			mustSeeTwo(t, c, img)
+			reg.DeleteManifest(t, "app", tag)
+			mustRepair(t, c, img, repair.Options{}, "", false)
+			mustRepair(t, c, img, repair.Options{Scan: true}, "added added missing", true)
+			mustSeeTwo(t, c, img)
+		})
+	}
+}
+
+func mustSeeTwo(t *testing.T, c *Client, img *Image) {
+	t.Helper()
+	found, err := c.Find(t.Context(), img, FindOptions{Bundles: true, Every: true})
+	if err != nil || len(found.Items) != 2 || found.Items[0].Err != nil || found.Items[1].Err != nil {
+		t.Errorf("found %v and %s", err, summary(found))
+	}
+	nodes, _, err := c.Tree(t.Context(), img)
+	if err != nil || len(nodes) != 2 || nodes[0].Err != nil || nodes[1].Err != nil {
+		t.Errorf("the tree shows %v and %+v", err, nodes)
+	}
+}
+
+// A continuation that cannot be read leaves open what is listed: nothing is repaired.
+func TestRepairContinuedUnknown(t *testing.T) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{Quirks: testenv.Quirks{Immutable: "harbor"}})
+	c := newClient(t, Options{})
+	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+	for range 2 {
+		mustAttach(t, c, img, bundleOptions(newBundle(t)))
+	}
+	for _, fault := range []testenv.Fault{
+		{Method: "GET", Path: ".1", Status: 429},
+		{Method: "GET", Path: ".1", Status: 404, Body: "<html>"},
+		{Method: "GET", Path: ".1", Status: 200, Body: "{}", Header: map[string]string{"Content-Type": typeOCIManifest}},
+	} {
+		reg.Fail(fault)
+		before := reg.Count("PUT manifests")
+		if r, err := c.RepairReferrers(t.Context(), img, repair.Options{Prune: true}); !isUnknown(err) {
+			t.Errorf("%+v: got %+v, %v", fault, r, err)
+		}
+		if reg.Count("PUT manifests") != before {
+			t.Errorf("%+v: something was written", fault)
+		}
+		reg.Heal()
+	}
+}
+
+func TestIsContinuation(t *testing.T) {
+	base := referrersTag("sha256:" + strings.Repeat("ab", 32))
+	for tag, want := range map[string]bool{
+		base + ".1": true, base + ".4096": true, base: false, base + ".": false, base + ".0": false, base + ".01": false,
+		base + ".4097": false, base + ".-1": false, base + ".+1": false, base + ".1.sig": false, "x" + base + ".1": false,
+	} {
+		if got := isContinuation(tag, base); got != want {
+			t.Errorf("%s: %t", tag, got)
+		}
+	}
+}

@@ -64,10 +64,8 @@ func (t *store) Attached(ctx context.Context, m *carry.Manifest) ([]carry.Piece,
 	if err != nil {
 		return nil, err
 	}
-	if !l.api {
-		if err := t.continued(ctx, s, img, l); err != nil {
-			return nil, err
-		}
+	if err := t.client.continueIn(ctx, s, img, l); err != nil {
+		return nil, err
 	}
 	pieces, err := t.listed(ctx, s, img, l)
 	if err != nil {
@@ -76,6 +74,9 @@ func (t *store) Attached(ctx context.Context, m *carry.Manifest) ([]carry.Piece,
 	// What was attached before the registry got the API may be listed by the tag only, see [finder.referrers].
 	if l.api {
 		old, err := t.client.fallback(ctx, s, img)
+		if err == nil {
+			err = t.client.continueIn(ctx, s, img, old)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -90,43 +91,39 @@ func (t *store) Attached(ctx context.Context, m *carry.Manifest) ([]carry.Piece,
 		}
 	}
 	for _, suffix := range []string{"sig", "att", "sbom"} {
-		tag := t.client.legacyTag(img, suffix)
-		if len(tag) > maxTag {
-			continue
-		}
-		m, err := t.client.manifest(ctx, s, legacyPlace(suffix), tag)
-		if isNotFound(err) {
-			continue
-		}
+		older, err := t.older(ctx, s, img, suffix)
 		if err != nil {
 			return nil, err
 		}
-		// A continuation holds all that the tag holds, and more.
-		if suffix != "sbom" {
-			_, last, err := t.client.lastOf(ctx, s, legacyPlace(suffix), tag, 0)
-			if err != nil {
-				return nil, err
-			}
-			if last != nil {
-				m = last
-			}
-		}
-		pieces = append(pieces, carry.Piece{Manifest: carried(s.repo, m), Suffix: suffix, Place: legacyPlace(suffix)})
+		pieces = append(pieces, older...)
 	}
 	return pieces, nil
 }
 
-// continued adds what the continuations of the referrers tag list, where there are any.
-func (t *store) continued(ctx context.Context, s *session, img *Image, l *listing) error {
-	if len(l.entries) == 0 {
-		return nil
+// older is what lies under one of the older tags.
+func (t *store) older(ctx context.Context, s *session, img *Image, suffix string) ([]carry.Piece, error) {
+	tag, place := t.client.legacyTag(img, suffix), legacyPlace(suffix)
+	if len(tag) > maxTag {
+		return nil, nil
 	}
-	_, last, err := t.client.lastOf(ctx, s, placeContinued, referrersTag(img.Digest), 0)
-	if err != nil || last == nil {
-		return err
+	m, err := t.client.manifest(ctx, s, place, tag)
+	if isNotFound(err) {
+		return nil, nil
 	}
-	l.entries = nil
-	return t.client.addIndex(l, last)
+	if err != nil {
+		return nil, err
+	}
+	found := []*fetched{m}
+	if suffix != "sbom" {
+		if found, err = t.client.continuedLayers(ctx, s, chain{base: tag, place: place}, m); err != nil {
+			return nil, err
+		}
+	}
+	var pieces []carry.Piece
+	for _, m := range found {
+		pieces = append(pieces, carry.Piece{Manifest: carried(s.repo, m), Suffix: suffix, Place: place})
+	}
+	return pieces, nil
 }
 
 // listed fetches what a list names. An entry whose manifest is about another image is none of this one's, and is left out.
@@ -148,6 +145,10 @@ func (t *store) listed(ctx context.Context, s *session, img *Image, l *listing) 
 			return
 		}
 		m, err := t.client.manifest(ctx, s, l.place, d.Digest)
+		if isNotFound(err) && l.past[d.Digest] {
+			pieces[i].Manifest = nil
+			return
+		}
 		if err != nil {
 			pieces[i].Err = err
 			return

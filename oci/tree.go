@@ -12,12 +12,14 @@ import (
 
 // Node is something attached to an image.
 type Node struct {
-	Place        string   // PlaceReferrers, PlaceFallback, PlaceSignatures, PlaceAttestations or PlaceSBOMs
+	Place        string   // PlaceReferrers, PlaceFallback, PlaceSignatures, PlaceAttestations or PlaceSBOMs, and their continuations
 	Ref          string   // the manifest: by tag for the older tags, else by digest
 	Digest       string   // of the manifest
 	ArtifactType string   // as the manifest states it, or its config's media type
 	Kind         string   // the predicate type of a bundle's annotations, else the artifact type; empty for the older tags
 	Layers       []string // digests of the layers
+	// Before are the continuations of the older tag that this one follows. It holds all that they hold.
+	Before []string
 	// LayerAnnotations are those of the layers: below the older tags they hold the signatures.
 	LayerAnnotations []map[string]string
 	Annotations      map[string]string
@@ -46,7 +48,7 @@ func (c *Client) Tree(ctx context.Context, img *Image) ([]Node, []Place, error) 
 		}
 		places = append(places, place)
 		if place.Outcome == Present {
-			node, place := c.continuedNode(ctx, s, c.legacyTag(img, suffix))
+			node, place := c.continuedNode(ctx, s, chain{base: c.legacyTag(img, suffix), place: place.Name})
 			nodes, places = append(nodes, node...), append(places, place...)
 		}
 	}
@@ -65,16 +67,15 @@ func (c *Client) Tree(ctx context.Context, img *Image) ([]Node, []Place, error) 
 			nodes, places = append(nodes, found...), append(places, place)
 		}
 	} else if err == nil && l.tag != nil {
-		found, place := c.continuedReferrers(ctx, s, img, l)
-		nodes, places = append(nodes, found...), append(places, place...)
+		places = append(places, c.continuedReferrers(ctx, s, img, l, &nodes)...)
 	}
 	return nodes, places, nil
 }
 
 // continuedNode is the last continuation of an older tag.
-func (c *Client) continuedNode(ctx context.Context, s *session, tag string) ([]Node, []Place) {
-	n, m, err := c.lastOf(ctx, s, placeContinued, tag, 0)
-	place := Place{Name: placeContinued, Ref: s.repo.Name() + ":" + continuation(tag, max(n, 1)), Outcome: Present, Count: 1}
+func (c *Client) continuedNode(ctx context.Context, s *session, of chain) ([]Node, []Place) {
+	n, m, err := c.lastOf(ctx, s, placeContinued, of.base, 0)
+	place := Place{Name: placeContinued, Ref: s.repo.Name() + ":" + continuation(of.base, max(n, 1)), Outcome: Present, Count: 1}
 	if err == nil && m == nil {
 		return nil, nil
 	}
@@ -86,28 +87,31 @@ func (c *Client) continuedNode(ctx context.Context, s *session, tag string) ([]N
 		place.Outcome, place.Err, place.Count = Unknown, err, 0
 		return nil, []Place{place}
 	}
-	node := Node{Place: placeContinued, Ref: place.Ref, Digest: m.digest}
+	node := Node{Place: of.place, Ref: place.Ref, Digest: m.digest}
+	for i := n - 1; i > 0; i-- {
+		node.Before = append(node.Before, s.repo.Name()+":"+continuation(of.base, i))
+	}
 	node.describe(parsed)
 	return []Node{node}, []Place{place}
 }
 
-// continuedReferrers are those that only the continuation of the referrers tag lists.
-func (c *Client) continuedReferrers(ctx context.Context, s *session, img *Image, l *listing) ([]Node, []Place) {
-	tag := referrersTag(img.Digest)
-	n, m, err := c.lastOf(ctx, s, placeContinued, tag, 0)
-	if err == nil && m == nil {
-		return nil, nil
+// continuedReferrers are those that only the continuation of the referrers tag lists. Of those that only the tag lists, the
+// ones that are gone from the registry were taken out of the list: they are removed from nodes.
+func (c *Client) continuedReferrers(ctx context.Context, s *session, img *Image, l *listing, nodes *[]Node) []Place {
+	more, err := c.continuedList(ctx, s, img)
+	if more == nil {
+		return nil
 	}
-	more := &listing{place: placeContinued, ref: s.repo.Name() + ":" + continuation(tag, max(n, 1))}
 	if err == nil {
-		err = c.addIndex(more, m)
+		*nodes = slices.DeleteFunc(*nodes, func(n Node) bool { return isGone(n.Err) && !more.has(n.Digest) })
 	}
 	more.entries = slices.DeleteFunc(more.entries, func(raw jsontext.Value) bool {
 		d, err := parseDescriptor(raw)
 		return err == nil && l.has(d.Digest)
 	})
-	nodes, place := c.referrerNodes(ctx, s, img, more, err)
-	return nodes, []Place{place}
+	found, place := c.referrerNodes(ctx, s, img, more, err)
+	*nodes = append(*nodes, found...)
+	return []Place{place}
 }
 
 func (c *Client) legacyNode(ctx context.Context, s *session, place Place, tag string) (*Node, error) {

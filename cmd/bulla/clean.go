@@ -117,18 +117,27 @@ func (o *clean) wanted(n *oci.Node) bool {
 // remove deletes what was listed and looks again: an answer alone does not show that it is gone.
 func (o *clean) remove(ctx context.Context, c *cli.Call, client *oci.Client, img *oci.Image, nodes []oci.Node) error {
 	var failed error
+	remove := func(n *oci.Node) {
+		err := removeNode(ctx, client, n)
+		if err == nil {
+			c.Infof("Removed %s from %s", describe.Printable(n.Ref), c.Args[0])
+			return
+		}
+		c.Warnf("%s stays: %v", describe.Printable(n.Ref), err)
+		if failed == nil {
+			failed = fmt.Errorf("%s was not removed: %w", describe.Printable(n.Ref), err)
+		}
+	}
+	// What continues a tag, under a longer name, goes before it: an interrupted run leaves nothing that the next would not find.
+	slices.SortStableFunc(nodes, func(a, b oci.Node) int { return len(b.Ref) - len(a.Ref) })
 	listed := false // by the index behind the referrers tag, which would go on naming what is gone
 	for i := range nodes {
 		n := &nodes[i]
-		listed = listed || n.Place == oci.PlaceFallback
-		if err := removeNode(ctx, client, n); err != nil {
-			c.Warnf("%s stays: %v", describe.Printable(n.Ref), err)
-			if failed == nil {
-				failed = fmt.Errorf("%s was not removed: %w", describe.Printable(n.Ref), err)
-			}
-			continue
+		listed = listed || n.Place != oci.PlaceReferrers && strings.Contains(n.Ref, "@")
+		remove(n)
+		for _, ref := range n.Before {
+			remove(&oci.Node{Ref: ref})
 		}
-		c.Infof("Removed %s from %s", describe.Printable(n.Ref), c.Args[0])
 	}
 	if failed != nil {
 		return registryError(failed)
@@ -165,8 +174,17 @@ func removeNode(ctx context.Context, client *oci.Client, n *oci.Node) error {
 	}
 	_, err = client.Delete(ctx, named.Repository, n.Ref[i+1:])
 	var unknown *oci.UnknownError
-	if n.Ref[i] == ':' && n.Digest != "" && errors.As(err, &unknown) && (unknown.Status == 400 || unknown.Status == 405) {
-		_, err = client.Delete(ctx, named.Repository, n.Digest)
+	if n.Ref[i] != ':' || !errors.As(err, &unknown) || unknown.Status != 400 && unknown.Status != 405 {
+		return err
 	}
+	digest := n.Digest
+	if digest == "" {
+		img, err := client.Resolve(ctx, n.Ref)
+		if err != nil {
+			return err
+		}
+		digest = img.Digest
+	}
+	_, err = client.Delete(ctx, named.Repository, digest)
 	return err
 }

@@ -43,7 +43,7 @@ func (row *quirkCommand) want(w *quirkWorld) []int {
 	if q.loose {
 		out = append(out, row.fine)
 	}
-	if row.may {
+	if row.may && q.troubles() {
 		out = append(out, row.fine, cli.ExitUnknown)
 	}
 	if q.blind && !strings.HasPrefix(row.repo, "bare") {
@@ -189,7 +189,7 @@ func quirkReaders() []quirkCommand {
 		{command: "doctor", repo: full, args: with(), ends: asks, may: true},
 		{command: "repair", repo: "full-repair", args: with(), ends: asks, may: true, after: kept("full-repair")},
 		{command: "repair", repo: "full-scan", args: with("--scan", "--prune"), ends: asks, may: true, after: kept("full-scan")},
-		{command: "clean", repo: "full-clean", args: with("-f"), ends: lists, may: true, after: emptied("full-clean")},
+		{command: "clean", repo: "full-clean", args: with("-f"), ends: func(q *quirk) int { return q.found & q.every & q.older }, may: true, after: emptied("full-clean")},
 	}
 }
 

@@ -30,8 +30,14 @@ type quirk struct {
 	older  int  // of writing one of the older tags
 	carry  int  // of carrying an image with everything to such a registry
 	busy   int  // of all that makes a request
+	never  bool // what a repair mends does not stay mended
 	loose  bool // it strikes now and then: whoever was not struck does what it is for
 	blind  bool // what is there cannot be seen, and the registry says so in the words of the specification
+}
+
+// troubles says whether a quirk keeps anybody from what he is about.
+func (q *quirk) troubles() bool {
+	return q.blind || q.never || q.found|q.every|q.absent|q.write|q.more|q.older|q.carry|q.busy != 0
 }
 
 // quirkTable has every switch of the quirk server, see TestQuirksAreAllThere.
@@ -49,7 +55,7 @@ func quirkTable() []quirk {
 		{name: "the tag stays the subject", quirks: testenv.Quirks{TagIsSubject: true, TagStaysSubject: true}, blind: true, write: out, more: out, carry: out},
 		{name: "GHCR", api: true, quirks: testenv.Quirks{ListThrottled: true}, found: out, every: out, absent: out, write: out, more: out, carry: out},
 		{name: "no artifact type", api: true, quirks: testenv.Quirks{NoArtifactType: true}},
-		{name: "no artifact type under the tag", quirks: testenv.Quirks{NoArtifactType: true}},
+		{name: "no artifact type under the tag", never: true, quirks: testenv.Quirks{NoArtifactType: true}},
 		{name: "the config's type", api: true, quirks: testenv.Quirks{ConfigAsType: true}},
 		{name: "weak ETag", etag: true, quirks: testenv.Quirks{WeakETag: true}},
 		{name: "eventually consistent", quirks: testenv.Quirks{StaleFor: 30 * time.Millisecond}},

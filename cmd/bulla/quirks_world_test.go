@@ -16,11 +16,19 @@ import (
 // quirkTemplate is one image with evidence of every form, made once: the registries of the table get copies, so that a
 // bundle made here is about the image there.
 type quirkTemplate struct {
-	client   *oci.Client
-	from     carry.Store
-	reg      *testenv.Registry
-	digest   string
-	manifest []byte
+	client    *oci.Client
+	reg       *testenv.Registry
+	digest    string
+	manifest  []byte
+	blobs     [][]byte
+	manifests []quirkManifest // of the evidence, and of the list where there is no API
+}
+
+// quirkManifest is a manifest, the tag that it is under, if it is, and whether it is the list of the others.
+type quirkManifest struct {
+	tag, mediaType string
+	body           []byte
+	list           bool
 }
 
 const quirkManifestType = "application/vnd.oci.image.manifest.v1+json"
@@ -57,8 +65,49 @@ func newQuirkTemplate(t *testing.T) *quirkTemplate {
 	if x.client, err = oci.New(oci.Options{Settle: time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
-	x.from = x.store(t, x.reg.Host+"/app")
+	x.record(t)
 	return x
+}
+
+// record notes what is attached to the image, and the list that a registry without the API has of it.
+func (x *quirkTemplate) record(t *testing.T) {
+	t.Helper()
+	other := testenv.NewRegistry(t, testenv.RegistryOptions{})
+	from, to := x.store(t, x.reg.Host+"/app"), x.store(t, other.Host+"/app")
+	m, err := from.Manifest(t.Context(), x.digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := carry.Copy(t.Context(), carry.Options{From: from, To: to, Image: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stem := strings.Replace(x.digest, ":", "-", 1)
+	for _, it := range r.Items {
+		switch it.Kind {
+		case "blob":
+			x.blobs = append(x.blobs, x.reg.ReadBlob("app", it.Digest))
+			continue
+		case "sig", "sbom":
+			x.manifests = append(x.manifests, quirkManifest{stem + "." + it.Kind, quirkManifestType, x.reg.ReadManifest("app", it.Digest), false})
+		case "referrer":
+			x.manifests = append(x.manifests, quirkManifest{"", quirkManifestType, x.reg.ReadManifest("app", it.Digest), false})
+		}
+	}
+	x.manifests = append(x.manifests, quirkManifest{stem, "application/vnd.oci.image.index.v1+json", other.ReadManifest("app", stem), true})
+}
+
+// fill stores everything that is attached to the image, without asking a server.
+func (x *quirkTemplate) fill(t *testing.T, w *quirkWorld, repo string) {
+	t.Helper()
+	for _, data := range x.blobs {
+		w.reg.PushBlob(t, repo, "", data)
+	}
+	for _, m := range x.manifests {
+		if !m.list || !w.quirk.api {
+			w.reg.PushManifest(t, repo, m.tag, m.mediaType, m.body)
+		}
+	}
 }
 
 // store is a repository that images are carried from and to.
@@ -112,24 +161,14 @@ func (x *quirkTemplate) registry(t *testing.T, q quirk) *quirkWorld {
 	w.reg = testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: q.api, ETag: q.etag})
 	w.still = w.reg.Door(t)
 	for _, repo := range quirkRepositories() {
-		tag := ""
 		if !strings.HasPrefix(repo, "none") {
-			tag = "v1"
 			x.push(t, w.reg, repo)
 		}
 		if strings.HasPrefix(repo, "bundles") {
 			x.attach(t, w.calm(repo))
 		}
-		if !strings.HasPrefix(repo, "full") {
-			continue
-		}
-		m, err := x.from.Manifest(t.Context(), x.digest)
-		if err != nil {
-			t.Fatal(err)
-		}
-		to := x.store(t, w.still.Host+"/"+repo)
-		if _, err := carry.Copy(t.Context(), carry.Options{From: x.from, To: to, Image: m, Tag: tag}); err != nil {
-			t.Fatal(err)
+		if strings.HasPrefix(repo, "full") {
+			x.fill(t, w, repo)
 		}
 	}
 	for name, text := range map[string]string{"bundles": w.image("bundles"), "bare": w.image("bare")} {
