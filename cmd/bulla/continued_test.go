@@ -48,11 +48,11 @@ func TestCleanContinued(t *testing.T) {
 			t.Errorf("%s is still there", tag)
 		}
 	}
-	if _, out, _ := quietly(t, "tree", image); !strings.Contains(out, "nothing is attached") {
+	if _, out, _ := quietly("tree", image); !strings.Contains(out, "nothing is attached") {
 		t.Errorf("the tree is\n%s", out)
 	}
 	attach("five")
-	if _, out, _ := quietly(t, "tree", image); strings.Count(out, "── sha256:") != 2 {
+	if _, out, _ := quietly("tree", image); strings.Count(out, "── sha256:") != 2 {
 		t.Errorf("after one signature and one bundle the tree is\n%s", out)
 	}
 }

@@ -90,7 +90,7 @@ func verifies(command, repo string) func(*quirkWorld, bool) string {
 		if !ok {
 			return ""
 		}
-		if code, out, said := quietly(w.t, command, "--key", "cosign.pub", "--log=none", w.calm(repo)); code != 0 {
+		if code, out, said := quietly(command, "--key", "cosign.pub", "--log=none", w.calm(repo)); code != 0 {
 			return fmt.Sprintf("it does not verify: %d\n%s%s", code, out, said)
 		}
 		return ""
@@ -103,7 +103,7 @@ func whole(from, to func(w *quirkWorld) string) func(*quirkWorld, bool) string {
 		if !ok {
 			return ""
 		}
-		code, out, said := quietly(w.t, "copy", "--dry-run", from(w), to(w))
+		code, out, said := quietly("copy", "--dry-run", from(w), to(w))
 		if code != 0 || strings.Contains(out, "missing") || w.quirk.blind {
 			if w.quirk.blind && code == 0 {
 				return ""
@@ -228,13 +228,13 @@ func quirkWriters() []quirkCommand {
 		{command: "attach signature", repo: "bare-attach-older", args: with("--payload", "older.payload", "--signature", "older.sig"), ends: older, after: verifies("verify", "bare-attach-older")},
 		{command: "attach attestation", repo: "full-attach", args: with("--attestation", "att2.json"), ends: adds, may: true, after: grows("attestation", "full-attach", quirkAttestations)},
 		{command: "attach sbom", repo: "bare-sbom", args: with("--sbom", "s.spdx.json"), ends: older, after: func(w *quirkWorld, ok bool) string {
-			if code, _, said := quietly(w.t, "download", "sbom", w.calm("bare-sbom")); ok && code != 0 {
+			if code, _, said := quietly("download", "sbom", w.calm("bare-sbom")); ok && code != 0 {
 				return "it cannot be read: " + said
 			}
 			return ""
 		}},
 		{command: "attach sbom", repo: "full-sbom", args: with("--registry-referrers-mode=oci-1-1", "--sbom", "s.spdx.json"), ends: adds, after: func(w *quirkWorld, ok bool) string {
-			if _, out, said := quietly(w.t, "tree", w.calm("full-sbom")); ok && !strings.Contains(out, "artifact.sbom") {
+			if _, out, said := quietly("tree", w.calm("full-sbom")); ok && !strings.Contains(out, "artifact.sbom") {
 				return "it is not there: " + out + said
 			}
 			return kept("full-sbom")(w, ok)
@@ -267,7 +267,7 @@ func quirkCarriers() []quirkCommand {
 		{command: "save", repo: "full", ends: lists, may: true, args: func(w *quirkWorld, repo string) []string {
 			return []string{"--dir", w.file("saved"), w.image(repo)}
 		}, after: func(w *quirkWorld, ok bool) string {
-			code, _, said := quietly(w.t, "verify", "--key", "cosign.pub", "--log=none", "--local-image", w.file("saved"))
+			code, _, said := quietly("verify", "--key", "cosign.pub", "--log=none", "--local-image", w.file("saved"))
 			switch {
 			case ok && code != 0 && !w.quirk.blind:
 				return "it does not verify: " + said

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"reflect"
 	"slices"
 	"strings"
@@ -105,7 +106,7 @@ func (w *quirkWorld) run(t *testing.T, row quirkCommand) {
 	if slices.Contains(want, cli.ExitUnknown) {
 		args = append(args, "--timeout=10s") // to go on until it is certain may take minutes, which say nothing more
 	}
-	code, out, said := quietly(t, args...)
+	code, out, said := quietly(args...)
 	if !slices.Contains(want, code) {
 		t.Errorf("%s: bulla %s: status %d, want one of %v\n%s%s", w.quirk.name, strings.Join(args, " "), code, want, out, said)
 		return
@@ -172,7 +173,7 @@ func registryCommands(commands []*cli.Command, above string) (out []string) {
 // expect runs the program, which must end with one of the statuses, and returns it.
 func expect(t *testing.T, want []int, args ...string) int {
 	t.Helper()
-	code, out, said := quietly(t, args...)
+	code, out, said := quietly(args...)
 	if !slices.Contains(want, code) {
 		t.Errorf("%v: status %d, want one of %v\n%s%s", args, code, want, out, said)
 	}
@@ -180,11 +181,10 @@ func expect(t *testing.T, want []int, args ...string) int {
 }
 
 // quietly runs the program and returns its status, what it printed and what it said beside that.
-func quietly(t *testing.T, args ...string) (code int, out, said string) {
-	t.Helper()
+func quietly(args ...string) (code int, out, said string) {
 	sys := cli.OS()
 	var printed, noise bytes.Buffer
 	sys.Out, sys.Err, sys.In = &printed, &noise, strings.NewReader("")
-	code = newApp(sys).Main(t.Context(), append([]string{"bulla"}, args...))
+	code = newApp(sys).Main(context.Background(), append([]string{"bulla"}, args...))
 	return code, printed.String(), noise.String()
 }

@@ -58,6 +58,7 @@ func newQuirkTemplate(t *testing.T) *quirkTemplate {
 	expect(t, []int{0}, "attest", "--key", quirkKey, log, "--predicate", "p.json", img)
 	expect(t, []int{0}, "attest", "--key", quirkKey, log, "--predicate", "p2.json", "--no-upload", "--bundle", "att2.json", img)
 	expect(t, []int{0}, "sign", "--key", quirkKey, log, "--format=legacy", img)
+	expect(t, []int{0}, "sign", "--key", quirkKey, log, "--upload=false", "--bundle", "sig2.json", img)
 	expect(t, []int{0}, "attach", "sbom", "--sbom", "s.spdx.json", img)
 	expect(t, []int{0}, "save", "--dir", "saved", img)
 	x.olderSignature(t, img)
@@ -125,7 +126,7 @@ const quirkKey = "testkms://signer"
 // olderSignature takes the older signature apart into the files older.payload and older.sig.
 func (x *quirkTemplate) olderSignature(t *testing.T, img string) {
 	t.Helper()
-	_, out, _ := quietly(t, "download", "signature", img)
+	_, out, _ := quietly("download", "signature", img)
 	for _, line := range strings.Split(out, "\n") {
 		var doc struct {
 			Base64Signature string
@@ -232,7 +233,7 @@ func (w *quirkWorld) calm(repo string) string { return w.still.Host + "/" + repo
 // lines is how many pieces are attached to the image in a repository, as download prints them; negative when that cannot
 // be found out.
 func (w *quirkWorld) lines(kind, repo string) int {
-	code, out, _ := quietly(w.t, "download", kind, w.calm(repo))
+	code, out, _ := quietly("download", kind, w.calm(repo))
 	switch code {
 	case 0:
 		return strings.Count(out, "\n")

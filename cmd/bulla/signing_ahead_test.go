@@ -43,7 +43,7 @@ func (w *aheadWorld) referrers(ref string) int {
 func (w *aheadWorld) sign(t *testing.T, key, ref string) string {
 	t.Helper()
 	w.reg.Reset()
-	code, out, said := quietly(t, "sign", "--key", key, "--log=none", "--output", "json", ref)
+	code, out, said := quietly("sign", "--key", key, "--log=none", "--output", "json", ref)
 	if code != 0 {
 		t.Fatalf("status %d\n%s%s", code, out, said)
 	}
@@ -103,12 +103,12 @@ func TestLookAhead(t *testing.T) {
 	missing := w.reg.Host + "/app:missing"
 	w.image(t)
 	w.reg.Reset()
-	code, _, said := quietly(t, "sign", "--key", w.ecdsa, "--log=none", missing)
+	code, _, said := quietly("sign", "--key", w.ecdsa, "--log=none", missing)
 	if code != cli.ExitImageNotFound || !strings.Contains(said, "missing") || w.reg.Total() != 1 {
 		t.Errorf("status %d, %d requests: %s", code, w.reg.Total(), said)
 	}
 	t.Setenv("COSIGN_PASSWORD", "wrong")
-	code, _, said = quietly(t, "sign", "--key", w.ecdsa, "--log=none", missing)
+	code, _, said = quietly("sign", "--key", w.ecdsa, "--log=none", missing)
 	if code != cli.ExitInput || !strings.Contains(said, "password") || strings.Contains(said, "missing:") {
 		t.Errorf("status %d: %s", code, said)
 	}
