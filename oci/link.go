@@ -42,7 +42,7 @@ func cutLink(header string) (target string, params []string, rest string, err er
 		return "", nil, "", nil
 	}
 	target, rest, ok := strings.Cut(header, ">")
-	if !ok || target[0] != '<' {
+	if !ok || !strings.HasPrefix(target, "<") {
 		return "", nil, "", fmt.Errorf("the Link header cannot be read: %q", printable(header, 100))
 	}
 	quoted, start := false, 0

@@ -262,3 +262,12 @@ func FuzzParseManifest(f *testing.F) {
 		}
 	})
 }
+
+// A link that cannot be read is an error, and no more.
+func TestLinkWithoutTarget(t *testing.T) {
+	for _, header := range []string{">", " , >; rel=next", ">x<"} {
+		if _, _, _, err := cutLink(header); err == nil {
+			t.Errorf("%q was read", header)
+		}
+	}
+}

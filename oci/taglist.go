@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 )
@@ -34,6 +35,9 @@ func (c *Client) tags(ctx context.Context, s *session, place string) ([]string, 
 		if a.status != http.StatusOK || a.moved || json.Unmarshal(a.body, &list) != nil {
 			return nil, a.unknown(r, "this is not a list of tags")
 		}
+		if i := slices.IndexFunc(list.Tags, func(tag string) bool { return !isTagName(tag) }); i >= 0 {
+			return nil, a.unknown(r, fmt.Sprintf("%q is no tag", printable(list.Tags[i], maxTag)))
+		}
 		all = append(all, list.Tags...)
 		if len(all) > maxTags {
 			return nil, tooMuch(place, fmt.Sprintf("%s has more than %d tags", s.repo.Name(), maxTags))
@@ -48,6 +52,13 @@ func (c *Client) tags(ctx context.Context, s *session, place string) ([]string, 
 		r.url = next
 	}
 	return nil, tooMuch(place, fmt.Sprintf("the tags of %s have more than %d pages", s.repo.Name(), c.limits.Pages))
+}
+
+// isTagName says whether something may be a tag (distribution-spec "Pulling manifests"): what else a registry lists must not
+// become part of a request's path.
+func isTagName(tag string) bool {
+	const first = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+	return tag != "" && len(tag) <= maxTag && strings.Trim(tag, first+".-") == "" && strings.Contains(first, tag[:1])
 }
 
 // isTag says whether a tag is in the list of the repository's tags. Some registries (GitLab) lead from the referrers tag to

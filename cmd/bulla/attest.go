@@ -29,7 +29,7 @@ func attestCommand() *cli.Command {
 
 The statement is made of the predicate and the image's digest, or given whole with --statement; it must be about the image. The predicate's JSON goes into it byte for byte.
 
-The signed statement is a Sigstore bundle that is attached to the image as a referrer. It is signed with an identity or with --key, and logged, as with sign.
+The signed statement is a Sigstore bundle that is attached to the image as a referrer. It is signed with an identity or with --key, and logged, as with sign. An image may also lie in files, as with sign: oci-layout:DIR, or an archive with --no-upload and --bundle FILE.
 
 With --from, or --skip-signed, an image is left out that has this very predicate by the same key or identity already, if that verifies. Where one image fails the others are attested all the same.`,
 		Example: `bulla attest --predicate sbom.cdx.json --type cyclonedx registry.example.com/app@sha256:...
@@ -113,15 +113,32 @@ func (o *attestImages) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	client, err := o.registryFor(c, !o.noUpload && !o.skipSigned)
+	n, local, err := o.local(c)
+	if err == nil && local {
+		err = o.checkLocal(c, n, !o.noUpload)
+	}
 	if err != nil {
 		return err
 	}
-	defer o.lookAhead(ctx, c, client, !o.noUpload)()
+	var client *oci.Client
+	if !local {
+		if client, err = o.registryFor(c, !o.noUpload && !o.skipSigned); err != nil {
+			return err
+		}
+		defer o.lookAhead(ctx, c, client, !o.noUpload)()
+	}
 	opts, err := o.options(ctx, c, stdin)
 	if err != nil {
 		return err
 	}
+	if local {
+		return o.inFiles(ctx, c, n, !o.noUpload, func(c *cli.Call, client *oci.Client) error { return o.each(ctx, c, client, claim, opts) })
+	}
+	return o.each(ctx, c, client, claim, opts)
+}
+
+// each attests the images that the arguments name.
+func (o *attestImages) each(ctx context.Context, c *cli.Call, client *oci.Client, claim *claim, opts sign.Options) error {
 	return o.forEach(ctx, c, imageList{
 		client: client, batch: &o.batch, must: !o.noUpload,
 		// A statement about another image is refused before anything about the first one is stored.
@@ -130,6 +147,7 @@ func (o *attestImages) run(ctx context.Context, c *cli.Call) error {
 			return claim.names(algorithm, digest)
 		},
 		do: func(ctx context.Context, c *cli.Call, img *oci.Image) error {
+			o.rename(img)
 			return o.one(ctx, c, storage{client: client, img: img, upload: !o.noUpload, predicateType: claim.kind}, claim, opts)
 		},
 	})
@@ -142,7 +160,7 @@ func (o *attestImages) one(ctx context.Context, c *cli.Call, to storage, claim *
 		return err
 	}
 	algorithm, digest := splitDigest(to.img.Digest)
-	payload, err := claim.about(to.img.Repository.Name(), algorithm, digest)
+	payload, err := claim.about(o.subjectName(to.img), algorithm, digest)
 	if err != nil {
 		return err
 	}

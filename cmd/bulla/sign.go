@@ -172,6 +172,12 @@ func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 		return err
 	}
 	var client *oci.Client
+	if local {
+		err = o.checkLocal(c, n, o.upload)
+	}
+	if err != nil {
+		return err
+	}
 	if !local {
 		if client, err = o.registryFor(c, o.upload && !o.skipSigned); err != nil {
 			return err
@@ -183,7 +189,9 @@ func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 		return err
 	}
 	if local {
-		return o.runLocal(ctx, c, n, raw, opts)
+		return o.inFiles(ctx, c, n, o.upload, func(c *cli.Call, client *oci.Client) error {
+			return o.runBundles(ctx, c, client, raw, opts)
+		})
 	}
 	if !o.legacy() {
 		return o.runBundles(ctx, c, client, raw, opts)
@@ -200,9 +208,7 @@ func (o *signImages) runBundles(ctx context.Context, c *cli.Call, client *oci.Cl
 	return o.forEach(ctx, c, imageList{
 		client: client, batch: &o.batch, must: o.upload || o.recursive, recursive: o.recursive,
 		do: func(ctx context.Context, c *cli.Call, img *oci.Image) error {
-			if o.kept != "" {
-				img.Ref = o.kept + "@" + img.Digest
-			}
+			o.rename(img)
 			return o.one(ctx, c, imageRun{storage{client: client, img: img, upload: o.upload, predicateType: signPredicate}, raw, opts})
 		},
 	})

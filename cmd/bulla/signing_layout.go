@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/oci"
 	"github.com/bulla-sign/bulla/oci/layout"
-	"github.com/bulla-sign/bulla/sign"
 )
 
 // localKinds are the prefixes of images that lie in files, and whether signatures can be put beside them there.
@@ -43,7 +43,7 @@ func parseLocal(arg string) (localName, bool) {
 }
 
 // local says whether the arguments name an image in files.
-func (o *signImages) local(c *cli.Call) (localName, bool, error) {
+func (s *imageSigning) local(c *cli.Call) (localName, bool, error) {
 	for _, arg := range c.Args {
 		if n, ok := parseLocal(arg); ok && len(c.Args) == 1 {
 			return n, true, nil
@@ -55,7 +55,7 @@ func (o *signImages) local(c *cli.Call) (localName, bool, error) {
 }
 
 // checkLocal refuses what has no meaning, or no place, where an image lies in files.
-func (o *signImages) checkLocal(c *cli.Call, n localName) error {
+func (s *imageSigning) checkLocal(c *cli.Call, n localName, upload bool) error {
 	const why = "the image lies in files"
 	var ignored []ignoredFlag
 	for _, name := range []string{"registry-username", "registry-password", "registry-token", "registry-cacert", "registry-client-cert", "registry-client-key", "registry-server-name", "allow-http-registry", "allow-insecure-registry"} {
@@ -65,24 +65,22 @@ func (o *signImages) checkLocal(c *cli.Call, n localName) error {
 		return err
 	}
 	switch {
-	case o.legacy() || o.both():
+	case s.legacy() || s.both():
 		return cli.Usagef("the older format names the repository, and an image in files is in none").WithHint("sign with --format=bundle, or sign when it has been loaded")
-	case o.log.String() == "defer":
+	case s.log.String() == "defer":
 		return cli.Usagef("--log=defer needs a registry, from which flush takes the image again").WithHint("sign when it has been loaded")
-	case o.upload && !n.writable:
+	case upload && !n.writable:
 		return cli.Usagef("nothing is written into an archive").
-			WithHint("give --upload=false --bundle FILE, and attach the bundle when the image has been pushed: bulla attach signature --bundle FILE")
+			WithHint("give --bundle FILE with --upload=false (attest: --no-upload), and attach it when the image has been pushed: bulla attach signature --bundle FILE, bulla attach attestation --attestation FILE")
 	}
 	return nil
 }
 
-// runLocal signs an image in files: the same flow, with a layout in place of the registry. The signature is put into it.
-func (o *signImages) runLocal(ctx context.Context, c *cli.Call, n localName, raw map[string][]byte, opts sign.Options) error {
-	if err := o.checkLocal(c, n); err != nil {
-		return err
-	}
+// inFiles signs an image in files by what do does with a registry: the same flow, with a layout in its place. What is
+// attached is put into it.
+func (s *imageSigning) inFiles(ctx context.Context, c *cli.Call, n localName, upload bool, do func(*cli.Call, *oci.Client) error) error {
 	open := layout.Open
-	if n.writable && o.upload {
+	if n.writable && upload {
 		open = layout.Edit
 	}
 	l, err := open(n.path)
@@ -102,13 +100,30 @@ func (o *signImages) runLocal(ctx context.Context, c *cli.Call, n localName, raw
 	if err != nil {
 		return err
 	}
-	o.kept = n.prefix + n.path
+	s.kept = n.prefix + n.path
 	call := *withoutRepository(c)
 	call.Args = []string{layout.Repository + "@" + digest}
-	if err := o.runBundles(ctx, &call, client, raw, opts); err != nil || !o.upload {
+	if err := do(&call, client); err != nil || !upload {
 		return err
 	}
 	return layoutError(l.Save())
+}
+
+// rename calls an image in files by what was given for it.
+func (s *imageSigning) rename(img *oci.Image) {
+	if s.kept != "" {
+		img.Ref = s.kept + "@" + img.Digest
+	}
+}
+
+// subjectName is what a statement calls an image: its repository, or the last part of the path of its files, since the rest
+// says nothing to others. Verifiers go by the digest.
+func (s *imageSigning) subjectName(img *oci.Image) string {
+	if s.kept == "" {
+		return img.Repository.Name()
+	}
+	_, path, _ := strings.Cut(s.kept, ":")
+	return filepath.Base(path)
 }
 
 // keptIn is where the evidence about an image is kept, for people.

@@ -82,7 +82,13 @@ func (d *directory) close() error { return d.root.Close() }
 type archive struct {
 	file    *os.File
 	members map[string]member
+	docker  bool // it has what docker load reads
+	layout  bool // it has what marks a layout
 }
+
+// errDockerOnly is about archives of docker save before version 25, podman save and skopeo: their layers are not compressed,
+// and every program that pushes them compresses them in its own way.
+var errDockerOnly = errors.New("a docker archive without an OCI layout in it: it does not say by which digest a registry will know the image, which depends on the program that pushes it, so that there is nothing to sign or to verify yet; make a layout of it, which keeps its digest (skopeo copy docker-archive:FILE oci:DIR, or docker save of version 25 or later), and use that")
 
 type member struct{ offset, size int64 }
 
@@ -106,13 +112,17 @@ func (a *archive) index(f io.ReadSeeker) error {
 		return err
 	}
 	r := tar.NewReader(f)
+	var refused error // the first member that is not as it should be
 	for n := 0; ; n++ {
 		h, err := r.Next()
 		if err == io.EOF {
-			if n == 0 {
+			switch {
+			case n == 0:
 				return errors.New("the archive is empty")
+			case a.docker && !a.layout:
+				return errDockerOnly
 			}
-			return nil
+			return refused
 		}
 		if err != nil {
 			return fmt.Errorf("not a tar archive that can be read (a compressed one must be uncompressed first): %w", err)
@@ -122,8 +132,12 @@ func (a *archive) index(f io.ReadSeeker) error {
 		}
 		name, err := memberName(h)
 		if err != nil {
-			return err
+			if refused == nil {
+				refused = err
+			}
+			continue
 		}
+		a.docker, a.layout = a.docker || name == "manifest.json", a.layout || name == "oci-layout"
 		if h.Typeflag == tar.TypeDir {
 			continue
 		}

@@ -321,3 +321,40 @@ func FuzzIndex(f *testing.F) {
 		outlineOf(data)
 	})
 }
+
+// An archive of docker save has links among its layers, and it is said what it is, not that they lead somewhere. One that
+// has a layout too is read as that, and links in it are refused as in every other.
+func TestDockerArchive(t *testing.T) {
+	link := &tar.Header{Typeflag: tar.TypeSymlink, Name: "b/layer.tar", Linkname: "../a/layer.tar"}
+	old := tarOf(t, map[string]string{"manifest.json": "[]", "a/layer.tar": "x"}, link)
+	members, root, _ := sample()
+	members["manifest.json"] = "[]"
+	for name, test := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"without a layout":      {old, "docker archive without an OCI layout"},
+		"with a layout":         {tarOf(t, members), ""},
+		"with a layout, linked": {tarOf(t, members, link), "neither a file nor a directory"},
+		"neither":               {tarOf(t, map[string]string{"x": "y"}), "no image layout"},
+	} {
+		path := filepath.Join(t.TempDir(), "a.tar")
+		if err := os.WriteFile(path, test.data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l, err := Open(path)
+		switch {
+		case test.want != "":
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", name, err)
+		default:
+			if got, err := l.Root(""); err != nil || got != root {
+				t.Errorf("%s: %s, %v", name, got, err)
+			}
+			_ = l.Close() // only read
+		}
+	}
+}
