@@ -28,6 +28,7 @@ func (c *Client) Doctor(ctx context.Context, img *Image, o doctor.Options) (*doc
 	s, err := c.connect(ctx, repo, o.Write)
 	e.session, e.failure = s, err
 	e.report.Scheme, e.report.Credential, e.report.Challenge, e.report.Realm = s.scheme, s.from, s.asked.scheme, s.asked.realm
+	e.report.Settings = c.settings(repo)
 	hello := request{place: "first contact", method: http.MethodGet, url: &url.URL{Scheme: cmp.Or(s.scheme, "https"), Host: repo.RegistryStr(), Path: "/v2/"}}
 	e.note(hello, nil, err, began)
 	if err == nil {

@@ -196,6 +196,12 @@ func TestHostsServer(t *testing.T) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
+	// Doctor tells of it.
+	report, err := examine(t, newClient(t, Options{Mirrors: hostsOf(t, host, both+"[host.'https://m.test']\ncapabilities = ['pull']\n", files)}), ref, false)
+	if told := strings.Join(report.Settings, "\n"); err != nil || !strings.Contains(told, "1 authorities beside the system's, 1 client certificates") ||
+		!strings.Contains(told, "mirror m.test, which commands that verify ask for content by digest") {
+		t.Errorf("%v, settings %s", err, told)
+	}
 	// An authority that was given stands in place of all others.
 	other := filepath.Join(t.TempDir(), "other.pem")
 	if err := os.WriteFile(other, m.cert, 0o600); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/bulla-sign/bulla/oci/access"
+	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // reach returns what the requests of a session go through.
@@ -26,6 +27,38 @@ func (c *Client) reach(s *session) (http.RoundTripper, error) {
 	agent.inner = c.hosts.with(t.host, w)
 	t.inner = &agent
 	return t, nil
+}
+
+// settings lists what files say about a registry, for people: certificates, a hosts.toml or registries.conf, mirrors.
+func (c *Client) settings(repo name.Repository) (list []string) {
+	describe := func(at string, own *access.Certificates) {
+		if own != nil && len(own.Authorities)+len(own.Clients) > 0 {
+			list = append(list, fmt.Sprintf("%s: %d authorities beside the system's, %d client certificates", at, len(own.Authorities), len(own.Clients)))
+		}
+	}
+	if c.hosts != nil {
+		if own, err := access.LoadCertificates(c.options.CertDirs, repo.RegistryStr()); err == nil && own != nil {
+			describe(own.Dir, own)
+		}
+	}
+	r, err := c.options.Mirrors.Find(repo.Name())
+	if err != nil || r == nil { // an error is told by who connects
+		return list
+	}
+	if r.Way != nil {
+		describe(r.Path, r.Way.Certificates)
+		if r.Way.SkipVerify {
+			list = append(list, r.Path+": its certificate is not checked")
+		}
+	}
+	if r.Blocked {
+		list = append(list, r.Path+": blocked")
+	}
+	for _, m := range r.Mirrors {
+		use := map[[2]bool]string{{true, true}: "tags and content", {true, false}: "tags", {false, true}: "content by digest", {false, false}: "nothing"}[[2]bool{m.Tags, m.Digests}]
+		list = append(list, fmt.Sprintf("%s: mirror %s, which commands that verify ask for %s", r.Path, m.Location, use))
+	}
+	return list
 }
 
 // wayTransport asks one host as a hosts.toml says. What goes to other hosts it leaves alone: what is said is not for them.

@@ -25,7 +25,7 @@ func doctorCommand() *cli.Command {
 	o := &examination{}
 	return &cli.Command{
 		Use: "doctor [flags] REPOSITORY", Short: "Say what a registry can do, which credential is used, and who sees what is written", Group: "Registry", BindEnv: true,
-		Long: `Find out what matters about a registry to whoever signs and verifies there: whether it keeps the list of what is attached to an image, whether it lets writers say what they change, which credential is used and from where it is, what was asked and how it answered, and which programs will see what is written.
+		Long: `Find out what matters about a registry to whoever signs and verifies there: whether it keeps the list of what is attached to an image, whether it lets writers say what they change, which credential is used and from where it is, what files say about certificates and mirrors, what was asked and how it answered, and which programs will see what is written.
 
 REPOSITORY may have a tag or a digest: then that image is looked at, otherwise the repository's first tag. Nothing is written, unless --write is given: then small images go under a tag of their own, bulla-doctor-..., and are removed again. What cannot be removed is named. Where COSIGN_REPOSITORY is set, that repository is examined.
 
@@ -45,7 +45,7 @@ bulla doctor --write --output json registry.example.com/app`,
 }
 
 func (o *examination) run(ctx context.Context, c *cli.Call) error {
-	client, err := registryClient(c, &o.registry)
+	client, err := registryClientOf(c, &o.registry, 0) // which knows mirrors, to tell of them; it asks the registry itself
 	if err != nil {
 		return err
 	}
@@ -77,6 +77,9 @@ func printExamination(w io.Writer, r *doctor.Report) error {
 	}
 	line("asks for credentials", challenge)
 	line("credential", r.Credential)
+	for _, setting := range r.Settings {
+		line("setting", setting)
+	}
 	out.WriteString("\n")
 	for _, a := range r.Abilities {
 		text := a.State

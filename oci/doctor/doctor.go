@@ -56,7 +56,8 @@ type Report struct {
 	Scheme     string    `json:"scheme"`     // "https" or "http"; empty without an answer
 	Challenge  string    `json:"challenge"`  // how the registry asks for credentials: "none", "basic", "bearer", …
 	Realm      string    `json:"realm,omitempty"`
-	Credential string    `json:"credential"` // its kind, and from where it is; never the secret
+	Credential string    `json:"credential"`         // its kind, and from where it is; never the secret
+	Settings   []string  `json:"settings,omitempty"` // what files say about reaching it, and its mirrors
 	Abilities  []Ability `json:"abilities"`
 	Requests   []Request `json:"requests"`
 	Readers    []Reader  `json:"readers"`
