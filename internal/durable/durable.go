@@ -159,10 +159,10 @@ func settle(path string, info fs.FileInfo, replace bool) (string, bool, error) {
 	return path, false, nil
 }
 
-// isDescriptor says whether path names an open file of a process.
+// isDescriptor says whether path names an open file of a process. What lies below /dev/shm is files like any others, in memory.
 func isDescriptor(path string) bool {
 	path = filepath.ToSlash(filepath.Clean(path))
-	return strings.HasPrefix(path, "/dev/") || strings.HasPrefix(path, "/proc/")
+	return strings.HasPrefix(path, "/dev/") && !strings.HasPrefix(path, "/dev/shm/") || strings.HasPrefix(path, "/proc/")
 }
 
 // Write adds data to the file.

@@ -175,3 +175,19 @@ func TestChainsOfLinks(t *testing.T) {
 		t.Errorf("a link to a directory: %v", err)
 	}
 }
+
+// A link below /dev/shm leads to a file like any other, which is replaced and not added to.
+func TestLinksInMemory(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "durable-")
+	if err != nil {
+		t.Skipf("no /dev/shm: %v", err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	link, file := filepath.Join(dir, "link"), filepath.Join(dir, "file")
+	if err := errors.Join(os.WriteFile(file, []byte("old"), 0o600), os.Symlink("file", link), WriteFile(link, []byte("new"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if got := content(t, file); got != "new" {
+		t.Errorf("got %q", got)
+	}
+}
