@@ -6,12 +6,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bulla-sign/bulla/internal/testenv"
 )
 
 // TestHostileSizes feeds documents of many megabytes. Each must be refused
 // without memory beyond a small multiple of the input, in little time; the
 // bounds are generous, since a list that is kept costs far more.
 func TestHostileSizes(t *testing.T) {
+	testenv.Unwatched(t)
 	const million = 1_000_000
 	wrap := func(material, content string) string {
 		return `{"mediaType":"` + MediaType + `","verificationMaterial":{` + material + `},` + content + `}`

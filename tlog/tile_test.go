@@ -43,6 +43,7 @@ func memTiles(leaves [][]byte) TileReader {
 }
 
 func TestTilesAgainstReference(t *testing.T) {
+	testenv.Unwatched(t)
 	all := refLeaves(70000)
 	var remembered Subtrees // as the tree grows
 	for _, n := range []int{1, 2, 3, 15, 255, 256, 257, 300, 511, 512, 1000, 65536, 70000} {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bulla-sign/bulla/internal/testenv"
 )
 
 type inner struct {
@@ -251,6 +253,7 @@ func TestOpenObject(t *testing.T) {
 
 // TestManyNames checks the limits that keep the search for duplicates cheap.
 func TestManyNames(t *testing.T) {
+	testenv.Unwatched(t)
 	many := func(n int) string {
 		var b strings.Builder
 		for i := range n {
