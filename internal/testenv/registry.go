@@ -66,7 +66,7 @@ type Fault struct {
 	Header    map[string]string // headers of the answer
 	Truncate  bool              // send half of the registry's answer and break off
 	Corrupt   bool              // change the last byte of the registry's answer
-	LoseWrite bool              // answer 201 to a PUT, and store nothing
+	LoseWrite bool              // answer 201 with a location to a PUT or POST, and store nothing
 	Reached   chan<- struct{}   // gets a value when the fault takes effect
 	Wait      <-chan struct{}   // wait until it is closed before anything else
 

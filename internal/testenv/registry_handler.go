@@ -97,7 +97,7 @@ func (r *Registry) answer(w *httptest.ResponseRecorder, req *http.Request, f *Fa
 		w.WriteHeader(f.Status)
 		_, _ = io.WriteString(w, f.Body) // a recorder does not fail
 	case f != nil && f.LoseWrite:
-		w.Header().Set("Location", req.URL.Path) // as whoever stored it would say
+		w.Header().Set("Location", req.URL.Path)
 		w.WriteHeader(http.StatusCreated)
 	case r.busy(w), r.redirected(w, req):
 	case req.Method == http.MethodPut && requestKind(req) == "PUT manifests":
