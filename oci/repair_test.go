@@ -143,8 +143,8 @@ func TestRepairContinued(t *testing.T) {
 			// A hole in the numbers hides what follows it, and a tag that is gone all of it.
 			reg.DeleteManifest(t, "app", continuation(tag, 1))
 			mustRepair(t, c, img, repair.Options{}, "missing", false)
-			mustRepair(t, c, img, repair.Options{Scan: true}, "missing added added", true)
-			mustRepair(t, c, img, repair.Options{Scan: true, Prune: true}, "pruned kept kept", true)
+			mustRepair(t, c, img, repair.Options{Scan: true, Prune: true}, "pruned added added", true)
+			mustRepair(t, c, img, repair.Options{}, "kept kept", false)
 			mustSeeTwo(t, c, img)
 			reg.DeleteManifest(t, "app", tag)
 			mustRepair(t, c, img, repair.Options{}, "", false)
