@@ -33,6 +33,9 @@ type finder struct {
 	found   *Evidence
 	enough  bool    // options.Enough is reached
 	chains  []chain // shared tags that are there, and may be continued
+	// takenOut says of an item that it was taken out of the list since; nil: none was. Such items leave the result at the end,
+	// since who counts what was found must not see it shrink.
+	takenOut func(Item) bool
 
 	mu    sync.Mutex
 	left  int64 // bytes of evidence that may still be read

@@ -174,9 +174,7 @@ func (f *finder) continuedReferrers(ctx context.Context, of chain) {
 	if l == nil {
 		l = &listing{place: placeContinued, ref: f.session.repo.Name() + ":" + continuation(of.base, 1)}
 	} else if err == nil {
-		f.found.Items = slices.DeleteFunc(f.found.Items, func(i Item) bool {
-			return !i.Legacy && isGone(i.Err) && !l.has(i.Digest)
-		})
+		f.takenOut = func(i Item) bool { return !i.Legacy && isGone(i.Err) && !l.has(i.Digest) }
 	}
 	f.collect(ctx, l, err)
 }

@@ -3,6 +3,7 @@ package oci
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/bulla-sign/bulla/bundle"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -114,6 +115,9 @@ func (c *Client) Find(ctx context.Context, img *Image, o FindOptions) (*Evidence
 	}
 	f := &finder{client: c, session: s, img: img, options: o, found: found, left: c.limits.Total, blobs: map[string]*lazyBlob{}}
 	f.search(ctx)
+	if f.takenOut != nil {
+		found.Items = slices.DeleteFunc(found.Items, f.takenOut)
+	}
 	if f.enough {
 		return found, nil
 	}

@@ -268,21 +268,26 @@ func (o *flush) removeUnlogged(ctx context.Context, c *cli.Call, e *spooled, reg
 	if err != nil {
 		return signingRegistryError(c, err)
 	}
-	prune := false
+	prune, seen := false, false
+	var unread error
 	for _, item := range found.Items {
 		listed := item.Place == oci.PlaceFallback
 		if item.Err != nil { // of an earlier run, perhaps, that was ended between the two
-			prune = prune || listed
+			prune, unread = prune || listed, item.Err
 			continue
 		}
 		if !bytes.Equal(item.Raw, e.Unlogged) {
 			continue
 		}
+		seen = true
 		if err := o.remove(ctx, registry, img, e.Evidence, item.Digest); err != nil {
 			c.Warnf("the bundle without a log entry, %s, stays: %v", item.Digest, err)
 			continue
 		}
 		prune = prune || listed
+	}
+	if unread != nil && !seen && !prune {
+		c.Warnf("the bundle without a log entry may still be there: %v", unread)
 	}
 	if !prune {
 		return nil

@@ -142,7 +142,7 @@ func TestQuirksAreAllThere(t *testing.T) {
 		}
 	}
 	tried := map[string]bool{
-		"flush": true, // TestFlushUnderQuirks
+		"flush": true, // TestFlushUnderQuirks in test/crash, since it needs a log
 	}
 	for _, row := range quirkCommands() {
 		tried[row.command] = true

@@ -53,7 +53,12 @@ func (s *search) run(ctx context.Context, detached func() (*verify.Candidate, er
 	case r != nil && r.Verified:
 		r.NotChecked = append(r.NotChecked, s.unseen()...)
 		return r, nil
-	case missing == nil:
+	case len(found.Items) < taken: // something was taken out of a list, as its continuation says, and counts no more
+		s.items, s.req.Candidates = nil, nil
+		s.add(found.Items)
+		r = nil
+	}
+	if missing == nil {
 		missing = s.unanswered()
 	}
 	if missing != nil {
