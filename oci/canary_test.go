@@ -131,13 +131,13 @@ func TestCanaryRedirects(t *testing.T) {
 						w.WriteHeader(http.StatusUnauthorized)
 					}
 					method, path, _ := strings.Cut(part, " ")
-					led := false
+					var led atomic.Bool
 					ref, _ := challenged(t, bearer, func(w http.ResponseWriter, r *http.Request) bool {
 						here := strings.Contains(r.URL.Path, path) || r.URL.Path+"$" == path
 						if r.Method != method || !here || (r.Header.Get("Authorization") == "" && !strings.HasSuffix(path, "$")) {
 							return false
 						}
-						led = true
+						led.Store(true)
 						http.Redirect(w, r, y.URL+r.URL.Path, status)
 						return true
 					})
@@ -145,7 +145,7 @@ func TestCanaryRedirects(t *testing.T) {
 					if err != nil && strings.Contains(err.Error(), canarySecret) {
 						t.Errorf("%s: the error tells the secret: %v", name, err)
 					}
-					if !led && (bearer || part != "GET /token$") && part != "HEAD /blobs/" {
+					if !led.Load() && (bearer || part != "GET /token$") && part != "HEAD /blobs/" {
 						t.Errorf("%s: the test did not come there: %v", name, err)
 					}
 				}
