@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -192,24 +193,28 @@ func (s *Server) CPU() time.Duration {
 	return s.cmd.ProcessState.UserTime() + s.cmd.ProcessState.SystemTime()
 }
 
+// Ports that are given out lie below those that systems give to whoever asks for any (Linux: from 32768 on), so that none is
+// taken between the answer and its use by somebody who did.
+const (
+	firstPort = 10000
+	endPort   = 32768
+	portTries = 1000
+)
+
 // FreePorts returns n different loopback ports that nobody listened on a moment ago.
 func FreePorts(n int) ([]int, error) {
 	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range portTries {
+		if len(ports) == n {
+			return ports, nil
+		}
+		port := firstPort + rand.IntN(endPort-firstPort)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
-			return nil, err
+			continue
 		}
 		defer func() { _ = l.Close() }() // only after all are chosen, so that they differ
-		_, port, err := net.SplitHostPort(l.Addr().String())
-		if err != nil {
-			return nil, err
-		}
-		number, err := strconv.Atoi(port)
-		if err != nil {
-			return nil, err
-		}
-		ports = append(ports, number)
+		ports = append(ports, port)
 	}
-	return ports, nil
+	return nil, fmt.Errorf("of %d ports on 127.0.0.1 hardly any is free", portTries)
 }

@@ -11,12 +11,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/bulla-sign/bulla/internal/tools/process"
 	"github.com/bulla-sign/bulla/keys"
 	serverconfig "github.com/bulla-sign/bulla/server/internal/config"
 	"github.com/bulla-sign/bulla/server/internal/keyring"
@@ -119,7 +121,9 @@ func (o *operator) serveTo(client *http.Client, dir, address string) *daemon {
 		resp, err := client.Get(address + "/healthz")
 		if err == nil {
 			_ = resp.Body.Close()
-			return d
+			if resp.StatusCode == http.StatusOK {
+				return d
+			}
 		}
 		if d.cmd.Process.Signal(syscall.Signal(0)) != nil {
 			break
@@ -168,16 +172,21 @@ func (o *operator) verify(dir string, all ...*testclient.Signed) {
 	}
 }
 
+// freePort is an address to listen on, and its port.
+func freePort(t testing.TB) (listen, port string) {
+	t.Helper()
+	ports, err := process.FreePorts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port = strconv.Itoa(ports[0])
+	return net.JoinHostPort("127.0.0.1", port), port
+}
+
 // initialise makes a deployment in dir, and returns its address.
 func (o *operator) initialise(dir string, more ...string) string {
 	o.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	listen := l.Addr().String()
-	_ = l.Close() // its port is wanted
-	_, port, _ := strings.Cut(listen, ":")
+	listen, port := freePort(o.t)
 	address := "http://localhost:" + port
 	if more == nil {
 		more = []string{"--development-login"}

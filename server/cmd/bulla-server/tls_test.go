@@ -85,13 +85,7 @@ func TestTLS(t *testing.T) {
 	t.Parallel()
 	o := &operator{t, t.TempDir()}
 	first := o.serverCertificate(1)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen := l.Addr().String()
-	_ = l.Close() // its port is wanted
-	_, port, _ := strings.Cut(listen, ":")
+	listen, port := freePort(t)
 	address := "https://localhost:" + port
 	o.must("init", "--dir", "d", "--url", address, "--listen", listen, "--generate-password", "--development-login",
 		"--tls-certificate", "tls.crt", "--tls-key", "tls.key")

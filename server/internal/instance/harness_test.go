@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	ports "github.com/bulla-sign/bulla/internal/tools/process"
 	"github.com/bulla-sign/bulla/server/internal/config"
 	"github.com/bulla-sign/bulla/server/internal/founding"
 	"github.com/bulla-sign/bulla/server/internal/instance"
@@ -47,12 +48,11 @@ func newDeployment(t *testing.T) *deployment {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := ports.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return free[0]
 }
 
 // file is a configuration for some services at a port.
