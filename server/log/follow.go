@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// followPause lets entries gather, so that the index is synced twice a second at most; busyPause, when the last step had
+	// followPause between two steps lets entries gather, so that the index is synced twice a second at most; busyPause, when the last step had
 	// busyStep of them or more: each touches pages of its own, which many share.
 	followPause = 500 * time.Millisecond
 	busyPause   = 2 * time.Second
@@ -128,6 +128,7 @@ func (f *follower) rebuild(ctx context.Context) error {
 
 // run follows the tree until the context ends, or the tree grows no more.
 func (f *follower) run(ctx context.Context) error {
+	var last time.Time // when the last step began that had something to do
 	before, _, err := f.index.progress()
 	if err != nil {
 		return err
@@ -155,11 +156,12 @@ func (f *follower) run(ctx context.Context) error {
 			pause = busyPause
 		}
 		before = next
-		select {
+		select { // who comes after a quiet time is indexed at once
 		case <-ctx.Done():
 			return nil
-		case <-time.After(pause):
+		case <-time.After(time.Until(last.Add(pause))):
 		}
+		last = time.Now()
 	}
 }
 

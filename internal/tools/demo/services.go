@@ -85,18 +85,24 @@ func (s *show) token(up *services, file string) error {
 	return os.WriteFile(filepath.Join(s.dir, file), []byte(answer.Token), 0o600)
 }
 
+// indexed bounds the wait for the search index, which follows the log by less than a second.
+const indexed = 10 * time.Second
+
 // lookAtLog finds the signature in the log by who made it.
 func (s *show) lookAtLog(up *services) error {
 	step("What the transparency log has of it, found by who signed; a browser sees it at " + up.URL + "/ui/log")
 	address := up.URL + "/api/v2/search?email=" + url.QueryEscape(who)
 	fmt.Printf("$ curl '%s'\n", address)
-	body, err := s.ask(http.MethodGet, address, "")
-	if err != nil {
-		return err
-	}
+	var body []byte
 	var answer struct{ Entries []json.RawMessage }
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return err
+	for end := time.Now().Add(indexed); len(answer.Entries) == 0 && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		var err error
+		if body, err = s.ask(http.MethodGet, address, ""); err != nil {
+			return err
+		}
+		if err := json.Unmarshal(body, &answer); err != nil {
+			return err
+		}
 	}
 	if len(answer.Entries) != 1 {
 		return fmt.Errorf("the log has %d entries of %s, must be one: %s", len(answer.Entries), who, body)
