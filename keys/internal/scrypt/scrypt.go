@@ -66,20 +66,20 @@ func roMix(v []block, x *block) {
 	}
 }
 
-// blockMix is scryptBlockMix (section 4) of a xor b. out is neither of them.
-func blockMix(out, a, b *block) {
+// mix is blockMix for any processor.
+func mix(out, a, b *block) {
 	var x salsa
 	for i := range x {
 		x[i] = a[2*r-1][i] ^ b[2*r-1][i]
 	}
 	for i := 0; i < 2*r; i += 2 {
-		x.mix(&a[i], &b[i], &out[i/2])
-		x.mix(&a[i+1], &b[i+1], &out[r+i/2])
+		x.hash(&a[i], &b[i], &out[i/2])
+		x.hash(&a[i+1], &b[i+1], &out[r+i/2])
 	}
 }
 
-// mix replaces x by Salsa20/8 (section 3) of x xor a xor b, and copies it to out.
-func (x *salsa) mix(a, b, out *salsa) {
+// hash replaces x by Salsa20/8 (section 3) of x xor a xor b, and copies it to out.
+func (x *salsa) hash(a, b, out *salsa) {
 	for i := range x {
 		x[i] ^= a[i] ^ b[i]
 	}
