@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // DockerfileOptions say how a Dockerfile is read.
@@ -205,8 +206,8 @@ func split(text string, line int) instruction {
 }
 
 var (
-	directive = regexp.MustCompile(`^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$`)
-	heredoc   = regexp.MustCompile(`^[0-9]*<<(-?)(?:"([^"<]+)"|'([^'<]+)'|([^"'<]+))$`)
+	directive = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$`) })
+	heredoc   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]*<<(-?)(?:"([^"<]+)"|'([^'<]+)'|([^"'<]+))$`) })
 )
 
 // instructions splits a file (Dockerfile reference, "Format" and "Here-Documents").
@@ -214,7 +215,7 @@ func instructions(text string) []instruction {
 	lines := strings.Split(strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n"), "\n")
 	escape := `\`
 	for _, line := range lines { // directives come first
-		m := directive.FindStringSubmatch(strings.TrimSpace(line))
+		m := directive().FindStringSubmatch(strings.TrimSpace(line))
 		if m == nil {
 			break
 		}
@@ -256,7 +257,7 @@ func instructions(text string) []instruction {
 // instruction. One that is not closed is none, since otherwise it would hide the rest of the file.
 func skipHeredocs(lines []string, i int, rest string) int {
 	for _, word := range shellWords(rest) {
-		m := heredoc.FindStringSubmatch(word)
+		m := heredoc().FindStringSubmatch(word)
 		if m == nil {
 			continue
 		}

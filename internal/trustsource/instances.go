@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bulla-sign/bulla/internal/durable"
@@ -37,15 +37,22 @@ type Instances struct {
 	Home string // of the TUF cache, see tuf.Home
 }
 
-// A name becomes the name of a directory on every system.
-var instanceName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+// maxInstanceName is how long a name may be, in bytes.
+const maxInstanceName = 63
+
+// isInstanceName says whether a name can be that of a directory on every system.
+func isInstanceName(name string) bool {
+	ofName := func(c rune) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '-' }
+	return name != "" && len(name) <= maxInstanceName && name[0] != '_' && name[0] != '-' &&
+		!strings.ContainsFunc(name, func(c rune) bool { return !ofName(c) })
+}
 
 // CheckName says why an instance cannot have a name.
 func CheckName(name string) error {
 	if name == Default || name == BuiltInName {
 		return fmt.Errorf("%q is there without being added", name)
 	}
-	if !instanceName.MatchString(name) {
+	if !isInstanceName(name) {
 		return fmt.Errorf("%q is no name for an instance: it needs 1 to 63 of a-z, 0-9, - and _, and begins with a letter or a digit", name)
 	}
 	return nil

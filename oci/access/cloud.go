@@ -27,7 +27,7 @@ const (
 // for these hosts, and handed to no other.
 type provider struct {
 	name     string
-	hosts    *regexp.Regexp
+	hosts    string   // a pattern
 	programs []string // docker-credential programs, tried in this order
 	ask      func(k *Keychain, ctx context.Context, host string) (authn.AuthConfig, error)
 	asked    string // what ask asks
@@ -36,22 +36,22 @@ type provider struct {
 // providers are the clouds of cosign's --k8s-keychain.
 var providers = []provider{
 	{
-		"Google", regexp.MustCompile(`^((.+\.)?gcr\.io|.+-docker\.pkg\.dev)$`),
+		"Google", `^((.+\.)?gcr\.io|.+-docker\.pkg\.dev)$`,
 		[]string{"gcr", "gcloud"},
 		(*Keychain).google, "the machine's service account",
 	},
 	{
-		"Amazon", regexp.MustCompile(`^(\d{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.(amazonaws\.com(\.cn)?|on\.aws|on\.amazonwebservices\.com\.cn)|public\.ecr\.aws)$`),
+		"Amazon", `^(\d{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.(amazonaws\.com(\.cn)?|on\.aws|on\.amazonwebservices\.com\.cn)|public\.ecr\.aws)$`,
 		[]string{"ecr-login"},
 		nil, "",
 	},
 	{
-		"Azure", regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)?\.azurecr\.(io|cn|us)$`),
+		"Azure", `^[a-z0-9-]+(\.[a-z0-9-]+)?\.azurecr\.(io|cn|us)$`,
 		[]string{"acr-env"},
 		(*Keychain).azure, "the workload or managed identity",
 	},
-	{"Alibaba", regexp.MustCompile(`^.+\.aliyuncs\.com$`), []string{"acr-helper"}, nil, ""},
-	{"GitHub", regexp.MustCompile(`^ghcr\.io$`), nil, (*Keychain).github, "the variable GITHUB_TOKEN"},
+	{"Alibaba", `^.+\.aliyuncs\.com$`, []string{"acr-helper"}, nil, ""},
+	{"GitHub", `^ghcr\.io$`, nil, (*Keychain).github, "the variable GITHUB_TOKEN"},
 }
 
 // cloud asks the cloud that a repository's host belongs to. That it has none is not an error, since most images are public;
@@ -59,7 +59,7 @@ var providers = []provider{
 func (k *Keychain) cloud(ctx context.Context, repository string) (found *Credential, tried []string) {
 	host, _, _ := strings.Cut(repository, "/")
 	for _, p := range providers {
-		if !p.hosts.MatchString(host) {
+		if found, err := regexp.MatchString(p.hosts, host); !found || err != nil {
 			continue
 		}
 		for _, program := range p.programs {
