@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -38,7 +39,14 @@ func killedCommands() []killed {
 		{name: "attach sbom", repo: "bare", args: with("--sbom", "s.spdx.json"), after: func(w *quirkWorld, repo string) string {
 			return failing("download", "sbom", w.calm(repo))
 		}},
+		{name: "sign", repo: "bare", args: with(append(key, "--format=legacy")...), after: exactly("signature", 1)},
+		{name: "attach sbom", repo: "full", args: with("--registry-referrers-mode=oci-1-1", "--sbom", "s.spdx.json"), after: sbomReferrerThere},
 		{name: "upload blob", repo: "none", args: toTag("-f", "blob"), after: tagThere, midway: wholeIfTagged},
+		{name: "upload wasm", repo: "none", args: toTag("-f", "f.wasm"), after: tagThere, midway: wholeIfTagged},
+		{name: "repair", repo: "damaged", args: func(w *quirkWorld, repo string) []string {
+			return []string{"--add", strings.Join(w.x.referrers(), ","), w.image(repo)}
+		}, after: exactly("signature", quirkSignatures)},
+		{name: "repair", repo: "foreign", args: with("--prune"), after: pruned},
 		{name: "load", repo: "none", args: toTag("--dir", "saved"), after: wholeThere, midway: wholeIfTagged},
 		{name: "copy", repo: "none", args: func(w *quirkWorld, repo string) []string {
 			return []string{w.x.reg.Host + "/app:v1", w.reg.Host + "/" + repo + ":v1"}
@@ -81,6 +89,23 @@ func wholeThere(w *quirkWorld, repo string) string {
 		return fmt.Sprintf("it is not whole: %d\n%s%s", code, out, said)
 	}
 	return tagThere(w, repo)
+}
+
+// sbomReferrerThere demands the SBOM once among the referrers, and all that was there before.
+func sbomReferrerThere(w *quirkWorld, repo string) string {
+	_, out, said := quietly("tree", w.calm(repo))
+	if got := strings.Count(out, "artifact.sbom"); got != 1 {
+		return fmt.Sprintf("the SBOM is there %d times\n%s%s", got, out, said)
+	}
+	return exactly("signature", quirkSignatures)(w, repo)
+}
+
+// pruned demands that what is about the image is listed, and nothing else.
+func pruned(w *quirkWorld, repo string) string {
+	if _, out, said := quietly("repair", "--dry-run", w.calm(repo)); strings.Count(out, "kept ") != len(w.x.referrers()) || strings.Contains(out, "foreign ") {
+		return fmt.Sprintf("the list is not what it should be\n%s%s", out, said)
+	}
+	return exactly("signature", quirkSignatures)(w, repo)
 }
 
 // wholeIfTagged: the tag comes last, so that nobody takes for the image what has only begun.
@@ -153,9 +178,40 @@ func (w *quirkWorld) prepare(t *testing.T, like, repo string) {
 	if like != "none" {
 		w.x.push(t, w.reg, repo)
 	}
-	if like == "full" {
+	switch like {
+	case "full":
 		w.x.fill(t, w, repo)
+	case "damaged", "foreign":
+		w.x.fill(t, w, repo)
+		w.damage(t, like, repo)
 	}
+}
+
+// damage leaves one entry in the list of referrers, or adds one that is not about the image. A registry with the API lets
+// nobody do that, and there is nothing to mend.
+func (w *quirkWorld) damage(t *testing.T, how, repo string) {
+	t.Helper()
+	if w.quirk.api {
+		return
+	}
+	i := slices.IndexFunc(w.x.manifests, func(m quirkManifest) bool { return m.list })
+	list := w.x.manifests[i]
+	var doc map[string]any
+	if err := json.Unmarshal(list.body, &doc); err != nil {
+		t.Fatal(err)
+	}
+	entries := doc["manifests"].([]any)
+	if how == "damaged" {
+		entries = entries[:1]
+	} else {
+		entries = append(entries, map[string]any{"mediaType": quirkManifestType, "digest": w.x.digest, "size": len(w.x.manifest)})
+	}
+	doc["manifests"] = entries
+	body, err := json.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.reg.PushManifest(t, repo, list.tag, list.mediaType, body)
 }
 
 // requests is how many requests the command makes when nobody kills it.

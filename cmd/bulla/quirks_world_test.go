@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,6 +98,16 @@ func (x *quirkTemplate) record(t *testing.T) {
 		}
 	}
 	x.manifests = append(x.manifests, quirkManifest{stem, "application/vnd.oci.image.index.v1+json", other.ReadManifest("app", stem), true})
+}
+
+// referrers are the digests of what names the image as its subject.
+func (x *quirkTemplate) referrers() (out []string) {
+	for _, m := range x.manifests {
+		if m.tag == "" {
+			out = append(out, fmt.Sprintf("sha256:%x", sha256.Sum256(m.body)))
+		}
+	}
+	return out
 }
 
 // fill stores everything that is attached to the image, without asking a server.
