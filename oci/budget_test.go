@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/bulla-sign/bulla/internal/testenv"
 	"github.com/bulla-sign/bulla/oci/cache"
@@ -168,7 +169,11 @@ func TestRequestBudgetOfWriting(t *testing.T) {
 			Referrers: test.referrers, OCISubject: test.subject, User: "user", Password: "password", Bearer: true, Quirks: testenv.Quirks{TwoStepUploads: true},
 		})
 		ref := reg.PushImage(t, "app:v1")
-		c := newClient(t, Options{Username: "user", Password: "password"})
+		// However busy this machine is, the list was not read so long ago that it must be read again.
+		c := newClient(t, Options{
+			Username: "user", Password: "password", Settle: time.Minute,
+			Sleep: func(context.Context, time.Duration) error { return nil },
+		})
 		img := mustResolve(t, c, ref)
 		o := bundleOptions(newBundle(t))
 		if test.look {

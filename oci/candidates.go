@@ -83,8 +83,9 @@ func (f *finder) collect(ctx context.Context, l *listing, err error) {
 		}
 		place.Outcome = Unknown
 	}
-	// In portions, so that what suffices is not followed by all the rest. They grow, so that many do not take long.
-	for size := f.options.Portion; len(candidates) > 0 && !f.enough; size *= 2 {
+	// In portions, so that what suffices is not followed by all the rest. They grow fast, so that many do not take long: a portion
+	// costs two round trips, and who was not among the first may be anywhere.
+	for size := f.options.Portion; len(candidates) > 0 && !f.enough; size *= 4 {
 		if size <= 0 || size > len(candidates) {
 			size = len(candidates)
 		}

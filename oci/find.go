@@ -72,8 +72,8 @@ type FindOptions struct {
 	// Enough, when set, is called with all that was found so far, each time there is more. When it returns true, looking
 	// stops: what was not looked at by then is not in the result. It is never called by two goroutines at once.
 	Enough func(found *Evidence) bool
-	// Portion is how many candidates of a list are fetched before Enough is asked; each portion is twice as large as the one
-	// before. 0 fetches all of a list first.
+	// Portion is how many candidates of a list are fetched before Enough is asked; each portion is four times as large as the
+	// one before. 0 fetches all of a list first.
 	Portion int
 	// Every asks every place, although evidence was found already. Without it the referrers tag is not asked after the
 	// referrers API has shown evidence, and the continuations of tags are not.
