@@ -29,6 +29,8 @@ type unverified struct {
 	KeyID     string
 	Issuer    string
 	claims    map[string]any
+	input     string // what is signed: the first two parts and the dot between them
+	signature []byte
 }
 
 // peek reads a compact JWS (RFC 7515 7.1) without verifying it: three parts of base64url with a dot between, the first
@@ -37,6 +39,11 @@ func peek(raw string) (*unverified, error) {
 	header, payload, err := split(raw)
 	if err != nil {
 		return nil, err
+	}
+	last := strings.LastIndexByte(raw, '.')
+	t := &unverified{input: raw[:last]}
+	if t.signature, err = decode(raw[last+1:]); err != nil {
+		return nil, errors.New("the token's signature is not base64url")
 	}
 	head, err := object(header)
 	if err != nil {
@@ -47,7 +54,6 @@ func peek(raw string) (*unverified, error) {
 			return nil, errors.New("the token's header demands an extension (crit or b64), none is supported")
 		}
 	}
-	t := &unverified{}
 	if t.Algorithm, err = text(head, "alg"); err == nil {
 		t.KeyID, err = text(head, "kid")
 	}
