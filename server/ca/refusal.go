@@ -109,7 +109,7 @@ func (s *Server) authorize(ctx context.Context, req *fulciopb.SigningRequest) (*
 func (s *Server) create(ctx context.Context, api string, req *fulciopb.SigningRequest) ([]string, error) {
 	started := time.Now()
 	chain, err := s.attempt(ctx, req)
-	outcome := "issued"
+	outcome := issued
 	if err != nil {
 		r := asRefusal(err)
 		outcome = r.kind.String()

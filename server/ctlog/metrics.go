@@ -15,16 +15,17 @@ const (
 type metrics struct {
 	registry    prometheus.Registerer
 	submissions *prometheus.CounterVec
+	counters    map[[2]string]prometheus.Counter // of submissions, by kind and outcome
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
-	m := &metrics{registry: r, submissions: prometheus.NewCounterVec(prometheus.CounterOpts{
+	m := &metrics{registry: r, counters: map[[2]string]prometheus.Counter{}, submissions: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bulla_ctlog_submissions_total",
 		Help: "Chains that were sent in, by what their first certificate is and the outcome.",
 	}, []string{"kind", "outcome"})}
 	for _, kind := range []string{kindCertificate, kindPrecertificate} {
 		for _, outcome := range []string{outcomeLogged, outcomeRepeated, outcomeRefused, outcomeUnavailable, outcomeFailed} {
-			m.submissions.WithLabelValues(kind, outcome)
+			m.counters[[2]string{kind, outcome}] = m.submissions.WithLabelValues(kind, outcome)
 		}
 	}
 	if r == nil {
@@ -43,7 +44,7 @@ func (m *metrics) count(precert bool, outcome string) {
 	if precert {
 		kind = kindPrecertificate
 	}
-	m.submissions.WithLabelValues(kind, outcome).Inc()
+	m.counters[[2]string{kind, outcome}].Inc()
 }
 
 func (m *metrics) unregister() {

@@ -233,10 +233,15 @@ func TestRoutesAreBounded(t *testing.T) {
 	s := start(t, Config{}, http.NotFoundHandler())
 	seen := make(map[string]bool)
 	for i := range 10 * maxRoutes {
-		seen[s.handler.metrics.route(fmt.Sprint("GET /made/up/", i))] = true
+		pattern := fmt.Sprint("GET /made/up/", i)
+		seen[s.handler.metrics.route(pattern)] = true
+		s.handler.metrics.observe(pattern, http.MethodGet, http.StatusOK, time.Second)
 	}
 	if len(seen) > maxRoutes+1 || !seen["other"] {
 		t.Errorf("%d routes", len(seen))
+	}
+	if n := len(s.handler.metrics.series); n > maxSeries {
+		t.Errorf("%d series are remembered", n)
 	}
 }
 

@@ -41,8 +41,18 @@ type metrics struct {
 	panics   prometheus.Counter
 	inFlight prometheus.Gauge
 
-	mu     sync.Mutex
+	mu     sync.RWMutex
 	routes map[string]string // from r.Pattern to label
+	series map[seriesKey]series
+}
+
+// seriesKey is what the labels of a request's series follow from.
+type seriesKey struct{ pattern, method, code string }
+
+// series are the metrics of one combination of labels: looking them up by their labels costs more than counting.
+type series struct {
+	requests prometheus.Counter
+	seconds  prometheus.Observer
 }
 
 func newMetrics(reg prometheus.Registerer, open func() float64) (*metrics, error) {
@@ -63,7 +73,7 @@ func newMetrics(reg prometheus.Registerer, open func() float64) (*metrics, error
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "bulla_http_requests_in_flight", Help: "Requests being answered.",
 		}),
-		routes: make(map[string]string),
+		routes: make(map[string]string), series: make(map[seriesKey]series),
 	}
 	for _, reason := range []string{
 		refusedConnections, refusedAddressConnections, refusedAddressRate, refusedInFlight, refusedAddressInFlight,
@@ -84,16 +94,36 @@ func newMetrics(reg prometheus.Registerer, open func() float64) (*metrics, error
 	return m, nil
 }
 
+// observe counts a request that is over. method is a label, see [methodLabel].
 func (m *metrics) observe(pattern, method string, status int, took time.Duration) {
-	route := m.route(pattern)
-	m.requests.WithLabelValues(route, method, codeClass(status)).Inc()
-	m.seconds.WithLabelValues(route).Observe(took.Seconds())
+	key := seriesKey{pattern, method, codeClass(status)}
+	m.mu.RLock()
+	of, known := m.series[key]
+	m.mu.RUnlock()
+	if !known {
+		of = m.find(key)
+	}
+	of.requests.Inc()
+	of.seconds.Observe(took.Seconds())
 }
 
-// route is the label for a pattern of net/http: its path.
-func (m *metrics) route(pattern string) string {
+// maxSeries bounds what is remembered: each route has a method or two, and answers with a handful of classes.
+const maxSeries = 4 * maxRoutes
+
+// find looks up the series of a combination, and remembers it if there is room.
+func (m *metrics) find(key seriesKey) series {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	route := m.route(key.pattern)
+	of := series{m.requests.WithLabelValues(route, key.method, key.code), m.seconds.WithLabelValues(route)}
+	if len(m.series) < maxSeries {
+		m.series[key] = of
+	}
+	return of
+}
+
+// route is the label for a pattern of net/http: its path. The lock is held.
+func (m *metrics) route(pattern string) string {
 	if r, ok := m.routes[pattern]; ok {
 		return r
 	}
@@ -123,7 +153,7 @@ func methodLabel(method string) string {
 func codeClass(status int) string {
 	switch status / 100 {
 	case 1, 2, 3, 4, 5:
-		return string(rune('0'+status/100)) + "xx"
+		return [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}[status/100-1]
 	}
 	return "other"
 }

@@ -78,7 +78,7 @@ func (l *Log) upload(w http.ResponseWriter, r *http.Request) {
 	begin := time.Now()
 	answer, no := l.take(w, r)
 	if no == nil {
-		l.metrics.answers.WithLabelValues("201").Inc()
+		l.metrics.created.Inc()
 		l.metrics.seconds.Observe(time.Since(begin).Seconds())
 		writeJSON(w, http.StatusCreated, answer)
 		return

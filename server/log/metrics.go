@@ -11,6 +11,7 @@ type metrics struct {
 	entries  prometheus.Counter
 	repeated prometheus.Counter
 	answers  *prometheus.CounterVec
+	created  prometheus.Counter // of answers
 	seconds  prometheus.Histogram
 	searches prometheus.Counter
 	behind   prometheus.GaugeFunc
@@ -47,6 +48,7 @@ func newMetrics(r prometheus.Registerer, l *Log) (*metrics, error) {
 			return float64(head.Size - next)
 		}),
 	}
+	m.created = m.answers.WithLabelValues("201")
 	if r == nil {
 		return m, nil
 	}
