@@ -92,8 +92,9 @@ func allFlags(parts ...func(*pflag.FlagSet)) func(*pflag.FlagSet) {
 }
 
 // heapGrowth is the garbage that may gather, in percent of what is in use. A server keeps little (some 10 MB) and makes
-// much that is short-lived: with Go's default of 100 a sixth of its processor time under load goes into collecting it.
-const heapGrowth = 400
+// much that is short-lived: with Go's default of 100 a sixth of its processor time under load goes into collecting it. What
+// is never filled is never taken from the system: a server that has little to do stays small.
+const heapGrowth = 800
 
 // settle prepares a process that has started for a long run: the memory that opening its keys took (64 MiB each) goes back
 // to the system, and what it takes from now on is collected in larger portions. GOGC, if set, decides instead.
