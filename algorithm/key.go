@@ -209,6 +209,9 @@ func MarshalPublicKey(pub crypto.PublicKey) ([]byte, error) {
 		if k == nil {
 			return nil, errors.New("no key given")
 		}
+		if der := marshalECDSA(k); der != nil {
+			return der, nil
+		}
 	case *rsa.PublicKey:
 		if k == nil || k.N == nil {
 			return nil, errors.New("no key given")
@@ -225,6 +228,31 @@ func MarshalPublicKey(pub crypto.PublicKey) ([]byte, error) {
 		return nil, fmt.Errorf("public key cannot be encoded: %s", plain(err))
 	}
 	return der, nil
+}
+
+// marshalECDSA writes the key of a curve whose SubjectPublicKeyInfo (RFC 5480 2) has the same bytes up to the point, which
+// an authority does for each certificate; nil for any other key, and for one that is not on its curve.
+func marshalECDSA(k *ecdsa.PublicKey) []byte {
+	var head string
+	switch k.Curve {
+	case elliptic.P256():
+		head = "\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00"
+	case elliptic.P384():
+		head = "\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00"
+	case elliptic.P521():
+		head = "\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23\x03\x81\x86\x00"
+	default:
+		return nil
+	}
+	//lint:ignore SA1019 read only: Bytes below panics on a key without coordinates
+	if k.X == nil || k.Y == nil {
+		return nil
+	}
+	point, err := k.Bytes()
+	if err != nil {
+		return nil
+	}
+	return append([]byte(head), point...)
 }
 
 // plain strips the package name that the standard library puts before its errors.

@@ -122,6 +122,26 @@ func TestParsePublicKey(t *testing.T) {
 	}
 }
 
+// TestMarshalECDSA: keys are encoded as the standard library does it, and one that is not on its curve is not.
+func TestMarshalECDSA(t *testing.T) {
+	for _, curve := range []elliptic.Curve{elliptic.P224(), elliptic.P256(), elliptic.P384(), elliptic.P521()} {
+		pub := ecKey(t, curve).Public().(*ecdsa.PublicKey)
+		der, err := algorithm.MarshalPublicKey(pub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := x509.MarshalPKIXPublicKey(pub)
+		if err != nil || !bytes.Equal(der, want) {
+			t.Errorf("%s: %x, want %x (%v)", curve.Params().Name, der, want, err)
+		}
+		//lint:ignore SA1019 the supported constructors refuse to make such a key
+		off := &ecdsa.PublicKey{Curve: curve, X: big.NewInt(1), Y: big.NewInt(1)}
+		if der, err := algorithm.MarshalPublicKey(off); err == nil {
+			t.Errorf("%s: a key that is not on the curve is encoded: %x", curve.Params().Name, der)
+		}
+	}
+}
+
 func TestParsePublicKeyPEM(t *testing.T) {
 	der, err := algorithm.MarshalPublicKey(ecKey(t, elliptic.P256()).Public())
 	if err != nil {
