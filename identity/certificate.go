@@ -2,6 +2,7 @@ package identity
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
 	"slices"
@@ -49,26 +50,24 @@ func FromX509(parsed *x509.Certificate) (*Certificate, error) {
 		return nil, fmt.Errorf("certificate with %d extensions, more than %d", len(parsed.Extensions), maxExtensions)
 	}
 	c := &Certificate{X509: parsed, Extensions: map[string]string{}}
-	seen := map[string]bool{}
-	for _, ext := range parsed.Extensions {
-		oid := ext.Id.String()
-		if seen[oid] {
-			return nil, fmt.Errorf("certificate: extension %s occurs twice", oid)
+	for i, ext := range parsed.Extensions {
+		// A set would cost more than comparing the few that there are.
+		if slices.ContainsFunc(parsed.Extensions[:i], func(e pkix.Extension) bool { return e.Id.Equal(ext.Id) }) {
+			return nil, fmt.Errorf("certificate: extension %s occurs twice", ext.Id)
 		}
-		seen[oid] = true
 		if ext.Id.Equal(oidSAN()) {
 			if err := c.readSANs(ext.Value); err != nil {
 				return nil, fmt.Errorf("certificate: subject alternative name: %w", err)
 			}
 			continue
 		}
-		row, ok := extensionByOID(oid)
+		row, ok := extensionByID(ext.Id)
 		if !ok {
 			continue
 		}
 		value, err := row.decodeValue(ext.Value)
 		if err != nil {
-			return nil, fmt.Errorf("certificate: extension %s (%s): %w", oid, row.Name, err)
+			return nil, fmt.Errorf("certificate: extension %s (%s): %w", ext.Id, row.Name, err)
 		}
 		if value != "" {
 			c.Extensions[row.Name] = value

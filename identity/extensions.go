@@ -1,9 +1,9 @@
 package identity
 
 import (
+	"encoding/asn1"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"unicode/utf8"
 
@@ -93,15 +93,17 @@ func LookupExtension(key string) (Extension, bool) {
 	return found, found.Number != 0
 }
 
-// extensionByOID finds the row of a certificate extension. The number .7 is no extension of a certificate, so it is
+// extensionByID finds the row of a certificate extension. The number .7 is no extension of a certificate, so it is
 // not found here.
-func extensionByOID(dotted string) (Extension, bool) {
-	if !strings.HasPrefix(dotted, arc+".") {
+func extensionByID(id asn1.ObjectIdentifier) (Extension, bool) {
+	above := asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1} // arc
+	if len(id) != len(above)+1 || !id[:len(above)].Equal(above) {
 		return Extension{}, false
 	}
-	for _, e := range extensionTable() {
-		if e.OID == dotted && e.Encoding != EncodingOtherName {
-			return e, true
+	table := extensionTable()
+	for i := range table {
+		if table[i].Number == id[len(above)] && table[i].Encoding != EncodingOtherName {
+			return table[i], true
 		}
 	}
 	return Extension{}, false

@@ -103,7 +103,7 @@ func precertTBS(der []byte) ([]byte, error) {
 		return nil, errors.New("precertificate: TBSCertificate is not one DER sequence")
 	}
 	extensionsTag := cbasn1.Tag(3).ContextSpecific().Constructed()
-	var out cryptobyte.Builder
+	out := cryptobyte.NewBuilder(make([]byte, 0, len(der)))
 	found := false
 	out.AddASN1(cbasn1.SEQUENCE, func(tbs *cryptobyte.Builder) {
 		for !fields.Empty() {

@@ -133,9 +133,13 @@ func bearer(r *http.Request, req *fulciopb.SigningRequest) error {
 func (s *Server) postSigningCert(w http.ResponseWriter, r *http.Request) {
 	chain, ok := s.post(w, r, apiREST, fulciopb.ParseJSON)
 	if ok {
-		writeJSON(w, fulciopb.NewSigningCertificate(chain))
+		body, err := fulciopb.NewSigningCertificate(chain).AppendJSON(make([]byte, 0, answerSize))
+		writeBody(w, body, err)
 	}
 }
+
+// answerSize is that of usual answers, in bytes: a chain of three certificates has some 3 kB.
+const answerSize = 4 << 10
 
 func (s *Server) postLegacyCert(w http.ResponseWriter, r *http.Request) {
 	chain, ok := s.post(w, r, apiLegacy, fulciopb.ParseLegacyJSON)
@@ -198,6 +202,10 @@ func (s *Server) configuration() *fulciopb.Configuration {
 
 func writeJSON(w http.ResponseWriter, v any) {
 	body, err := json.Marshal(v)
+	writeBody(w, body, err)
+}
+
+func writeBody(w http.ResponseWriter, body []byte, err error) {
 	if err != nil {
 		fail(w, http.StatusInternalServerError, codes.Internal, "the answer could not be written")
 		return

@@ -30,7 +30,7 @@ func withoutPoison(tbs []byte) ([]byte, error) {
 	}
 	extensions := cbasn1.Tag(3).ContextSpecific().Constructed()
 	poisons := 0
-	var out cryptobyte.Builder
+	out := cryptobyte.NewBuilder(make([]byte, 0, len(tbs)))
 	out.AddASN1(cbasn1.SEQUENCE, func(out *cryptobyte.Builder) {
 		for !fields.Empty() {
 			var element cryptobyte.String
@@ -73,6 +73,7 @@ func dropPoison(element cryptobyte.String) (kept []byte, poisons int, err error)
 	if !element.ReadAnyASN1(&wrapper, &tag) || !wrapper.ReadASN1(&list, cbasn1.SEQUENCE) || !wrapper.Empty() {
 		return nil, 0, errors.New("the extensions are not one DER sequence")
 	}
+	kept = make([]byte, 0, len(list))
 	for !list.Empty() {
 		var extension, fields, oid cryptobyte.String
 		if !list.ReadASN1Element(&extension, cbasn1.SEQUENCE) {

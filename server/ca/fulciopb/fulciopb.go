@@ -14,8 +14,10 @@
 package fulciopb
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/bulla-sign/bulla/internal/protojson"
@@ -56,6 +58,51 @@ type EmbeddedSCT struct {
 func NewSigningCertificate(chain []string) *SigningCertificate {
 	return &SigningCertificate{EmbeddedSCT{Chain{chain}}}
 }
+
+// AppendJSON writes the answer as [json.Marshal] does, without a look at every character of texts that are known to be PEM.
+func (s *SigningCertificate) AppendJSON(b []byte) ([]byte, error) {
+	b = append(b, `{"signedCertificateEmbeddedSct":{"chain":{"certificates":[`...)
+	for i, cert := range s.Embedded.Chain.Certificates {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if !isPEM(cert) {
+			text, err := json.Marshal(cert)
+			if err != nil {
+				return nil, err
+			}
+			b = append(b, text...)
+			continue
+		}
+		b = append(b, '"')
+		for line := range strings.Lines(cert) {
+			line, ended := strings.CutSuffix(line, "\n")
+			if b = append(b, line...); ended {
+				b = append(b, `\n`...)
+			}
+		}
+		b = append(b, '"')
+	}
+	return append(b, `]}}}`...), nil
+}
+
+// isPEM says whether a text has nothing but characters that PEM is made of (RFC 7468 3). Of these, JSON writes the line's end
+// alone in another way.
+func isPEM(text string) bool {
+	for i := range len(text) {
+		if !ofPEM[text[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+var ofPEM = func() (set [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=- \n") {
+		set[c] = true
+	}
+	return set
+}()
 
 // TrustBundle lists the chains of the authority: intermediates first, root last.
 type TrustBundle struct {

@@ -83,6 +83,24 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// FuzzAppendJSON: the quick way writes what the other one does, whatever the texts are.
+func FuzzAppendJSON(f *testing.F) {
+	f.Add("-----BEGIN CERTIFICATE-----\nAA+/==\n-----END CERTIFICATE-----\n", "a")
+	f.Add("\n\n\"", "\x00<&>\u2028\xff")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		for _, chain := range [][]string{{}, {a}, {a, b}} {
+			answer := fulciopb.NewSigningCertificate(chain)
+			want, err := json.Marshal(answer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := answer.AppendJSON(nil); err != nil || string(got) != string(want) {
+				t.Fatalf("%s, want %s (%v)", got, want, err)
+			}
+		}
+	})
+}
+
 func FuzzParseJSON(f *testing.F) {
 	f.Add([]byte(`{"credentials":{"oidcIdentityToken":"a.b.c"},"publicKeyRequest":{"publicKey":{"algorithm":"ECDSA","content":"k"},"proofOfPossession":"AA=="}}`))
 	f.Add([]byte(`{"certificate_signing_request":"AA==","x":[{"y":null}]}`))
