@@ -141,20 +141,15 @@ func (l *Log) start(ctx context.Context) error {
 	if err := beginTree(l.cfg.Dir); err != nil {
 		return err
 	}
-	driver, err := posix.New(ctx, posix.Config{Path: l.cfg.Dir, HTTPClient: l.cfg.HTTPClient})
+	below, err := posix.New(ctx, posix.Config{Path: l.cfg.Dir, HTTPClient: l.cfg.HTTPClient})
 	if err != nil {
 		return err
 	}
-	appender, shutdown, reader, err := tessera.NewAppender(l.ctx, driver, l.tesseraOptions())
+	appender, shutdown, reader, err := tessera.NewAppender(l.ctx, driver{below, l}, l.tesseraOptions())
 	if err != nil {
 		return err
 	}
 	l.appender, l.shutdown, l.addCT = appender, shutdown, tessera.NewCertificateTransparencyAppender(appender)
-	size, err := reader.IntegratedSize(ctx)
-	if err != nil {
-		return err
-	}
-	l.integrated.Store(size)
 	l.behind.Store(true)
 	return l.publishFirst(ctx, &publisher{log: l, make: publish(publishedReader{reader, l})})
 }
