@@ -34,11 +34,26 @@ func continuation(base string, n int) string {
 	return base + "." + strconv.Itoa(n)
 }
 
-// isContinuation says whether a tag continues a referrers tag.
-func isContinuation(tag, base string) bool {
-	number, ok := strings.CutPrefix(tag, base+".")
-	n, err := strconv.Atoi(number)
-	return ok && err == nil && n > 0 && n <= maxContinued && continuation(base, n) == tag
+// isContinuation says whether a tag continues a shared tag.
+func isContinuation(tag, base string) bool { return continues(tag, base) > 0 }
+
+// continues is the number with which a tag continues a shared tag; 0: it does not.
+func continues(tag, base string) int {
+	suffix := ""
+	for _, older := range []string{".sig", ".att"} {
+		if cut, ok := strings.CutSuffix(base, older); ok {
+			base, suffix = cut, older
+		}
+	}
+	rest, ok := strings.CutPrefix(tag, base+".")
+	if !ok {
+		return 0
+	}
+	n, err := strconv.Atoi(strings.TrimSuffix(rest, suffix))
+	if err != nil || n < 1 || n > maxContinued || continuation(base+suffix, n) != tag {
+		return 0
+	}
+	return n
 }
 
 // lastOf finds the last continuation of a tag, when it is known that there are from (0: the tag itself is there). The result
@@ -67,7 +82,7 @@ func (c *Client) lastOf(ctx context.Context, s *session, place, base string, fro
 	return here, last, nil
 }
 
-// continuedList is what the last continuation of a referrers tag lists; nil when there is none. The tag must be there.
+// continuedList is what the last continuation of a referrers tag lists; nil when there is none.
 func (c *Client) continuedList(ctx context.Context, s *session, img *Image) (*listing, error) {
 	tag := referrersTag(img.Digest)
 	n, m, err := c.lastOf(ctx, s, placeContinued, tag, 0)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/bulla-sign/bulla/oci/repair"
 	"github.com/go-json-experiment/json"
@@ -20,6 +22,9 @@ const maxScan = 10000
 // the referrers API, manifests that should be listed and are not, such as those that only the tag lists, are pushed once
 // more, upon which the registry lists them. Other writers may write meanwhile, see [Client.AttachBundle]. What nothing leads
 // to any more cannot be found: no registry lists manifests without a tag.
+//
+// Cosign's older tags are made whole where tags are written once and a part of their chain was lost: the tag itself, or, with
+// Scan, a continuation before the last one. Elsewhere they are all that there is of what they hold.
 func (c *Client) RepairReferrers(ctx context.Context, img *Image, o repair.Options) (*repair.Result, error) {
 	if err := c.resolve(ctx, img); err != nil {
 		return nil, err
@@ -43,11 +48,17 @@ func (c *Client) RepairReferrers(ctx context.Context, img *Image, o repair.Optio
 		return nil, err
 	}
 	out := &repair.Result{Place: l.place, Ref: l.ref, Entries: r.entries}
-	if o.DryRun {
-		return out, nil
+	older, err := r.lookOlder(ctx, out)
+	if err != nil || o.DryRun {
+		return out, err
 	}
 	if out.Written, err = r.write(ctx, l); err != nil {
 		return nil, err
+	}
+	for _, of := range older {
+		if of.result.Written, err = r.writeOlder(ctx, of); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }
@@ -67,6 +78,10 @@ type repairer struct {
 	fixed   []entry    // what is to be written: added or mended
 	bodies  []*fetched // their manifests
 	dropped []string   // what is to be taken out
+	gone    []string   // what stays listed although the registry does not have it
+	foreign int        // how many entries stay listed although they are not about the image
+
+	highest map[string]int // of each older tag: the highest number that continues it, as far as all tags were listed
 }
 
 // gather collects the digests to look at.
@@ -88,6 +103,19 @@ func (r *repairer) gather(ctx context.Context, l *listing) error {
 		r.digests = append(r.digests, d.Digest)
 	}
 	more := slices.Clone(r.options.Referrers)
+	if !l.api && l.tag == nil {
+		// Nobody looks behind a tag that is not there.
+		hidden, err := c.continuedList(ctx, r.session, r.img)
+		if err == nil && hidden != nil && hidden.cut != nil {
+			err = tooMuch(hidden.place, hidden.cut.Error())
+		}
+		if err != nil {
+			return err
+		}
+		if hidden != nil {
+			more = append(more, digestsOf(hidden.entries)...)
+		}
+	}
 	if l.api {
 		old, err := c.fallback(ctx, r.session, r.img)
 		if err == nil {
@@ -127,6 +155,13 @@ func (r *repairer) scan(ctx context.Context) error {
 	if len(tags) > maxScan {
 		return tooMuch("tags", fmt.Sprintf("%s has more than %d tags", r.session.repo.Name(), maxScan))
 	}
+	r.highest = map[string]int{}
+	for _, tag := range tags {
+		for _, suffix := range olderLists {
+			base := r.client.legacyTag(r.img, suffix)
+			r.highest[base] = max(r.highest[base], continues(tag, base))
+		}
+	}
 	found := make([][]string, len(tags))
 	errs := make([]error, len(tags))
 	each(r.client.options.Workers, len(tags), func(i int) {
@@ -161,8 +196,12 @@ func (r *repairer) scanned(tag string, m *fetched) []string {
 	case m.mediaType != typeOCIIndex || !isContinuation(tag, referrersTag(r.img.Digest)):
 		return nil
 	}
-	var out []string
-	for _, raw := range parsed.Manifests[:min(len(parsed.Manifests), r.client.limits.Referrers)] {
+	return digestsOf(parsed.Manifests[:min(len(parsed.Manifests), r.client.limits.Referrers)])
+}
+
+// digestsOf are the digests of what is listed, as far as it has any.
+func digestsOf(list []jsontext.Value) (out []string) {
+	for _, raw := range list {
 		if d, err := parseDescriptor(raw); err == nil && checkDigest(d.Digest) == nil {
 			out = append(out, d.Digest)
 		}
@@ -216,9 +255,15 @@ func (r *repairer) one(ctx context.Context, digest string) (func(), error) {
 // unfit is what cannot be listed. It stays in the list unless it is to be pruned.
 func (r *repairer) unfit(digest, state, detail string) func() {
 	return func() {
-		if _, listed := r.listed[digest]; listed && r.options.Prune {
+		_, listed := r.listed[digest]
+		switch {
+		case listed && r.options.Prune:
 			r.dropped = append(r.dropped, digest)
 			state = repair.Pruned
+		case listed && state == repair.Missing:
+			r.gone = append(r.gone, digest)
+		case listed:
+			r.foreign++
 		}
 		r.entries = append(r.entries, repair.Entry{Digest: digest, State: state, Detail: detail})
 	}
@@ -268,8 +313,56 @@ func (r *repairer) write(ctx context.Context, l *listing) (bool, error) {
 	for _, digest := range r.dropped {
 		u.removed[digest] = true
 	}
+	err := r.run(ctx, u)
+	return err == nil, r.explain(err)
+}
+
+// run changes a shared tag. Where the registry refuses to write a tag that is not there, since there once was one, the change
+// goes into a continuation, where nobody looks for it: that is no repair.
+func (r *repairer) run(ctx context.Context, u *update) error {
 	err := u.run(ctx)
-	return err == nil, err
+	if !u.appending {
+		return err
+	}
+	if _, missing := r.client.manifest(ctx, r.session, u.place, u.tag); !isNotFound(missing) {
+		return errors.Join(err, missing)
+	}
+	lost := &LostError{Tag: u.name(), Attempts: 1, Err: fmt.Errorf(
+		"the tag is gone, and the registry refuses to have it written again; nobody looks at %s and what follows it while it is missing "+
+			"(allow this tag to be written in the settings of the registry, and repair again)", continuation(u.tag, 1))}
+	for _, e := range u.adds() {
+		lost.Lost = append(lost.Lost, entryDigest(e))
+	}
+	if len(lost.Lost) > 0 {
+		lost.Digest = lost.Lost[0]
+	}
+	return lost
+}
+
+// maxNamed is how many digests an error names.
+const maxNamed = 5
+
+// explain says what may help where a registry refused a list, as registries may that do not have what it lists.
+func (r *repairer) explain(err error) error {
+	var unknown *UnknownError
+	if len(r.gone) == 0 || !errors.As(err, &unknown) {
+		return err
+	}
+	switch unknown.Status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity:
+	default:
+		return err
+	}
+	named, more := strings.Join(r.gone[:min(len(r.gone), maxNamed)], ", "), ""
+	if n := len(r.gone) - maxNamed; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	unknown.Hint = fmt.Sprintf("this registry may refuse lists of what it does not have, and it does not have %s%s; --prune takes them out of the list", named, more)
+	if r.foreign > 0 {
+		unknown.Hint += fmt.Sprintf(", as well as %d entries that are not about the image", r.foreign)
+	}
+	unknown.Hint += "; to keep them, copy them here first from where they still are"
+	return err
 }
 
 // pushAgain makes a registry that keeps the list itself look once more at what it does not list. What it says of others is

@@ -140,14 +140,17 @@ func TestRepairContinued(t *testing.T) {
 			mustRepair(t, c, img, repair.Options{Prune: true}, "kept kept", false)
 			mustSeeTwo(t, c, img)
 
-			// A hole in the numbers hides what follows it, and a tag that is gone all of it.
+			// A hole in the numbers hides what follows it.
 			reg.DeleteManifest(t, "app", continuation(tag, 1))
 			mustRepair(t, c, img, repair.Options{}, "missing", false)
 			mustRepair(t, c, img, repair.Options{Scan: true, Prune: true}, "pruned added added", true)
 			mustRepair(t, c, img, repair.Options{}, "kept kept", false)
 			mustSeeTwo(t, c, img)
+			// A tag that is gone hides all of it, and is looked behind without a scan.
 			reg.DeleteManifest(t, "app", tag)
-			mustRepair(t, c, img, repair.Options{}, "", false)
+			mustRepair(t, c, img, repair.Options{}, "added added", true)
+			mustSeeTwo(t, c, img)
+			reg.DeleteManifest(t, "app", tag)
 			mustRepair(t, c, img, repair.Options{Scan: true}, "added added missing", true)
 			mustSeeTwo(t, c, img)
 		})
@@ -191,6 +194,40 @@ func TestRepairContinuedUnknown(t *testing.T) {
 	}
 }
 
+// A registry may refuse a list of what it does not have: the error says what helps, and what that takes away.
+func TestRepairRefused(t *testing.T) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{})
+	c := newClient(t, Options{})
+	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+	var digests []string
+	for range 3 {
+		digests = append(digests, mustAttach(t, c, img, bundleOptions(newBundle(t))))
+	}
+	tag := referrersTag(img.Digest)
+	size := itoa(len(reg.ReadManifest("app", digests[0])))
+	entry := `{"mediaType":"` + typeOCIManifest + `","size":` + size + `,"digest":"`
+	reg.PushManifest(t, "app", tag, typeOCIIndex, []byte(index(entry+digests[0]+`"}`, entry+digests[1]+`"}`)))
+	reg.DeleteManifest(t, "app", digests[0])
+	// The registry of the test refuses, as it is; with another status it is not that.
+	_, err := c.RepairReferrers(t.Context(), img, repair.Options{Referrers: digests})
+	if err == nil || !strings.Contains(err.Error(), "--prune takes them out of the list") || !strings.Contains(err.Error(), digests[0]) {
+		t.Errorf("error %v", err)
+	}
+	reg.Fail(testenv.Fault{Method: "PUT", Path: tag, Status: 403, Code: "DENIED"})
+	if _, err := c.RepairReferrers(t.Context(), img, repair.Options{Referrers: digests}); err == nil || strings.Contains(err.Error(), "--prune") {
+		t.Errorf("not allowed: error %v", err)
+	}
+	reg.Heal()
+	mustRepair(t, c, img, repair.Options{Referrers: digests, Prune: true}, "pruned mended added", true)
+	mustSeeTwo(t, c, img)
+	// Nothing is missing: it must be something else.
+	reg.DeleteManifest(t, "app", tag)
+	reg.Fail(testenv.Fault{Method: "PUT", Path: tag, Status: 400, Code: "MANIFEST_INVALID"})
+	if _, err := c.RepairReferrers(t.Context(), img, repair.Options{Referrers: digests[1:]}); err == nil || strings.Contains(err.Error(), "--prune") {
+		t.Errorf("nothing is missing: error %v", err)
+	}
+}
+
 func TestIsContinuation(t *testing.T) {
 	base := referrersTag("sha256:" + strings.Repeat("ab", 32))
 	for tag, want := range map[string]bool{
@@ -199,6 +236,13 @@ func TestIsContinuation(t *testing.T) {
 	} {
 		if got := isContinuation(tag, base); got != want {
 			t.Errorf("%s: %t", tag, got)
+		}
+	}
+	for tag, want := range map[string]int{
+		base + ".1.sig": 1, base + ".12.sig": 12, base + ".sig": 0, base + ".1.att": 0, base + ".1": 0, base + ".01.sig": 0, base + ".1.sig.sig": 0, "x" + base + ".1.sig": 0,
+	} {
+		if got := continues(tag, base+".sig"); got != want {
+			t.Errorf("%s: %d", tag, got)
 		}
 	}
 }

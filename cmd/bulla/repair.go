@@ -27,7 +27,9 @@ func repairCommand() *cli.Command {
 
 Registries without the referrers API keep that list in one tag, which every program that attaches something replaces as a whole; programs that do not look what others have written lose entries. repair rebuilds it from what it holds, from the digests that --add names and, with --scan, from what is under the repository's tags. Each entry is made again from its manifest. Where the registry keeps the list itself, manifests that it does not list are pushed once more.
 
-Nothing is taken out but with --prune, and nothing is verified: who vouches for the image is for verify to say. What is neither listed nor named nor tagged cannot be found, since no registry lists it.`,
+Cosign's older tags with signatures and attestations are made whole where the registry keeps tags as they are, and their list goes on in further tags (sha256-HEX.1.sig, .2.sig and so on): when the first tag is gone, nobody finds the others, and repair puts back what the last one holds. With --scan it also finds what a missing number hides. Elsewhere a tag is all that there is of what it held.
+
+Nothing is taken out but with --prune, of the list of referrers alone, and nothing is verified: who vouches for the image is for verify to say. What is neither listed nor named nor tagged cannot be found, since no registry lists it.`,
 		Example: `# after "does not list sha256:..." of a command that signed
 bulla repair --add sha256:... registry.example.com/app@sha256:...
 
@@ -71,9 +73,11 @@ func (o *repairList) run(ctx context.Context, c *cli.Call) error {
 	if err := o.print(c, img, r); err != nil {
 		return err
 	}
-	for _, e := range r.Entries {
-		if e.State == repair.Missing || e.State == repair.Foreign {
-			c.Infof("%s stays as it is: %s", e.Digest, e.Detail)
+	for _, list := range append([]*repair.Result{r}, r.Older...) {
+		for _, e := range list.Entries {
+			if e.State == repair.Missing || e.State == repair.Foreign {
+				c.Infof("%s stays as it is: %s", e.Digest, e.Detail)
+			}
 		}
 	}
 	return nil
@@ -86,6 +90,15 @@ func (o *repairList) print(c *cli.Call, img *oci.Image, r *repair.Result) error 
 			*repair.Result
 		}{img.Name(), r})
 	}
+	for _, list := range append([]*repair.Result{r}, r.Older...) {
+		if err := printRepaired(c, list); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printRepaired(c *cli.Call, r *repair.Result) error {
 	counts := map[string]int{}
 	for _, e := range r.Entries {
 		counts[e.State]++

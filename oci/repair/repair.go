@@ -30,8 +30,9 @@ type Entry struct {
 
 // Result is the outcome of a repair.
 type Result struct {
-	Place   string  `json:"place"`   // oci.PlaceReferrers or oci.PlaceFallback: what lists referrers in this registry
-	Ref     string  `json:"list"`    // the image by its digest, or the referrers tag
-	Written bool    `json:"written"` // something was changed
-	Entries []Entry `json:"entries"`
+	Place   string    `json:"place"`   // oci.PlaceReferrers or oci.PlaceFallback: what lists referrers in this registry; of an older tag, its own
+	Ref     string    `json:"list"`    // the image by its digest, or the tag
+	Written bool      `json:"written"` // something was changed
+	Entries []Entry   `json:"entries"`
+	Older   []*Result `json:"older,omitempty"` // cosign's older tags with signatures and attestations that are there, or should be; their entries are layers
 }
