@@ -145,12 +145,15 @@ func (s *SCT) setSignature(data []byte) error {
 
 // signedBytes returns what the log signed: the digitally-signed struct of RFC 6962 3.2 for an entry of the given type.
 func (s SCT) signedBytes(entryType uint16, entry func(*cryptobyte.Builder)) ([]byte, error) {
-	var b cryptobyte.Builder
+	b := cryptobyte.NewBuilder(make([]byte, 0, usualSigned))
 	b.AddUint8(0) // version v1
 	b.AddUint8(0) // signature_type certificate_timestamp
 	b.AddUint64(uint64(s.Timestamp.UnixMilli()))
 	b.AddUint16(entryType)
-	entry(&b)
+	entry(b)
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(s.Extensions) })
 	return b.Bytes()
 }
+
+// usualSigned is how many bytes an SCT is usually over: those of a certificate. It is the room that is made, not a limit.
+const usualSigned = 1 << 10

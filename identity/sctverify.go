@@ -148,6 +148,7 @@ func withoutSCTList(element cryptobyte.String) (kept []byte, removed bool, err e
 	if !element.ReadAnyASN1(&wrapper, &tag) || !wrapper.ReadASN1(&list, cbasn1.SEQUENCE) || !wrapper.Empty() {
 		return nil, false, errors.New("the extensions are not one DER sequence")
 	}
+	kept = make([]byte, 0, len(list))
 	for !list.Empty() {
 		var extension cryptobyte.String
 		if !list.ReadASN1Element(&extension, cbasn1.SEQUENCE) {

@@ -95,7 +95,7 @@ func preflight(w http.ResponseWriter, r *http.Request, method string) bool {
 
 // read reads a request's body and parses it.
 func read(w http.ResponseWriter, r *http.Request, parse func([]byte) (*fulciopb.SigningRequest, error)) (*fulciopb.SigningRequest, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	body, err := httpserver.ReadBody(w, r, MaxBody)
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLong):

@@ -3,7 +3,6 @@ package log
 import (
 	"context"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"strconv"
@@ -137,7 +136,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 			return nil, &refusal{http.StatusUnsupportedMediaType, grpcInvalidArgument, "the content type must be application/json", 0}
 		}
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxRequest))
+	data, err := httpserver.ReadBody(w, r, MaxRequest)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
