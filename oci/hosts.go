@@ -57,6 +57,7 @@ func (h *hosts) guarded(config *tls.Config) *http.Transport { return h.guard(new
 func (h *hosts) guard(t *http.Transport) *http.Transport {
 	if h.options.Network != nil {
 		h.options.Network.Guard(t)
+		t.DialContext = guarded(t.DialContext)
 	}
 	return t
 }

@@ -52,6 +52,28 @@ func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
+// guarded is a way to connect that leads to no link-local address whoever it is that connects: a [Network] may put another
+// way in the place of our dialer, which looks before it connects.
+func guarded(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if _, err := netip.ParseAddrPort(address); err == nil { // a name is looked at when it is known where it led
+			if err := refuseLinkLocal(network, address, nil); err != nil {
+				return nil, err
+			}
+		}
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if remote, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+			if err := refuseLinkLocal(network, remote.String(), nil); err != nil {
+				return nil, errors.Join(err, conn.Close())
+			}
+		}
+		return conn, nil
+	}
+}
+
 // metadataV6 is the address of the instance metadata service in some clouds, which is not link-local (fd00:ec2::254).
 var metadataV6 = netip.AddrFrom16([16]byte{0xfd, 0x00, 0x0e, 0xc2, 14: 0x02, 15: 0x54})
 
