@@ -3,7 +3,6 @@ package oci
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -40,7 +39,7 @@ func (c *Client) Tree(ctx context.Context, img *Image) ([]Node, []Place, error) 
 	var places []Place
 	for _, suffix := range []string{"sig", "att", "sbom"} {
 		place := Place{Name: legacyPlace(suffix), Ref: s.repo.Name() + ":" + c.legacyTag(img, suffix), Outcome: Absent}
-		if node, err := c.legacyNode(ctx, s, place, c.legacyTag(img, suffix)); err != nil {
+		if node, err := c.legacyNode(ctx, s, img, place, c.legacyTag(img, suffix)); err != nil {
 			place.Outcome, place.Err = Unknown, err
 		} else if node != nil {
 			place.Outcome, place.Count = Present, 1
@@ -114,7 +113,7 @@ func (c *Client) continuedReferrers(ctx context.Context, s *session, img *Image,
 	return []Place{place}
 }
 
-func (c *Client) legacyNode(ctx context.Context, s *session, place Place, tag string) (*Node, error) {
+func (c *Client) legacyNode(ctx context.Context, s *session, img *Image, place Place, tag string) (*Node, error) {
 	if len(tag) > maxTag {
 		return nil, nil
 	}
@@ -124,6 +123,9 @@ func (c *Client) legacyNode(ctx context.Context, s *session, place Place, tag st
 	}
 	if err != nil {
 		return nil, err
+	}
+	if digestLike(img.Digest, body.body) == img.Digest {
+		return nil, nil // some registries lead from any such tag to the image, and anybody who may write a tag can
 	}
 	m, err := c.parseLayers(body)
 	if err != nil {
@@ -253,21 +255,4 @@ func (c *Client) Layers(ctx context.Context, repo name.Repository, reference str
 		layers = append(layers, Layer{MediaType: d.MediaType, Digest: d.Digest, Annotations: d.Annotations, Data: data})
 	}
 	return layers, nil
-}
-
-// Delete removes a manifest by tag or digest ("Deleting Manifests"); false says that it was not there.
-func (c *Client) Delete(ctx context.Context, repo name.Repository, reference string) (bool, error) {
-	s, err := c.connect(ctx, repo, true)
-	if err != nil {
-		return false, err
-	}
-	r := request{place: "delete", method: http.MethodDelete, path: "manifests/" + reference, limit: c.limits.Manifest}
-	a, err := c.do(ctx, s, r)
-	if isNotFound(err) {
-		return false, nil
-	}
-	if err == nil && a.status != http.StatusAccepted {
-		err = a.unknown(r, "want status 202")
-	}
-	return err == nil, err
 }

@@ -162,7 +162,7 @@ func (o *clean) remove(ctx context.Context, c *cli.Call, client *oci.Client, img
 	return nil
 }
 
-// removeNode deletes a tag, or where a registry deletes by digest only what the tag holds.
+// removeNode deletes a tag, or the manifest that a list names.
 func removeNode(ctx context.Context, client *oci.Client, n *oci.Node) error {
 	i := strings.LastIndexAny(n.Ref, ":@")
 	if at := strings.Index(n.Ref, "@"); at >= 0 {
@@ -173,18 +173,5 @@ func removeNode(ctx context.Context, client *oci.Client, n *oci.Node) error {
 		return err
 	}
 	_, err = client.Delete(ctx, named.Repository, n.Ref[i+1:])
-	var unknown *oci.UnknownError
-	if n.Ref[i] != ':' || !errors.As(err, &unknown) || unknown.Status != 400 && unknown.Status != 405 {
-		return err
-	}
-	digest := n.Digest
-	if digest == "" {
-		img, err := client.Resolve(ctx, n.Ref)
-		if err != nil {
-			return err
-		}
-		digest = img.Digest
-	}
-	_, err = client.Delete(ctx, named.Repository, digest)
 	return err
 }
