@@ -6,7 +6,7 @@ import (
 )
 
 // Unwatched skips a test under the race detector, which makes it some ten times slower and has nothing to see in it: one
-// goroutine that computes, or other processes. "make test RACE=1" runs every package in which a test says so, or asks for
+// goroutine that computes, or other processes. "make test RACE=1" runs every test that says so, or asks for
 // [RaceDetector], a second time without the detector.
 func Unwatched(t testing.TB) {
 	t.Helper()

@@ -68,6 +68,10 @@ func all(targets []target, span time.Duration, binaries string) error {
 			programs[t.dir] = sync.OnceValues(func() (string, error) { return exe, t.build(exe) })
 		}
 	}
+	corpus, err := corpora(targets)
+	if err != nil {
+		return err
+	}
 	queue := make(chan target, len(targets))
 	for _, t := range targets {
 		queue <- t
@@ -83,7 +87,7 @@ func all(targets []target, span time.Duration, binaries string) error {
 				if failed.Load() {
 					return
 				}
-				out, err := t.run(programs[t.dir], span)
+				out, err := t.run(programs[t.dir], corpus[t.dir], span)
 				mu.Lock()
 				fmt.Printf("--- fuzz %s in %s for %s\n%s", t.name, t.dir, span, out)
 				if err != nil {
@@ -99,17 +103,18 @@ func all(targets []target, span time.Duration, binaries string) error {
 }
 
 // run builds the program if nobody has, and fuzzes the target.
-func (t target) run(program func() (string, error), span time.Duration) ([]byte, error) {
+func (t target) run(program func() (string, error), corpus string, span time.Duration) ([]byte, error) {
 	exe, err := program()
 	if err != nil {
 		return nil, err
 	}
-	return t.fuzz(exe, span)
+	return t.fuzz(exe, corpus, span)
 }
 
-// build compiles the test program of the target's package, with the instructions that guide the fuzzer.
+// build compiles the test program of the target's package, with the instructions that guide the fuzzer and nothing for
+// debuggers.
 func (t target) build(exe string) error {
-	cmd := exec.Command("go", "test", "-c", "-fuzz=.", "-o", exe, ".")
+	cmd := exec.Command("go", "test", "-vet=off", "-c", "-fuzz=.", "-ldflags=-s -w", "-o", exe, ".")
 	cmd.Dir = t.dir
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -118,20 +123,55 @@ func (t target) build(exe string) error {
 	return nil
 }
 
-// corpus is where go test keeps interesting inputs of the target's package from run to run.
-func (t target) corpus() (string, error) {
-	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}}", ".")
-	cmd.Dir = t.dir
-	cmd.Env = append(os.Environ(), "GOWORK=off")
-	path, err := cmd.Output()
-	if err != nil {
-		return "", err
-	}
+// corpora returns where go test keeps interesting inputs of a target's package from run to run, for every folder. The go
+// command is asked once a module: for each target it would take as long as the fuzzing does in CI.
+func corpora(targets []target) (map[string]string, error) {
 	cache, err := exec.Command("go", "env", "GOCACHE").Output()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return filepath.Join(strings.TrimSpace(string(cache)), "fuzz", filepath.FromSlash(strings.TrimSpace(string(path)))), nil
+	home := filepath.Join(strings.TrimSpace(string(cache)), "fuzz")
+	modules := map[string][]string{}
+	for _, t := range targets {
+		m, err := moduleOf(t.dir)
+		if err != nil {
+			return nil, err
+		}
+		in, err := filepath.Rel(m, t.dir)
+		if err != nil {
+			return nil, err
+		}
+		if dir := "./" + filepath.ToSlash(in); !slices.Contains(modules[m], dir) {
+			modules[m] = append(modules[m], dir)
+		}
+	}
+	found := map[string]string{}
+	for m, dirs := range modules {
+		cmd := exec.Command("go", append([]string{"list", "-find", "-f", "{{.ImportPath}}"}, dirs...)...)
+		cmd.Dir = m
+		cmd.Env = append(os.Environ(), "GOWORK=off")
+		out, err := cmd.Output()
+		paths := strings.Fields(string(out))
+		if err != nil || len(paths) != len(dirs) {
+			return nil, fmt.Errorf("go list in %s found %d of %d packages: %w", m, len(paths), len(dirs), err)
+		}
+		for i, dir := range dirs {
+			found[filepath.Join(m, dir)] = filepath.Join(home, filepath.FromSlash(paths[i]))
+		}
+	}
+	return found, nil
+}
+
+// moduleOf is the nearest folder above a package that has a go.mod.
+func moduleOf(dir string) (string, error) {
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == "." {
+			return "", errors.New("no go.mod: run it in the root of the tree")
+		}
+	}
 }
 
 // tries is how often a target is run whose only complaint is that its time was up: the fuzzer of Go reports that as a
@@ -139,12 +179,9 @@ func (t target) corpus() (string, error) {
 const tries = 3
 
 // fuzz returns what the fuzzer said.
-func (t target) fuzz(exe string, span time.Duration) ([]byte, error) {
-	corpus, err := t.corpus()
-	if err != nil {
-		return nil, err
-	}
+func (t target) fuzz(exe, corpus string, span time.Duration) ([]byte, error) {
 	var said []byte
+	var err error
 	for range tries {
 		// Shortening interesting inputs is not what the time is for: a large seed would use up all of it.
 		cmd := exec.Command(exe, "-test.run=^$", "-test.fuzz=^"+t.name+"$", "-test.fuzztime="+span.String(), "-test.parallel=1",
