@@ -45,8 +45,9 @@ func startProvider(t *testing.T) (address string) {
 	return address
 }
 
-// behindProvider is a deployment whose identities come from a provider, and from nobody else.
-func behindProvider(t *testing.T, provider string) *instance {
+// behindProvider is a deployment whose identities come from a provider, and from nobody else: of the client and of the kind
+// that the lines say, as the authority's file of issuers has them.
+func behindProvider(t *testing.T, provider, lines string) *instance {
 	t.Helper()
 	in := &instance{Issuer: provider}
 	dir := filepath.Join(t.TempDir(), "d")
@@ -60,7 +61,7 @@ func behindProvider(t *testing.T, provider string) *instance {
 		if err := json.Unmarshal([]byte(made.stdout), in); err != nil {
 			return process.Spec{}, err
 		}
-		issuers := fmt.Sprintf("oidc-issuers:\n  %q:\n    issuer-url: %q\n    client-id: %s\n    type: username\n    subject-domain: localhost\n", provider, provider, providerClient)
+		issuers := fmt.Sprintf("oidc-issuers:\n  %q:\n    issuer-url: %q\n%s", provider, provider, lines)
 		if err := os.WriteFile(filepath.Join(own, "issuers.yaml"), []byte(issuers), 0o600); err != nil {
 			return process.Spec{}, err
 		}
@@ -83,7 +84,7 @@ func behindProvider(t *testing.T, provider string) *instance {
 // another client.
 func TestOtherProvider(t *testing.T) {
 	provider := startProvider(t)
-	in := behindProvider(t, provider)
+	in := behindProvider(t, provider, "    client-id: "+providerClient+"\n    type: username\n    subject-domain: localhost\n")
 	who := []string{"--certificate-identity", providerUser + "!localhost", "--certificate-oidc-issuer", provider}
 	for _, p := range []*program{theWorld.bulla, theWorld.cosign} {
 		t.Run(p.name, func(t *testing.T) {
@@ -105,6 +106,16 @@ func TestOtherProvider(t *testing.T) {
 		})
 	}
 	t.Run("a token for another client", func(t *testing.T) { in.anotherClient(t, provider) })
+	t.Run("a device, which this client may not have", func(t *testing.T) {
+		artifact, bundle := toSign(t)
+		got := in.trusting(t, theWorld.bulla).run("sign-blob", "--yes", "--fulcio-auth-flow", "device", "--oidc-client-id", providerClient, "--bundle", bundle, artifact)
+		if got.code == 0 || !strings.Contains(got.stderr, "unauthorized_client") {
+			t.Errorf("a client without the device flow: %s", got)
+		}
+		if _, err := os.Stat(bundle); err == nil {
+			t.Error("a bundle was left behind")
+		}
+	})
 	t.Run("our own issuer", func(t *testing.T) {
 		resp, err := http.Get(in.URL + "/oidc/.well-known/openid-configuration")
 		if err != nil {
@@ -117,8 +128,8 @@ func TestOtherProvider(t *testing.T) {
 	})
 }
 
-// anotherClient signs in as another client of the provider, with a password that is right.
-func (in *instance) anotherClient(t *testing.T, provider string) {
+// webToken signs in as the client "web" of the provider, with a password that is right, and returns a file with the token.
+func webToken(t *testing.T, provider string) (file string) {
 	t.Helper()
 	person := newPerson(t)
 	// The client "web" may have identity tokens without a code (implicit flow), at an address where nobody listens.
@@ -147,10 +158,35 @@ func (in *instance) anotherClient(t *testing.T, provider string) {
 	if token == "" {
 		t.Fatal("the provider gave no token")
 	}
-	file := filepath.Join(t.TempDir(), "token")
+	file = filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return file
+}
+
+// TestOtherProviderEmail has the same provider vouch for an e-mail address. Its example server puts one into the tokens of
+// the client "web" alone, when they come without an access token (OpenID Connect Core, 5.4); that client has a secret, and
+// the names of the clients are in its source, so that there is none called sigstore, and none with the device flow.
+func TestOtherProviderEmail(t *testing.T) {
+	provider := startProvider(t)
+	in := behindProvider(t, provider, "    client-id: web\n    type: email\n")
+	token := webToken(t, provider)
+	for _, p := range []*program{theWorld.bulla, theWorld.cosign} {
+		artifact, bundle := toSign(t)
+		in.trusting(t, p).run("sign-blob", "--yes", "--identity-token", token, "--bundle", bundle, artifact).wantOK(t)
+		for _, v := range []*program{theWorld.bulla, theWorld.cosign} {
+			trusting := in.trusting(t, v)
+			trusting.run("verify-blob", "--bundle", bundle, "--certificate-identity", identity, "--certificate-oidc-issuer", provider, artifact).wantOK(t)
+			trusting.run("verify-blob", "--bundle", bundle, "--certificate-identity", "bob@example.com", "--certificate-oidc-issuer", provider, artifact).wantRefused(t)
+		}
+	}
+}
+
+// anotherClient comes with a token for another client than the authority wants.
+func (in *instance) anotherClient(t *testing.T, provider string) {
+	t.Helper()
+	file := webToken(t, provider)
 	artifact, bundle := toSign(t)
 	got := in.trusting(t, theWorld.bulla).run("sign-blob", "--yes", "--identity-token", file, "--bundle", bundle, artifact)
 	if got.code == 0 || !strings.Contains(got.stderr, "aud") {
