@@ -182,7 +182,9 @@ func TestRegistries(t *testing.T) {
 			s.refused(t, r)
 			s.copied(t, r)
 			if !s.mutual { // crane cannot show a certificate
-				s.read(t, s.as(t, &program{name: "crane", exe: crane, world: theWorld}), r, digests)
+				crane := s.as(t, &program{name: "crane", exe: crane, world: theWorld})
+				s.read(t, crane, r, digests)
+				s.repaired(t, crane, r)
 			}
 		})
 	}
@@ -269,6 +271,32 @@ func (s *site) read(t *testing.T, crane *program, r *round, digests []string) {
 		crane.run("manifest", repository+"@"+digest).wantOK(t)
 	}
 	crane.run("copy", r.image, s.addr+"/cranes/app:v1").wantOK(t)
+}
+
+// repaired has a repository in which the older tag is gone and its continuation is left, as where tags are written once:
+// nobody finds what was signed, until it is repaired, and then cosign does too.
+func (s *site) repaired(t *testing.T, crane *program, r *round) {
+	t.Helper()
+	from, to := strings.SplitN(r.image, "@", 2)[0], s.addr+"/lost/app"
+	stem := strings.Replace(digestPart(r.image), ":", "-", 1)
+	crane.run("copy", r.image, to+":v1").wantOK(t)
+	crane.run("copy", from+":"+stem+".sig", to+":"+stem+".1.sig").wantOK(t)
+	lost := at(r, to)
+	for _, f := range imageFlows() {
+		if f.name != "image/legacy" {
+			continue
+		}
+		for _, d := range []direction{{"", theWorld.bulla, theWorld.cosign}, {"", theWorld.cosign, theWorld.bulla}} {
+			lost.key = theWorld.key(t, d.verifier, r.alg, d.signer.name)
+			if d.signer == theWorld.bulla {
+				s.as(t, theWorld.bulla).run(append(f.verify(lost), s.flags()...)...).wantRefused(t)
+				s.as(t, theWorld.bulla).run(join([]string{"repair"}, s.flags(), []string{lost.image})...).wantOK(t)
+			}
+			s.as(t, d.verifier).run(append(f.verify(lost), s.flags()...)...).wantOK(t)
+		}
+		return
+	}
+	t.Error("there is no flow of older signatures of images")
 }
 
 func dockerConfig(t *testing.T, addr, password string) string {
