@@ -107,12 +107,15 @@ func (o *attachSBOM) run(ctx context.Context, c *cli.Call) error {
 	return o.printAttached(c, piece)
 }
 
+// sbomReferrer is the artifact type of an SBOM among the referrers (cosign, "experimental OCI 1.1").
+const sbomReferrer = "application/vnd.dev.cosign.artifact.sbom.v1+json"
+
 // referrer attaches the SBOM as cosign's experimental OCI 1.1 mode does.
 func (o *attachSBOM) referrer(ctx context.Context, c *cli.Call, client *oci.Client, img *oci.Image, layer artifact.Image) (ref, digest string, err error) {
 	if err := refuseIgnored(c, ignoredFlag{"force", "referrers are attached one by one and none replaces another", leaveOut}); err != nil {
 		return "", "", err
 	}
-	layer.ConfigType = "application/vnd.dev.cosign.artifact.sbom.v1+json"
+	layer.ConfigType = sbomReferrer
 	layer.Subject = &carry.Descriptor{MediaType: img.MediaType, Digest: img.Digest, Size: img.Size}
 	set := artifact.NewSet()
 	m, err := set.Image(layer)

@@ -113,15 +113,19 @@ func withoutRepository(c *cli.Call) *cli.Call {
 }
 
 // platform finds the image for a platform, if one is given.
-func platform(ctx context.Context, from carry.Source, m *carry.Manifest, wanted string) (*carry.Manifest, error) {
+func platform(ctx context.Context, c *cli.Call, from carry.Source, m *carry.Manifest, wanted string) (*carry.Manifest, error) {
 	if wanted == "" {
 		return m, nil
 	}
 	m, err := carry.Platform(ctx, from, m, wanted)
-	if err != nil {
+	var none *carry.PlatformError
+	switch {
+	case errors.As(err, &none) && len(none.Have) > 0 && none.Fit == 0:
+		return nil, imageError(c, fmt.Errorf("%w: %w", oci.ErrImageNotFound, err))
+	case errors.As(err, &none):
 		return nil, cli.Usagef("--platform: %w", err)
 	}
-	return m, nil
+	return m, imageError(c, err)
 }
 
 // progress shows how far the carrying is, on a terminal only.

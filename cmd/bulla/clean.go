@@ -28,7 +28,7 @@ func cleanCommand() *cli.Command {
 	o := &clean{}
 	return &cli.Command{
 		Use: "clean [flags] IMAGE", Short: "Remove what is attached to an image", Group: "Registry", BindEnv: true,
-		Long: `Remove what is attached to an image: bundles among its referrers, and the older tags for signatures, attestations and SBOMs. The image stays, and so do referrers that are no evidence of ours. What will go is listed first, and asked about; --dry-run only lists it. It is looked for, and removed, where COSIGN_REPOSITORY and --attachment-tag-prefix say that it is kept.
+		Long: `Remove what is attached to an image: bundles, signatures and SBOMs among its referrers, and the older tags for signatures, attestations and SBOMs. The image stays, and so do referrers that are no evidence of ours. What will go is listed first, and asked about; --dry-run only lists it. It is looked for, and removed, where COSIGN_REPOSITORY and --attachment-tag-prefix say that it is kept.
 
 A registry that refuses to remove something makes the command fail, with what remains.`,
 		Example: `bulla clean --dry-run registry.example.com/app:v1
@@ -101,9 +101,12 @@ func (o *clean) wanted(n *oci.Node) bool {
 	signature := n.ArtifactType == "application/vnd.dev.cosign.artifact.sig.v1+json"
 	predicate := n.Annotations["dev.sigstore.bundle.predicateType"]
 	signs := predicate == "https://sigstore.dev/cosign/sign/v1" || n.Annotations["dev.sigstore.bundle.content"] == oci.ContentMessage
+	sbom := n.ArtifactType == sbomReferrer
 	switch kind {
 	case "all":
-		return bundle || signature
+		return bundle || signature || sbom
+	case "sbom":
+		return sbom
 	case "referrer":
 		return bundle
 	case "signature":

@@ -82,7 +82,7 @@ func (o *copyImage) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return imageError(c, err)
 	}
-	if m, err = platform(ctx, from, m, o.platform); err != nil {
+	if m, err = platform(ctx, c, from, m, o.platform); err != nil {
 		return err
 	}
 	if dst.Digest != "" && dst.Digest != m.Digest {

@@ -1,9 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -14,7 +13,7 @@ import (
 	"github.com/bulla-sign/bulla/oci"
 )
 
-// downloadSBOM prints what lies under cosign's older tag for SBOMs.
+// downloadSBOM prints an SBOM that nobody has signed.
 type downloadSBOM struct {
 	registry flags.Registry
 	platform string
@@ -23,8 +22,8 @@ type downloadSBOM struct {
 func downloadSBOMCommand() *cli.Command {
 	o := &downloadSBOM{}
 	return &cli.Command{
-		Use: "sbom [flags] IMAGE", Short: "Print the SBOM under an image's older tag", BindEnv: true,
-		Long: `Print the SBOM that lies under the tag sha256-DIGEST.sbom, where older versions of cosign attached it. Nobody has signed it: an SBOM that can be trusted is an attestation, see bulla verify-attestation --type spdxjson.
+		Use: "sbom [flags] IMAGE", Short: "Print the SBOM that is attached to an image", BindEnv: true,
+		Long: `Print the SBOM that is attached to an image as it is: as a referrer, or under the tag sha256-DIGEST.sbom, where older versions of cosign attached it. Nobody has signed it: an SBOM that can be trusted is an attestation, see bulla verify-attestation --type spdxjson.
 
 Status 10 says that the image has none, 20 that the registry did not let us find out.`,
 		Example: `bulla download sbom registry.example.com/app:v1 > app.spdx`,
@@ -46,23 +45,15 @@ func (o *downloadSBOM) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	ref, err := client.Triangulate(ctx, img, "sbom")
+	ref, err := o.reference(ctx, c, client, img)
 	if err != nil {
-		return registryError(err)
+		return err
 	}
 	named, err := client.Parse(ref)
 	if err != nil {
 		return err
 	}
-	layers, err := client.Layers(ctx, named.Repository, ref[strings.LastIndex(ref, ":")+1:])
-	if errors.Is(err, oci.ErrImageNotFound) {
-		code := cli.ExitNoSignatures
-		if c.Cosign {
-			code = cli.ExitFailure
-		}
-		return cli.Errorf(code, "%s: no SBOM under the older tag", c.Args[0]).
-			WithHint("an SBOM may be attached as an attestation: bulla download attestation --predicate-type spdxjson")
-	}
+	layers, err := client.Layers(ctx, named.Repository, cmp.Or(named.Digest, named.Tag))
 	if err != nil {
 		return registryError(err)
 	}
@@ -73,4 +64,39 @@ func (o *downloadSBOM) run(ctx context.Context, c *cli.Call) error {
 	c.Infof("Found SBOM of media type: %s", describe.Printable(layers[0].MediaType))
 	_, err = c.Out.Write(layers[0].Data)
 	return err
+}
+
+// reference finds the SBOM: the last referrer that is one, as cosign does, else what lies under the older tag.
+func (o *downloadSBOM) reference(ctx context.Context, c *cli.Call, client *oci.Client, img *oci.Image) (string, error) {
+	nodes, places, err := client.Tree(ctx, img)
+	if err != nil {
+		return "", imageError(c, err)
+	}
+	if missing := unansweredPlace(places); missing != nil {
+		return "", registryError(missing)
+	}
+	var tag, ref string
+	referrers := 0
+	for i := range nodes {
+		n := &nodes[i]
+		switch {
+		case n.Place == oci.PlaceSBOMs:
+			tag = n.Ref
+		case n.ArtifactType == sbomReferrer:
+			ref = n.Ref
+			referrers++
+		}
+	}
+	if referrers > 1 {
+		c.Warnf("%d SBOMs are attached as referrers; this is the last of them, and bulla tree names all", referrers)
+	}
+	if ref = cmp.Or(ref, tag); ref != "" {
+		return ref, nil
+	}
+	code := cli.ExitNoSignatures
+	if c.Cosign {
+		code = cli.ExitFailure
+	}
+	return "", cli.Errorf(code, "%s: no SBOM is attached, as a referrer or under the older tag", describe.Printable(c.Args[0])).
+		WithHint("an SBOM may be attached as an attestation: bulla download attestation --predicate-type spdxjson")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/cli/buildinfo"
@@ -12,6 +13,7 @@ import (
 	"github.com/bulla-sign/bulla/oci"
 	"github.com/bulla-sign/bulla/oci/access"
 	"github.com/bulla-sign/bulla/oci/cache"
+	"github.com/bulla-sign/bulla/oci/layout"
 )
 
 // registryClient makes the client for the registry flags and the variables that go with them.
@@ -159,6 +161,9 @@ func registryError(err error) error {
 		return err
 	case errors.Is(err, oci.ErrImageNotFound):
 		return &cli.Error{Code: cli.ExitImageNotFound, Err: err}
+	case errors.As(err, &unknown) && strings.HasPrefix(unknown.URL, "https://"+strings.Split(layout.Repository, "/")[0]+"/"):
+		// No registry was asked: files are damaged, and asking again does not help.
+		return cli.Errorf(cli.ExitInput, "the layout is damaged: %s", unknown.Detail).WithHint("save the image again")
 	case errors.As(err, &unknown), errors.As(err, &lost):
 		return &cli.Error{Code: cli.ExitUnknown, Err: err}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -73,14 +74,29 @@ func (o *repairList) run(ctx context.Context, c *cli.Call) error {
 	if err := o.print(c, img, r); err != nil {
 		return err
 	}
+	return o.left(c, r)
+}
+
+// left tells what stays as it is. That is a failure of the command where it was asked to list just that.
+func (o *repairList) left(c *cli.Call, r *repair.Result) error {
+	var failed error
 	for _, list := range append([]*repair.Result{r}, r.Older...) {
 		for _, e := range list.Entries {
-			if e.State == repair.Missing || e.State == repair.Foreign {
-				c.Infof("%s stays as it is: %s", e.Digest, e.Detail)
+			if e.State != repair.Missing && e.State != repair.Foreign {
+				continue
 			}
+			if failed != nil || !slices.Contains(o.Referrers, e.Digest) {
+				c.Infof("%s stays as it is: %s", e.Digest, e.Detail)
+				continue
+			}
+			code := cli.ExitUnknown
+			if e.State == repair.Foreign {
+				code = cli.ExitInput
+			}
+			failed = cli.Errorf(code, "%s was not added: %s", e.Digest, e.Detail)
 		}
 	}
-	return nil
+	return failed
 }
 
 func (o *repairList) print(c *cli.Call, img *oci.Image, r *repair.Result) error {

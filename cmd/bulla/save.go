@@ -57,7 +57,7 @@ func (o *save) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return imageError(c, err)
 	}
-	if m, err = platform(ctx, from, m, o.platform); err != nil {
+	if m, err = platform(ctx, c, from, m, o.platform); err != nil {
 		return err
 	}
 	r, err := o.write(ctx, c, carry.Options{From: from, Image: m, Tag: img.Tag})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 )
 
@@ -81,32 +80,6 @@ func (w *walker) tagFree(ctx context.Context) error {
 		return fmt.Errorf("tag %s of the target: %w, %s", w.o.Tag, ErrTaken, m.Digest)
 	}
 	return nil
-}
-
-// Platform finds the image for a platform, os/architecture with or without /variant, in an index.
-func Platform(ctx context.Context, from Source, index *Manifest, platform string) (*Manifest, error) {
-	d, err := parse(index.Body)
-	if err != nil {
-		return nil, err
-	}
-	if d.Manifests == nil {
-		return nil, fmt.Errorf("%s is no index of images for several platforms", index.Digest)
-	}
-	var found []string
-	var have []string
-	for i := range d.Manifests {
-		p := d.Manifests[i].platform()
-		if p == platform || strings.HasPrefix(p, platform+"/") {
-			found = append(found, d.Manifests[i].Digest)
-		}
-		if p != "" {
-			have = append(have, printable(p))
-		}
-	}
-	if len(found) != 1 {
-		return nil, fmt.Errorf("%d images for the platform %s in %s, want one; it has %s", len(found), printable(platform), index.Digest, strings.Join(have, ", "))
-	}
-	return from.Manifest(ctx, found[0])
 }
 
 // walker is the state of one copy.
