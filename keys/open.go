@@ -9,11 +9,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/internal/pipe"
 )
 
 // httpTimeout bounds the fetch of a key from a URL, where the caller's client has no bound of its own.
@@ -179,7 +179,7 @@ func checkPublic(pub crypto.PublicKey) error {
 func (e Environment) read(ctx context.Context, r Reference) ([]byte, error) {
 	switch r.Kind {
 	case File:
-		f, err := os.Open(r.Value)
+		f, err := pipe.Open(ctx, r.Value)
 		if err != nil {
 			return nil, err
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/bulla-sign/bulla/bundle"
@@ -145,11 +144,11 @@ func (o *attaching) printAttached(c *cli.Call, pieces ...attachedPiece) error {
 }
 
 // readAttachment reads a small file, or standard input for "-".
-func readAttachment(c *cli.Call, name string) ([]byte, error) {
+func readAttachment(ctx context.Context, c *cli.Call, name string) ([]byte, error) {
 	if name != "-" {
-		data, err := evidence.Read(name)
+		data, err := evidence.Read(ctx, name)
 		return data, inputError(err)
 	}
-	data, err := readUpTo(io.Reader(c.In), "standard input", bundle.MaxBytes)
+	data, err := readUpTo(c.In, "standard input", bundle.MaxBytes)
 	return data, inputError(err)
 }

@@ -56,7 +56,7 @@ func (o *attachAttestation) run(ctx context.Context, c *cli.Call) error {
 	var all []*bundle.Bundle
 	var from []string
 	for _, name := range o.files {
-		data, err := readAttachment(c, name)
+		data, err := readAttachment(ctx, c, name)
 		if err != nil {
 			return err
 		}

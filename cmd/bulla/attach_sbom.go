@@ -82,7 +82,7 @@ func (o *attachSBOM) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	data, err := readAttachment(c, o.file)
+	data, err := readAttachment(ctx, c, o.file)
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (o *attachSignature) run(ctx context.Context, c *cli.Call) error {
 	var payload []byte
 	var err error
 	if name != "" {
-		if payload, err = readAttachment(c, name); err != nil {
+		if payload, err = readAttachment(ctx, c, name); err != nil {
 			return err
 		}
 	}
@@ -67,7 +67,7 @@ func (o *attachSignature) run(ctx context.Context, c *cli.Call) error {
 	if o.signature == "" {
 		return cli.Usagef("there is no signature to attach").WithHint("give --bundle FILE, or --signature FILE with --payload FILE")
 	}
-	parts, err := o.parts(c)
+	parts, err := o.parts(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (o *attachSignature) impliedPayload(c *cli.Call, img *oci.Image) ([]byte, e
 }
 
 // parts reads the files beside the payload.
-func (o *attachSignature) parts(c *cli.Call) (bundle.Detached, error) {
+func (o *attachSignature) parts(ctx context.Context, c *cli.Call) (bundle.Detached, error) {
 	var parts bundle.Detached
 	for _, part := range []struct {
 		name string
@@ -147,7 +147,7 @@ func (o *attachSignature) parts(c *cli.Call) (bundle.Detached, error) {
 		if part.name == "" {
 			continue
 		}
-		data, err := readAttachment(c, part.name)
+		data, err := readAttachment(ctx, c, part.name)
 		if err != nil {
 			return parts, err
 		}

@@ -99,7 +99,7 @@ func (o *attestImages) check(c *cli.Call) error {
 }
 
 func (o *attestImages) run(ctx context.Context, c *cli.Call) error {
-	if err := o.batch.load(c); err != nil {
+	if err := o.batch.load(ctx, c); err != nil {
 		return err
 	}
 	if err := o.check(c); err != nil {
@@ -109,7 +109,7 @@ func (o *attestImages) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	claim, err := o.attesting.load(c)
+	claim, err := o.attesting.load(ctx, c)
 	if err != nil {
 		return err
 	}

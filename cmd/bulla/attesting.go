@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto"
 	"encoding/hex"
 	"strconv"
@@ -33,7 +34,7 @@ func (a *attesting) register(fs *pflag.FlagSet) {
 }
 
 // load checks the flags and reads what is to be stated.
-func (a *attesting) load(c *cli.Call) (*claim, error) {
+func (a *attesting) load(ctx context.Context, c *cli.Call) (*claim, error) {
 	t, err := predicate.Lookup(a.kind)
 	if err != nil {
 		return nil, cli.Usagef("%w", err)
@@ -42,12 +43,12 @@ func (a *attesting) load(c *cli.Call) (*claim, error) {
 		return nil, err
 	}
 	if a.statement != "" {
-		return a.loadStatement(c, t)
+		return a.loadStatement(ctx, c, t)
 	}
 	if a.predicate == "" {
 		return nil, cli.Usagef("--predicate is empty: give the file that holds the predicate")
 	}
-	data, err := readInput(c, a.predicate)
+	data, err := readInput(ctx, c, a.predicate)
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +60,8 @@ func (a *attesting) load(c *cli.Call) (*claim, error) {
 }
 
 // loadStatement reads a finished statement. That it is about the artifact is checked when it is signed.
-func (a *attesting) loadStatement(c *cli.Call, t predicate.Type) (*claim, error) {
-	data, err := readInput(c, a.statement)
+func (a *attesting) loadStatement(ctx context.Context, c *cli.Call, t predicate.Type) (*claim, error) {
+	data, err := readInput(ctx, c, a.statement)
 	if err != nil {
 		return nil, err
 	}
@@ -103,12 +104,12 @@ func (p *claim) about(name, algorithm, digest string) ([]byte, error) {
 }
 
 // readInput reads a predicate or a statement.
-func readInput(c *cli.Call, name string) ([]byte, error) {
+func readInput(ctx context.Context, c *cli.Call, name string) ([]byte, error) {
 	if name == "-" {
 		data, err := readUpTo(c.In, "standard input", predicate.MaxSize)
 		return data, inputError(err)
 	}
-	return readFileUpTo(name, predicate.MaxSize)
+	return readFileUpTo(ctx, name, predicate.MaxSize)
 }
 
 // names refuses a statement that does not name the artifact before the key is asked for anything.

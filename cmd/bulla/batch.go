@@ -58,7 +58,7 @@ func (b *batch) args(cmd *cobra.Command, args []string) error {
 }
 
 // load checks the flags and adds what is listed to the arguments.
-func (b *batch) load(c *cli.Call) error {
+func (b *batch) load(ctx context.Context, c *cli.Call) error {
 	if b.jobs < 1 || b.jobs > maxJobs {
 		return cli.Usagef("--jobs %d: it is a number from 1 to %d", b.jobs, maxJobs)
 	}
@@ -79,7 +79,7 @@ func (b *batch) load(c *cli.Call) error {
 		data, err = readUpTo(c.In, "standard input", maxList)
 		err = inputError(err)
 	} else {
-		data, err = readFileUpTo(b.from, maxList)
+		data, err = readFileUpTo(ctx, b.from, maxList)
 	}
 	if err != nil {
 		return err

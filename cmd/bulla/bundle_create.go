@@ -71,7 +71,7 @@ func (o *bundleCreate) run(ctx context.Context, c *cli.Call) error {
 	if err := o.check(c); err != nil {
 		return err
 	}
-	b, err := o.assemble()
+	b, err := o.assemble(ctx)
 	if err != nil {
 		return inputError(err)
 	}
@@ -117,7 +117,7 @@ func (o *bundleCreate) check(c *cli.Call) error {
 }
 
 // assemble reads the parts into a bundle of cosign's older form.
-func (o *bundleCreate) assemble() (*bundle.Bundle, error) {
+func (o *bundleCreate) assemble(ctx context.Context) (*bundle.Bundle, error) {
 	var parts bundle.Detached
 	for _, part := range []struct {
 		name string
@@ -126,7 +126,7 @@ func (o *bundleCreate) assemble() (*bundle.Bundle, error) {
 		if part.name == "" {
 			continue
 		}
-		data, err := evidence.Read(part.name)
+		data, err := evidence.Read(ctx, part.name)
 		if err != nil {
 			return nil, err
 		}
@@ -135,13 +135,13 @@ func (o *bundleCreate) assemble() (*bundle.Bundle, error) {
 	var envelope []byte
 	if o.attestation != "" {
 		var err error
-		if envelope, err = evidence.Read(o.attestation); err != nil {
+		if envelope, err = evidence.Read(ctx, o.attestation); err != nil {
 			return nil, err
 		}
 	}
 	switch {
 	case o.bundle != "":
-		b, err := o.readOldBundle(parts)
+		b, err := o.readOldBundle(ctx, parts)
 		if err != nil || envelope == nil {
 			return b, err
 		}
@@ -164,8 +164,8 @@ func (o *bundleCreate) assemble() (*bundle.Bundle, error) {
 	return b, named(err, o.attestation)
 }
 
-func (o *bundleCreate) readOldBundle(beside bundle.Detached) (*bundle.Bundle, error) {
-	data, err := evidence.Read(o.bundle)
+func (o *bundleCreate) readOldBundle(ctx context.Context, beside bundle.Detached) (*bundle.Bundle, error) {
+	data, err := evidence.Read(ctx, o.bundle)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func (o *inspect) runBundle(ctx context.Context, c *cli.Call) error {
 		return o.run(ctx, c)
 	}
 	c.Infof("WARNING: This command only inspects the contents of the bundle.\nIt does not perform cryptographic verification or verify log inclusion.\n")
-	data, err := readEvidence(c, c.Args[0])
+	data, err := readEvidence(ctx, c, c.Args[0])
 	if err != nil {
 		return err
 	}

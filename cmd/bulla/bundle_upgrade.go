@@ -34,11 +34,11 @@ v0.3 needs an inclusion proof for every log entry. Bundles of v0.1 may hold a si
 	}
 }
 
-func (o *bundleUpgrade) run(_ context.Context, c *cli.Call) error {
+func (o *bundleUpgrade) run(ctx context.Context, c *cli.Call) error {
 	if err := refuseRekorURL(c, "proofs are taken from the bundle, not fetched"); err != nil {
 		return err
 	}
-	data, err := readEvidence(c, c.Args[0])
+	data, err := readEvidence(ctx, c, c.Args[0])
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (o *flush) run(ctx context.Context, c *cli.Call) error {
 		return cli.Usagef("--offline was given, and the logs are elsewhere").WithHint("--list shows what waits")
 	}
 	var with client.Options
-	source, err := o.trusting.source(c)
+	source, err := o.trusting.source(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ type flushing struct {
 }
 
 func (o *flush) one(ctx context.Context, c *cli.Call, f flushing) error {
-	data, err := readFileUpTo(f.path, maxSpooled)
+	data, err := readFileUpTo(ctx, f.path, maxSpooled)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // another run was first
 	}
@@ -157,7 +157,7 @@ func (o *flush) one(ctx context.Context, c *cli.Call, f flushing) error {
 	if r, err = newSigned(&opts, made, e.Artifact, e.Digest); err != nil {
 		return err
 	}
-	if err := e.replaceFile(c, r); err != nil {
+	if err := e.replaceFile(ctx, c, r); err != nil {
 		return err
 	}
 	if err := o.replaceReferrer(ctx, c, e, f.registry, r); err != nil {
@@ -220,11 +220,11 @@ func (e *spooled) log(ctx context.Context, opts *sign.Options) (*bundle.Bundle, 
 }
 
 // replaceFile writes the bundle where the unlogged one is, or is not yet. Something else that lies there stays.
-func (e *spooled) replaceFile(c *cli.Call, r *signed) error {
+func (e *spooled) replaceFile(ctx context.Context, c *cli.Call, r *signed) error {
 	if e.File == "" {
 		return nil
 	}
-	old, err := readFileUpTo(e.File, maxSpooled)
+	old, err := readFileUpTo(ctx, e.File, maxSpooled)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:

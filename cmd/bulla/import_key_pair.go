@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/pflag"
 
 	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/pipe"
 	"github.com/bulla-sign/bulla/keys"
 )
 
@@ -45,7 +45,7 @@ bulla import-key-pair --key plain.pem`,
 }
 
 func (o *importKeyPair) run(ctx context.Context, c *cli.Call) error {
-	data, err := readKeyFile(o.key)
+	data, err := readKeyFile(ctx, o.key)
 	if err != nil {
 		return err
 	}
@@ -67,8 +67,8 @@ func (o *importKeyPair) run(ctx context.Context, c *cli.Call) error {
 	return writeKeyPair(ctx, c, key, files, replace)
 }
 
-func readKeyFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+func readKeyFile(ctx context.Context, path string) ([]byte, error) {
+	f, err := pipe.Open(ctx, path)
 	if err != nil {
 		return nil, err
 	}

@@ -129,7 +129,7 @@ func (o *initialize) readRoot(ctx context.Context, c *cli.Call) ([]byte, error) 
 			c.Warnf("root.json was fetched and taken on trust; fix it with --root-checksum %x if that is what its publisher says", sha256.Sum256(data))
 		}
 	} else {
-		data, err = readFileUpTo(o.root, maxTUFRoot)
+		data, err = readFileUpTo(ctx, o.root, maxTUFRoot)
 	}
 	if err != nil {
 		return nil, inputError(err)

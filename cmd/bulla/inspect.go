@@ -44,7 +44,7 @@ type inspected struct {
 	*describe.Document
 }
 
-func (o *inspect) run(_ context.Context, c *cli.Call) error {
+func (o *inspect) run(ctx context.Context, c *cli.Call) error {
 	describer, err := newDescriber()
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func (o *inspect) run(_ context.Context, c *cli.Call) error {
 	var all []inspected
 	var malformed error
 	for i, name := range c.Args {
-		doc, err := describeFile(c, describer, name)
+		doc, err := describeFile(ctx, c, describer, name)
 		if err != nil {
 			return err
 		}
@@ -93,8 +93,8 @@ func newDescriber() (*describe.Describer, error) {
 	return &describe.Describer{Root: root}, nil
 }
 
-func describeFile(c *cli.Call, describer *describe.Describer, name string) (*describe.Document, error) {
-	data, err := readEvidence(c, name)
+func describeFile(ctx context.Context, c *cli.Call, describer *describe.Describer, name string) (*describe.Document, error) {
+	data, err := readEvidence(ctx, c, name)
 	if err != nil {
 		return nil, err
 	}
@@ -109,9 +109,9 @@ func describeFile(c *cli.Call, describer *describe.Describer, name string) (*des
 const maxStdin = 128 << 20
 
 // readEvidence reads a file of evidence; - is standard input.
-func readEvidence(c *cli.Call, name string) ([]byte, error) {
+func readEvidence(ctx context.Context, c *cli.Call, name string) ([]byte, error) {
 	if name != "-" {
-		data, err := evidence.Read(name)
+		data, err := evidence.Read(ctx, name)
 		return data, inputError(err)
 	}
 	data, err := io.ReadAll(io.LimitReader(c.In, maxStdin+1))

@@ -61,9 +61,9 @@ type finding struct {
 }
 
 // findings lists what is looked for, in order: what a flag gives, the kept session, the surroundings, a person.
-func (o *identityLogin) findings(c *cli.Call) ([]finding, error) {
+func (o *identityLogin) findings(ctx context.Context, c *cli.Call) ([]finding, error) {
 	out := []finding{{Source: "flag", Looked: "--identity-token", Found: o.IdentityToken != ""}}
-	kept, err := readSession(c)
+	kept, err := readSession(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +86,8 @@ func (o *identityLogin) findings(c *cli.Call) ([]finding, error) {
 	return out, nil
 }
 
-func (o *identityLogin) runExplain(c *cli.Call) error {
-	list, err := o.findings(c)
+func (o *identityLogin) runExplain(ctx context.Context, c *cli.Call) error {
+	list, err := o.findings(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (o *identityLogin) runExplain(c *cli.Call) error {
 
 func (o *identityLogin) run(ctx context.Context, c *cli.Call) error {
 	if o.explain {
-		return o.runExplain(c)
+		return o.runExplain(ctx, c)
 	}
 	if err := o.check(c); err != nil {
 		return err
@@ -145,7 +145,7 @@ func (o *identityLogin) run(ctx context.Context, c *cli.Call) error {
 	if err := kept.write(path); err != nil {
 		return err
 	}
-	if kept, err = readSession(c); err != nil || kept == nil {
+	if kept, err = readSession(ctx, c); err != nil || kept == nil {
 		return fmt.Errorf("reading back %s: %w", path, err)
 	}
 	who := kept.shown(path)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/json"
@@ -51,7 +52,7 @@ func sessionPath(c *cli.Call) (string, error) {
 }
 
 // readSession returns the session that is kept and still lives, nil without one.
-func readSession(c *cli.Call) (*stored, error) {
+func readSession(ctx context.Context, c *cli.Call) (*stored, error) {
 	path, err := sessionPath(c)
 	if err != nil {
 		return nil, nil // nowhere to keep one
@@ -65,7 +66,7 @@ func readSession(c *cli.Call) (*stored, error) {
 	case !info.Mode().IsRegular(), runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
 		return nil, cli.Errorf(cli.ExitInput, "%s is not a file that only its owner can read, and is not used", path).WithHint("\"logout\" removes it")
 	}
-	data, err := readFileUpTo(path, maxStored)
+	data, err := readFileUpTo(ctx, path, maxStored)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +143,7 @@ func (s *stored) shown(path string) *loggedIn {
 }
 
 // resume goes on with the session that "login" keeps, if it is one of the services in use and no flag says otherwise.
-func (s *signing) resume(c *cli.Call, p *plan) error {
+func (s *signing) resume(ctx context.Context, c *cli.Call, p *plan) error {
 	for _, flag := range []string{"identity-token", "fulcio-auth-flow", "oidc-provider", "oidc-issuer", "oidc-client-id", "oidc-disable-ambient-providers"} {
 		if c.Changed(flag) {
 			return nil
@@ -151,7 +152,7 @@ func (s *signing) resume(c *cli.Call, p *plan) error {
 	if c.Cosign || s.Key != "" || s.loggingIn != nil {
 		return nil
 	}
-	kept, err := readSession(c)
+	kept, err := readSession(ctx, c)
 	if err != nil || kept == nil {
 		return err
 	}

@@ -153,7 +153,7 @@ func (o *signImages) checkBundle(c *cli.Call) error {
 
 func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 	c.JSONLines = o.recursive
-	if err := o.load(c); err != nil {
+	if err := o.load(ctx, c); err != nil {
 		return err
 	}
 	if err := o.check(c); err != nil {

@@ -82,7 +82,7 @@ tar c src | bulla sign-blob --key cosign.key --log=none --bundle src.sigstore.js
 }
 
 func (o *signBlob) run(ctx context.Context, c *cli.Call) error {
-	if err := o.load(c); err != nil {
+	if err := o.load(ctx, c); err != nil {
 		return err
 	}
 	if err := o.check(c); err != nil {

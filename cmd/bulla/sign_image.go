@@ -118,7 +118,7 @@ func (o *signImages) simple(ctx context.Context, c *cli.Call, run *imageRun) ([]
 	if err != nil {
 		return nil, err
 	}
-	payloads, err := o.payloads(run.img, run.annotations)
+	payloads, err := o.payloads(ctx, run.img, run.annotations)
 	if err != nil {
 		return nil, err
 	}

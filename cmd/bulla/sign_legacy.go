@@ -84,7 +84,7 @@ func (o *signImages) runLegacy(ctx context.Context, c *cli.Call, run legacyRun) 
 		return cli.Usagef("--payload is about one image, and %d manifests are to be signed", len(run.images))
 	}
 	for _, img := range run.images {
-		payloads, err := o.payloads(img, run.annotations)
+		payloads, err := o.payloads(ctx, img, run.annotations)
 		if err != nil {
 			return err
 		}
@@ -108,9 +108,9 @@ func (o *signImages) runLegacy(ctx context.Context, c *cli.Call, run legacyRun) 
 }
 
 // payloads makes the documents to sign: one for each name that the image is to have.
-func (o *signImages) payloads(img *oci.Image, annotations map[string][]byte) ([][]byte, error) {
+func (o *signImages) payloads(ctx context.Context, img *oci.Image, annotations map[string][]byte) ([][]byte, error) {
 	if o.payload != "" {
-		data, err := readFileUpTo(o.payload, maxSigningConfig)
+		data, err := readFileUpTo(ctx, o.payload, maxSigningConfig)
 		return [][]byte{data}, err
 	}
 	names := o.identities

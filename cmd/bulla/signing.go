@@ -19,6 +19,7 @@ import (
 	"github.com/bulla-sign/bulla/client"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/cli/flags"
+	"github.com/bulla-sign/bulla/internal/pipe"
 	"github.com/bulla-sign/bulla/keys"
 	"github.com/bulla-sign/bulla/sign"
 	"github.com/bulla-sign/bulla/trust"
@@ -100,7 +101,7 @@ func (s *signing) options(ctx context.Context, c *cli.Call, stdin bool) (sign.Op
 			return o, err
 		}
 	}
-	source, err := s.trusting.source(c)
+	source, err := s.trusting.source(ctx, c)
 	if err != nil {
 		return o, err
 	}
@@ -148,7 +149,7 @@ func (s *signing) openKey(ctx context.Context, c *cli.Call, stdin bool, o *sign.
 		return inputError(fmt.Errorf("loading the key: %w", err))
 	}
 	o.Signer = signer
-	o.Certificates, err = s.certificates()
+	o.Certificates, err = s.certificates(ctx)
 	return err
 }
 
@@ -156,14 +157,14 @@ func (s *signing) openKey(ctx context.Context, c *cli.Call, stdin bool, o *sign.
 const maxCertificates = 1 << 20
 
 // certificates reads the leaf and what is above it, as DER. Each must have issued the one before it.
-func (s *signing) certificates() ([][]byte, error) {
+func (s *signing) certificates(ctx context.Context) ([][]byte, error) {
 	var all [][]byte
 	var below *x509.Certificate
 	for _, name := range []string{s.Certificate, s.CertificateChain} {
 		if name == "" {
 			continue
 		}
-		found, err := readCertificates(name)
+		found, err := readCertificates(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -185,8 +186,8 @@ func (s *signing) certificates() ([][]byte, error) {
 	return all, nil
 }
 
-func readCertificates(name string) ([]*x509.Certificate, error) {
-	data, err := readFileUpTo(name, maxCertificates)
+func readCertificates(ctx context.Context, name string) ([]*x509.Certificate, error) {
+	data, err := readFileUpTo(ctx, name, maxCertificates)
 	if err != nil {
 		return nil, err
 	}
@@ -210,9 +211,9 @@ func readCertificates(name string) ([]*x509.Certificate, error) {
 	return out, nil
 }
 
-// readFileUpTo reads a file of at most limit bytes.
-func readFileUpTo(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(name)
+// readFileUpTo reads a file of at most limit bytes; a pipe, until ctx ends.
+func readFileUpTo(ctx context.Context, name string, limit int64) ([]byte, error) {
+	f, err := pipe.Open(ctx, name)
 	if err != nil {
 		return nil, inputError(err)
 	}

@@ -187,7 +187,7 @@ func (s *imageSigning) foundBefore(ctx context.Context, c *cli.Call, opts *sign.
 
 // bundleBefore looks whether a file's bundle is there already and verifies. One that does not is not replaced unasked.
 func (o *signBlob) bundleBefore(ctx context.Context, c *cli.Call, to blobTarget, opts *sign.Options) (*signed, error) {
-	data, err := readFileUpTo(to.path, bundle.MaxBytes)
+	data, err := readFileUpTo(ctx, to.path, bundle.MaxBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -236,7 +236,7 @@ func (o *signBlob) readBefore(ctx context.Context, c *cli.Call, to blobTarget, o
 // statedBefore looks whether a file's bundle is there already, says the same and verifies. One that does not is not replaced
 // unasked.
 func (o *attestBlob) statedBefore(ctx context.Context, c *cli.Call, a blobStatement, opts *sign.Options, payload []byte) (*signed, error) {
-	data, err := readFileUpTo(a.path, bundle.MaxBytes)
+	data, err := readFileUpTo(ctx, a.path, bundle.MaxBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -292,7 +292,7 @@ var errNoOlder = errors.New("cosign's own bundle is not beside it, or does not v
 
 // olderBefore says whether cosign's own bundle lies beside a file's Sigstore bundle and verifies as that does.
 func (o *signBlob) olderBefore(ctx context.Context, c *cli.Call, to blobTarget, opts sign.Options) (bool, error) {
-	data, err := readFileUpTo(olderPath(to.path), bundle.MaxBytes)
+	data, err := readFileUpTo(ctx, olderPath(to.path), bundle.MaxBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/bulla-sign/bulla/internal/blob"
 	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/internal/pipe"
 	"github.com/bulla-sign/bulla/sign"
 )
 
@@ -149,7 +150,7 @@ func openArtifact(ctx context.Context, c *cli.Call, ref string, o *sign.Options)
 	}
 	name, remove := ref, func() {}
 	if rereads && readOnce(ref) {
-		if name, err = spool(c, ref); err != nil {
+		if name, err = spool(ctx, c, ref); err != nil {
 			return nil, nil, inputError(err)
 		}
 		remove = func() { os.Remove(name) }
@@ -177,10 +178,10 @@ func readOnce(ref string) bool {
 }
 
 // spool copies a stream to a temporary file and returns its name.
-func spool(c *cli.Call, ref string) (name string, err error) {
-	in := c.In
+func spool(ctx context.Context, c *cli.Call, ref string) (name string, err error) {
+	in := pipe.Reader(pipe.Patience(ctx), c.In)
 	if ref != "-" {
-		f, err := os.Open(ref)
+		f, err := pipe.Open(pipe.Patience(ctx), ref)
 		if err != nil {
 			return "", err
 		}

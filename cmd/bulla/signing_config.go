@@ -67,13 +67,13 @@ func (o *signingConfigCreate) register(fs *pflag.FlagSet) {
 	cli.Exclusive(fs, "base-config", "with-default-rekor-v2")
 }
 
-func (o *signingConfigCreate) run(_ context.Context, c *cli.Call) error {
+func (o *signingConfigCreate) run(ctx context.Context, c *cli.Call) error {
 	if err := o.check(c); err != nil {
 		return err
 	}
 	var config trust.SigningConfig
 	if o.base != "" {
-		base, err := o.readBase()
+		base, err := o.readBase(ctx)
 		if err != nil {
 			return inputError(err)
 		}
@@ -108,8 +108,8 @@ func (o *signingConfigCreate) check(c *cli.Call) error {
 	return nil
 }
 
-func (o *signingConfigCreate) readBase() (*trust.SigningConfig, error) {
-	data, err := evidence.Read(o.base)
+func (o *signingConfigCreate) readBase(ctx context.Context) (*trust.SigningConfig, error) {
+	data, err := evidence.Read(ctx, o.base)
 	if err != nil {
 		return nil, fmt.Errorf("loading base config: %w", err)
 	}

@@ -126,7 +126,7 @@ func (s *signing) logIn(ctx context.Context, c *cli.Call, p *plan, transport htt
 		UserAgent: buildinfo.UserAgent("bulla"), Out: c.Err, Draw: c.IsTerminal(c.Err), Now: c.Now,
 	}
 	if s.ClientSecretFile != "" {
-		secret, err := readFileUpTo(s.ClientSecretFile, maxSecret)
+		secret, err := readFileUpTo(ctx, s.ClientSecretFile, maxSecret)
 		if err != nil {
 			return nil, err
 		}

@@ -44,7 +44,7 @@ func (s *signing) plan(ctx context.Context, c *cli.Call, source *trustsource.Sou
 		return s.planByFlags(), nil
 	}
 	if s.SigningConfig != "" {
-		data, err := readFileUpTo(s.SigningConfig, maxSigningConfig)
+		data, err := readFileUpTo(ctx, s.SigningConfig, maxSigningConfig)
 		if err != nil {
 			return nil, err
 		}
@@ -170,7 +170,7 @@ func (s *signing) connect(ctx context.Context, c *cli.Call, source *trustsource.
 		}
 		o.Loggers = append(o.Loggers, logger)
 	}
-	if err := s.connectTSAs(c, p, with, o); err != nil {
+	if err := s.connectTSAs(ctx, c, p, with, o); err != nil {
 		return err
 	}
 	if p.ca == "" {
@@ -187,7 +187,7 @@ func (s *signing) connect(ctx context.Context, c *cli.Call, source *trustsource.
 	if s.session.Key = s.loggingIn; s.Key != "" {
 		s.session.Key = o.Signer
 	}
-	if err := s.resume(c, p); err != nil {
+	if err := s.resume(ctx, c, p); err != nil {
 		return err
 	}
 	return s.session.Prepare(o)
@@ -223,8 +223,8 @@ func openLog(l trust.Service, with client.Options) (sign.Logger, error) {
 	return client.NewLogV1(l.URL, with)
 }
 
-func (s *signing) connectTSAs(c *cli.Call, p *plan, with client.Options, o *sign.Options) error {
-	settings, err := s.timestampTLS()
+func (s *signing) connectTSAs(ctx context.Context, c *cli.Call, p *plan, with client.Options, o *sign.Options) error {
+	settings, err := s.timestampTLS(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 
@@ -121,7 +122,7 @@ func (s *signing) checkLog(c *cli.Call) error {
 const maxTLSFile = 1 << 20
 
 // timestampTLS makes the TLS settings for the timestamp authority, nil without any.
-func (s *signing) timestampTLS() (*tls.Config, error) {
+func (s *signing) timestampTLS(ctx context.Context) (*tls.Config, error) {
 	t := s.TSAClient
 	if t.CACert == "" && t.ClientCert == "" && t.ClientKey == "" && t.ServerName == "" {
 		return nil, nil
@@ -131,7 +132,7 @@ func (s *signing) timestampTLS() (*tls.Config, error) {
 		return nil, cli.Usagef("--timestamp-client-cert and --timestamp-client-key go together")
 	}
 	if t.CACert != "" {
-		data, err := readFileUpTo(t.CACert, maxTLSFile)
+		data, err := readFileUpTo(ctx, t.CACert, maxTLSFile)
 		if err != nil {
 			return nil, err
 		}
@@ -141,11 +142,11 @@ func (s *signing) timestampTLS() (*tls.Config, error) {
 		}
 	}
 	if t.ClientCert != "" {
-		cert, err := readFileUpTo(t.ClientCert, maxTLSFile)
+		cert, err := readFileUpTo(ctx, t.ClientCert, maxTLSFile)
 		if err != nil {
 			return nil, err
 		}
-		key, err := readFileUpTo(t.ClientKey, maxTLSFile)
+		key, err := readFileUpTo(ctx, t.ClientKey, maxTLSFile)
 		if err != nil {
 			return nil, err
 		}

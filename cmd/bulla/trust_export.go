@@ -54,7 +54,7 @@ bulla verify --offline --trust trust.json --trust-max-age 720h --key release.pub
 				if m.Revocations != nil {
 					return cli.Usagef("%s has revocations of its own, which --revocations would replace", t.From)
 				}
-				if m.Revocations, err = readFileUpTo(revocations, revocation.MaxList); err != nil {
+				if m.Revocations, err = readFileUpTo(ctx, revocations, revocation.MaxList); err != nil {
 					return err
 				}
 			}
@@ -122,7 +122,7 @@ func (o *trustRevoke) run(ctx context.Context, c *cli.Call) error {
 		return err
 	}
 	defer unlock()
-	list, err := o.read(signer.Public())
+	list, err := o.read(ctx, signer.Public())
 	if err != nil {
 		return inputError(err)
 	}
@@ -193,12 +193,12 @@ func (o *trustRevoke) revocation(ctx context.Context, c *cli.Call) (trust.Revoca
 }
 
 // read reads the list, or begins one that the key may add to.
-func (o *trustRevoke) read(pub crypto.PublicKey) (*revocation.List, error) {
+func (o *trustRevoke) read(ctx context.Context, pub crypto.PublicKey) (*revocation.List, error) {
 	if _, err := os.Stat(o.list); errors.Is(err, fs.ErrNotExist) {
 		key, err := trust.NewKey(blob.DisplayName(o.key), pub, algorithm.Unspecified, trust.Window{})
 		return &revocation.List{Keys: []trust.Key{key}}, err
 	}
-	data, err := readFileUpTo(o.list, revocation.MaxList)
+	data, err := readFileUpTo(ctx, o.list, revocation.MaxList)
 	if err != nil {
 		return nil, err
 	}

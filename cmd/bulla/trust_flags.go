@@ -56,7 +56,7 @@ func (t *trustFlags) register(fs *pflag.FlagSet, topic string) {
 func (t *trustFlags) named() bool { return t.instance != "" || t.file != "" }
 
 // source makes the source that the flags name.
-func (t *trustFlags) source(c *cli.Call) (*trustsource.Source, error) {
+func (t *trustFlags) source(ctx context.Context, c *cli.Call) (*trustsource.Source, error) {
 	if err := checkEmpty(c, map[string]string{"instance": t.instance, "trust": t.file}); err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (t *trustFlags) source(c *cli.Call) (*trustsource.Source, error) {
 	if t.file == "" {
 		return s, nil
 	}
-	data, err := readFileUpTo(t.file, portable.MaxSize)
+	data, err := readFileUpTo(ctx, t.file, portable.MaxSize)
 	if err != nil {
 		return nil, err
 	}

@@ -54,14 +54,14 @@ func openTrust(ctx context.Context, c *cli.Call, name string, ahead time.Duratio
 		}
 		var f trustFlags
 		f.file = name
-		data, err := readFileUpTo(name, portable.MaxSize)
+		data, err := readFileUpTo(ctx, name, portable.MaxSize)
 		if err != nil {
 			return nil, err
 		}
 		if root, err := trust.DecodeRoot(data); err == nil {
 			root.Source.Name = name
 			s.File = &portable.Trust{From: name, Root: root}
-		} else if s, err = f.source(c); err != nil {
+		} else if s, err = f.source(ctx, c); err != nil {
 			return nil, err
 		}
 	}

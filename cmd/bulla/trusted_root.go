@@ -66,7 +66,7 @@ func (o *trustedRootCreate) register(fs *pflag.FlagSet) {
 	o.old.register(fs)
 }
 
-func (o *trustedRootCreate) run(_ context.Context, c *cli.Call) error {
+func (o *trustedRootCreate) run(ctx context.Context, c *cli.Call) error {
 	if err := o.old.check(c); err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (o *trustedRootCreate) run(_ context.Context, c *cli.Call) error {
 		}
 	}
 	var parts trust.Root
-	if err := o.collect(&parts); err != nil {
+	if err := o.collect(ctx, &parts); err != nil {
 		return specError(err)
 	}
 	if o.defaults {
@@ -109,16 +109,16 @@ func isIO(err error) bool {
 }
 
 // collect makes the parts that the flags describe.
-func (o *trustedRootCreate) collect(parts *trust.Root) error {
+func (o *trustedRootCreate) collect(ctx context.Context, parts *trust.Root) error {
 	for _, kind := range []struct {
 		name  string
 		specs []string
 		add   func(string) error
 	}{
-		{"fulcio", o.fulcio, func(s string) error { return addAuthority(&parts.CAs, s, "fulcio") }},
-		{"ctfe", o.ctfe, func(s string) error { return addLog(&parts.CTLogs, s, trust.NewCTLog) }},
-		{"rekor", o.rekor, func(s string) error { return addLog(&parts.Logs, s, trust.NewLog) }},
-		{"tsa", o.tsa, func(s string) error { return addAuthority(&parts.TSAs, s, "tsa") }},
+		{"fulcio", o.fulcio, func(s string) error { return addAuthority(ctx, &parts.CAs, s, "fulcio") }},
+		{"ctfe", o.ctfe, func(s string) error { return addLog(ctx, &parts.CTLogs, s, trust.NewCTLog) }},
+		{"rekor", o.rekor, func(s string) error { return addLog(ctx, &parts.Logs, s, trust.NewLog) }},
+		{"tsa", o.tsa, func(s string) error { return addAuthority(ctx, &parts.TSAs, s, "tsa") }},
 	} {
 		for _, spec := range kind.specs {
 			if err := kind.add(spec); err != nil {
@@ -126,7 +126,7 @@ func (o *trustedRootCreate) collect(parts *trust.Root) error {
 			}
 		}
 	}
-	return o.old.collect(parts)
+	return o.old.collect(ctx, parts)
 }
 
 // addDefaults puts the built-in root's parts before the given ones. A given log replaces the default one of the same ID.
@@ -158,13 +158,13 @@ func without(logs, given []trust.Log) []trust.Log {
 }
 
 // addAuthority adds a certificate authority ("fulcio") or timestamp authority ("tsa").
-func addAuthority(into *[]trust.Authority, text, noun string) error {
+func addAuthority(ctx context.Context, into *[]trust.Authority, text, noun string) error {
 	syntax := specSyntax{noun: noun, required: []string{"url", "certificate-chain"}, optional: []string{"start-time", "end-time"}}
 	spec, err := syntax.parse(text)
 	if err != nil {
 		return err
 	}
-	chain, err := evidence.Read(spec["certificate-chain"])
+	chain, err := evidence.Read(ctx, spec["certificate-chain"])
 	if err != nil {
 		return fmt.Errorf("parsing certificate-chain: %w", err)
 	}
@@ -212,7 +212,7 @@ func notBefore(chain []byte, first bool) time.Time {
 	return found
 }
 
-func addLog(into *[]trust.Log, text string, build func(trust.LogSpec) (trust.Log, error)) error {
+func addLog(ctx context.Context, into *[]trust.Log, text string, build func(trust.LogSpec) (trust.Log, error)) error {
 	syntax := specSyntax{noun: "tlog", required: []string{"url", "public-key", "start-time"}, optional: []string{"end-time", "origin"}}
 	spec, err := syntax.parse(text)
 	if err != nil {
@@ -222,7 +222,7 @@ func addLog(into *[]trust.Log, text string, build func(trust.LogSpec) (trust.Log
 	if err != nil {
 		return err
 	}
-	log, err := logOfKey(spec["public-key"], trust.LogSpec{URL: spec["url"], Window: w, Origin: spec["origin"]}, build)
+	log, err := logOfKey(ctx, spec["public-key"], trust.LogSpec{URL: spec["url"], Window: w, Origin: spec["origin"]}, build)
 	if err == nil {
 		*into = append(*into, log)
 	}
@@ -230,8 +230,8 @@ func addLog(into *[]trust.Log, text string, build func(trust.LogSpec) (trust.Log
 }
 
 // logOfKey makes a log with the public key in a file.
-func logOfKey(file string, spec trust.LogSpec, build func(trust.LogSpec) (trust.Log, error)) (trust.Log, error) {
-	data, err := evidence.Read(file)
+func logOfKey(ctx context.Context, file string, spec trust.LogSpec, build func(trust.LogSpec) (trust.Log, error)) (trust.Log, error) {
+	data, err := evidence.Read(ctx, file)
 	if err != nil {
 		return trust.Log{}, fmt.Errorf("parsing public-key: %w", err)
 	}

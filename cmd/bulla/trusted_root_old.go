@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -83,28 +84,32 @@ func (o *oldTrustedRootFlags) list(flag string) *[]string {
 }
 
 // collect adds the services that the old flags describe.
-func (o *oldTrustedRootFlags) collect(parts *trust.Root) error {
+func (o *oldTrustedRootFlags) collect(ctx context.Context, parts *trust.Root) error {
 	for i, file := range o.chains {
-		if err := oldAuthority(&parts.CAs, file, nth(o.fulcioURIs, i), false); err != nil {
+		if err := oldAuthority(ctx, &parts.CAs, file, nth(o.fulcioURIs, i), false); err != nil {
 			return err
 		}
 	}
 	for i, file := range o.tsaChains {
-		if err := oldAuthority(&parts.TSAs, file, nth(o.tsaURIs, i), true); err != nil {
+		if err := oldAuthority(ctx, &parts.TSAs, file, nth(o.tsaURIs, i), true); err != nil {
 			return err
 		}
 	}
 	for i, file := range o.ctfeKeys {
 		times := [2]string{nth(o.ctfeStarts, i), nth(o.ctfeEnds, i)}
-		if err := oldLog(&parts.CTLogs, trust.NewCTLog, file, nth(o.ctfeURLs, i), times); err != nil {
+		log, err := oldLog(ctx, trust.NewCTLog, file, nth(o.ctfeURLs, i), times)
+		if err != nil {
 			return fmt.Errorf("--ctfe-key: %w", err)
 		}
+		parts.CTLogs = append(parts.CTLogs, log)
 	}
 	for i, file := range o.rekorKeys {
 		times := [2]string{nth(o.rekorStarts, i), nth(o.rekorEnds, i)}
-		if err := oldLog(&parts.Logs, trust.NewLog, file, nth(o.rekorURLs, i), times); err != nil {
+		log, err := oldLog(ctx, trust.NewLog, file, nth(o.rekorURLs, i), times)
+		if err != nil {
 			return fmt.Errorf("--rekor-key: %w", err)
 		}
+		parts.Logs = append(parts.Logs, log)
 	}
 	return nil
 }
@@ -116,8 +121,8 @@ func nth(list []string, i int) string {
 	return ""
 }
 
-func oldAuthority(into *[]trust.Authority, file, uri string, tsa bool) error {
-	chain, err := evidence.Read(file)
+func oldAuthority(ctx context.Context, into *[]trust.Authority, file, uri string, tsa bool) error {
+	chain, err := evidence.Read(ctx, file)
 	if err != nil {
 		return err
 	}
@@ -134,30 +139,29 @@ func oldAuthority(into *[]trust.Authority, file, uri string, tsa bool) error {
 	return nil
 }
 
-// oldLog adds a log. Only the transparency log's key is FILE,ORIGIN, but no file of either has a comma in its name.
-func oldLog(into *[]trust.Log, build func(trust.LogSpec) (trust.Log, error), key, url string, times [2]string) error {
+// oldLog makes a log. Only the transparency log's key is FILE,ORIGIN, but no file of either has a comma in its name.
+func oldLog(ctx context.Context, build func(trust.LogSpec) (trust.Log, error), key, url string, times [2]string) (trust.Log, error) {
 	file, origin, _ := strings.Cut(key, ",")
 	w := trust.Window{Start: time.Unix(0, 0).UTC()}
 	start, err := parseTime("start-time", times[0])
 	if err != nil {
-		return err
+		return trust.Log{}, err
 	}
 	if !start.IsZero() {
 		w.Start = start
 	}
 	if w.End, err = parseTime("end-time", times[1]); err != nil {
-		return err
+		return trust.Log{}, err
 	}
 	// A log without an address is allowed here: it is looked up by its ID.
 	address := url
 	if address == "" {
 		address = "https://log.invalid"
 	}
-	log, err := logOfKey(file, trust.LogSpec{URL: address, Window: w, Origin: origin}, build)
+	log, err := logOfKey(ctx, file, trust.LogSpec{URL: address, Window: w, Origin: origin}, build)
 	if err != nil {
-		return err
+		return trust.Log{}, err
 	}
 	log.BaseURL = url
-	*into = append(*into, log)
-	return nil
+	return log, nil
 }

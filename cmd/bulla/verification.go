@@ -127,7 +127,7 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 	if v.Key != "" && v.ignoresLog() && !v.wantsTimestamp() && v.TrustedRoot == "" && !v.trusting.named() {
 		return req, nil
 	}
-	source, err := v.trusting.source(c)
+	source, err := v.trusting.source(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (v *verification) trust(ctx context.Context, c *cli.Call, source *trustsour
 // signers names who must have signed.
 func (v *verification) signers(ctx context.Context, c *cli.Call, p *verify.Policy) error {
 	if v.Key != "" {
-		if set, err := keySet(v.Key); set != nil || err != nil {
+		if set, err := keySet(ctx, v.Key); set != nil || err != nil {
 			p.Keys = set
 			return inputError(err)
 		}
@@ -187,12 +187,12 @@ func (v *verification) signers(ctx context.Context, c *cli.Call, p *verify.Polic
 const maxKeySet = 1 << 20
 
 // keySet reads --key where it names a file of keys with their windows; nil if it is something else.
-func keySet(name string) ([]trust.Key, error) {
+func keySet(ctx context.Context, name string) ([]trust.Key, error) {
 	info, err := os.Stat(name)
 	if err != nil || !info.Mode().IsRegular() || info.Size() > maxKeySet {
 		return nil, nil
 	}
-	data, err := readFileUpTo(name, maxKeySet)
+	data, err := readFileUpTo(ctx, name, maxKeySet)
 	if err != nil || !keyset.Is(data) {
 		return nil, err
 	}

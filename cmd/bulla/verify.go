@@ -134,7 +134,7 @@ func (o *verifyImages) run(ctx context.Context, c *cli.Call) error {
 		return err
 	}
 	req.Policy.NoImageUnsafe = !o.checkClaims && !o.attestations
-	beside, err := evidence.Files{Certificate: o.Certificate, SCT: o.SCT}.Beside()
+	beside, err := evidence.Files{Certificate: o.Certificate, SCT: o.SCT}.Beside(ctx)
 	if err != nil {
 		return inputError(err)
 	}
@@ -257,14 +257,14 @@ func (o *verifyImages) notFound(c *cli.Call, err error, ref string) error {
 }
 
 // detached returns the candidate that --signature names, nil without.
-func (o *verifyImages) detached() (*verify.Candidate, error) {
+func (o *verifyImages) detached(ctx context.Context) (*verify.Candidate, error) {
 	if o.signature == "" {
 		return nil, nil
 	}
 	if o.payload == "" {
 		return nil, cli.Usagef("--signature needs --payload, the document that the signature is over")
 	}
-	found, err := evidence.Files{Signature: o.signature, Certificate: o.Certificate, SCT: o.SCT, Payload: o.payload}.Load()
+	found, err := evidence.Files{Signature: o.signature, Certificate: o.Certificate, SCT: o.SCT, Payload: o.payload}.Load(ctx)
 	if err != nil {
 		return nil, inputError(err)
 	}

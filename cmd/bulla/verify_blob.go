@@ -106,7 +106,7 @@ func (v *verification) verifyArtifact(ctx context.Context, c *cli.Call, req *ver
 		}
 		req.Artifact = verify.Artifact{Name: artifact.Name, Message: artifact}
 	}
-	found, err := files.Load()
+	found, err := files.Load(ctx)
 	if err != nil {
 		return inputError(err)
 	}

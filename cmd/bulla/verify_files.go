@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/imagerefs"
+	"github.com/bulla-sign/bulla/internal/pipe"
 	"github.com/bulla-sign/bulla/internal/report"
 )
 
@@ -81,7 +81,7 @@ func (o *verifyNamed) run(ctx context.Context, c *cli.Call) error {
 	if o.localImage {
 		return cli.Usagef("--local-image has no meaning here: the file names images in registries")
 	}
-	data, err := readNamed(c, c.Args[0])
+	data, err := readNamed(ctx, c, c.Args[0])
 	if err != nil {
 		return err
 	}
@@ -98,10 +98,10 @@ func (o *verifyNamed) run(ctx context.Context, c *cli.Call) error {
 	return o.verifyImages.run(ctx, &of)
 }
 
-func readNamed(c *cli.Call, name string) ([]byte, error) {
+func readNamed(ctx context.Context, c *cli.Call, name string) ([]byte, error) {
 	in := c.In
 	if name != "-" {
-		f, err := os.Open(name)
+		f, err := pipe.Open(ctx, name)
 		if err != nil {
 			return nil, inputError(err)
 		}

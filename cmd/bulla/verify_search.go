@@ -25,8 +25,8 @@ type search struct {
 
 // run verifies what is found, as it is found: first the referrers, and only if they do not suffice the older tags. "Not
 // signed" is said only when every place has answered so.
-func (s *search) run(ctx context.Context, detached func() (*verify.Candidate, error)) (*verify.Report, error) {
-	if given, err := detached(); err != nil || given != nil {
+func (s *search) run(ctx context.Context, detached func(context.Context) (*verify.Candidate, error)) (*verify.Report, error) {
+	if given, err := detached(ctx); err != nil || given != nil {
 		if err != nil {
 			return nil, err
 		}

@@ -21,8 +21,8 @@ func whoamiCommand() *cli.Command {
 		Long:    `Show the session that "login" keeps: whose name goes into signatures, who vouches for it, and until when. Without one the status is 1.`,
 		Example: `bulla whoami`,
 		Flags:   func(fs *pflag.FlagSet) { cli.Output(fs, &output, "text", "text", "json") },
-		Run: func(_ context.Context, c *cli.Call) error {
-			kept, err := readSession(c)
+		Run: func(ctx context.Context, c *cli.Call) error {
+			kept, err := readSession(ctx, c)
 			if err != nil {
 				return err
 			}
@@ -49,7 +49,7 @@ func logoutCommand() *cli.Command {
 		Use: "logout", Short: "End the session that login keeps for signing", Group: "Sign",
 		Long:    `Remove the key and the certificate that "login" keeps. Credentials of registries are not touched.`,
 		Example: `bulla logout`,
-		Run: func(_ context.Context, c *cli.Call) error {
+		Run: func(ctx context.Context, c *cli.Call) error {
 			path, err := sessionPath(c)
 			if err != nil {
 				return err

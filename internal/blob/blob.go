@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/internal/pipe"
 )
 
 // Need is one digest to compute: Hash over Prefix followed by the artifact.
@@ -50,7 +51,7 @@ type Sources struct {
 func Open(ctx context.Context, ref string, src Sources) (*Blob, error) {
 	b := &Blob{Name: DisplayName(ref), ctx: ctx, digests: map[string][]byte{}}
 	if ref == "-" {
-		b.Name, b.once = "standard input", src.Stdin
+		b.Name, b.once = "standard input", pipe.Reader(pipe.Patience(ctx), src.Stdin)
 		return b, nil
 	}
 	info, err := os.Stat(ref)
@@ -62,7 +63,7 @@ func Open(ctx context.Context, ref string, src Sources) (*Blob, error) {
 		return b, nil
 	case err == nil:
 		// A pipe or a device: it can be read once only.
-		f, err := os.Open(ref)
+		f, err := pipe.Open(pipe.Patience(ctx), ref)
 		b.once = f
 		return b, err
 	}

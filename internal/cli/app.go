@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/bulla-sign/bulla/internal/durable"
 	"github.com/bulla-sign/bulla/internal/network"
+	"github.com/bulla-sign/bulla/internal/pipe"
 )
 
 // App is a program: its surroundings and its commands.
@@ -180,22 +182,49 @@ func (a *App) run(cc *cobra.Command, c *Command, args []string) (err error) {
 		ctx, cancel = context.WithTimeout(ctx, a.global.timeout)
 		defer cancel()
 	}
-	call.ctx = ctx
+	if !call.Changed("timeout") {
+		// How long an artifact takes to read is its size.
+		ctx = pipe.WithPatience(ctx, cc.Context())
+	}
+	call.attend(ctx)
 	if a.global.outputFile == "" {
 		return c.Run(ctx, call)
 	}
-	if err := CheckOutput(a.global.outputFile, nil); err != nil {
+	return runInto(a.global.outputFile, func(out io.Writer) error {
+		call.Out = out
+		return c.Run(ctx, call)
+	})
+}
+
+// runInto lets a command write to a file. What a failing one printed (a report of what did not verify) is wanted as much;
+// one that failed before it printed anything leaves the file as it was.
+func runInto(name string, run func(io.Writer) error) error {
+	if err := CheckOutput(name, nil); err != nil {
 		return err
 	}
-	out, err := durable.New(a.global.outputFile, durable.Options{Mode: 0o666, Replace: true})
+	out, err := durable.New(name, durable.Options{Mode: 0o666, Replace: true})
 	if err != nil {
 		return err
 	}
 	defer out.Discard()
-	call.Out = out
-	err = c.Run(ctx, call)
-	// What a failing command printed (a report of what did not verify) is wanted as much.
+	counted := &counter{w: out}
+	err = run(counted)
+	if err != nil && counted.n == 0 {
+		return err
+	}
 	return errors.Join(err, out.Commit())
+}
+
+// counter counts what is written to w.
+type counter struct {
+	w io.Writer
+	n int
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += n
+	return n, err
 }
 
 // isOffline reads --offline, for which a variable stands in with every command: whoever sets it wants no exceptions.

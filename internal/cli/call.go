@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bulla-sign/bulla/internal/network"
+	"github.com/bulla-sign/bulla/internal/pipe"
 	"github.com/bulla-sign/bulla/keys"
 )
 
@@ -29,7 +30,20 @@ type Call struct {
 
 	flags *pflag.FlagSet
 	bound []bound
-	ctx   context.Context // for questions, which must not outlive the command
+	ctx   context.Context // for questions and input, which must not outlive the command
+}
+
+// attend ties standard input to the command's context.
+func (c *Call) attend(ctx context.Context) {
+	in, isTerminal := c.In, c.IsTerminal
+	attended := pipe.Reader(ctx, in)
+	c.ctx, c.In = ctx, attended
+	c.IsTerminal = func(stream any) bool {
+		if stream == any(attended) {
+			stream = in
+		}
+		return isTerminal(stream)
+	}
 }
 
 func (c *Call) context() context.Context {

@@ -65,10 +65,10 @@ func exitCode(err error, cosign bool) int {
 		}
 	case errors.Is(err, context.DeadlineExceeded):
 		code = ExitUnknown
-	case errors.As(err, &path):
-		code = ExitIO
 	case errors.Is(err, context.Canceled):
 		code = exitInterrupted
+	case errors.As(err, &path):
+		code = ExitIO
 	}
 	if cosign && (code < ExitNoSignatures || code > ExitNoCertificate) {
 		code = ExitFailure

@@ -2,7 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -55,6 +58,34 @@ func TestKeysAreNotOverwritten(t *testing.T) {
 		after, _ := os.ReadFile(filepath.Join(dir, tt.name))
 		if tt.ok != (code == 0) || tt.ok && string(after) != tt.data || !tt.ok && string(after) != string(before) {
 			t.Errorf("--output-file %s: status %d, %s", tt.name, code, f.err.String())
+		}
+	}
+}
+
+// A command that fails before it prints anything leaves the file of --output-file as it was; what a failing one printed is
+// kept.
+func TestOutputFileOfFailure(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "out")
+	f := &fake{}
+	say := ""
+	run := func(_ context.Context, c *Call) error {
+		io.WriteString(c.Out, say)
+		return context.Canceled
+	}
+	if code := f.app(&Command{Run: run}, "bulla", "do", "--output-file", name); code != 130 {
+		t.Errorf("status %d, %s", code, f.err.String())
+	}
+	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file is there: %v", err)
+	}
+	if err := os.WriteFile(name, []byte("before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range [][2]string{{"", "before"}, {"report", "report"}} {
+		say = tt[0]
+		f.app(&Command{Run: run}, "bulla", "do", "--output-file", name)
+		if data, err := os.ReadFile(name); err != nil || string(data) != tt[1] {
+			t.Errorf("%q was printed: the file has %q, %v", say, data, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 
@@ -15,8 +16,8 @@ type Beside struct {
 	names        Files
 }
 
-// Beside reads the files that go with a signature.
-func (f Files) Beside() (Beside, error) {
+// Beside reads the files that go with a signature. A pipe is waited for until ctx ends.
+func (f Files) Beside(ctx context.Context) (Beside, error) {
 	b := Beside{names: f}
 	for _, part := range []struct {
 		name string
@@ -25,7 +26,7 @@ func (f Files) Beside() (Beside, error) {
 		if part.name == "" {
 			continue
 		}
-		data, err := Read(part.name)
+		data, err := Read(ctx, part.name)
 		if err != nil {
 			return Beside{}, err
 		}

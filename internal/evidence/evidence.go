@@ -3,6 +3,7 @@ package evidence
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/internal/pipe"
 	"github.com/bulla-sign/bulla/verify"
 )
 
@@ -40,21 +42,21 @@ type Found struct {
 	Beside bool
 }
 
-// Load reads the evidence that was named, or else what lies beside the artifact.
-func (f Files) Load() (*Found, error) {
+// Load reads the evidence that was named, or else what lies beside the artifact. A pipe is waited for until ctx ends.
+func (f Files) Load(ctx context.Context) (*Found, error) {
 	switch {
 	case f.Bundle != "" && f.Signature != "":
 		return nil, errors.New("a bundle holds the signature: give --bundle or --signature, not both")
 	case f.Bundle != "":
-		return f.bundle(f.Bundle)
+		return f.bundle(ctx, f.Bundle)
 	case f.Signature != "":
-		return f.detached(f.Signature)
+		return f.detached(ctx, f.Signature)
 	}
-	return f.beside()
+	return f.beside(ctx)
 }
 
 // beside looks for the names under which signatures are published.
-func (f Files) beside() (*Found, error) {
+func (f Files) beside(ctx context.Context) (*Found, error) {
 	if info, err := os.Stat(f.Artifact); f.Artifact == "" || f.Artifact == "-" || err != nil || !info.Mode().IsRegular() {
 		return nil, missing("no signature was named, and the artifact is no file to look beside: give --bundle FILE")
 	}
@@ -70,7 +72,7 @@ func (f Files) beside() (*Found, error) {
 		if suffix == ".sig" {
 			load = f.withCertificateBeside().detached
 		}
-		found, err := load(name)
+		found, err := load(ctx, name)
 		if found != nil {
 			found.Beside = true
 		}
@@ -100,12 +102,12 @@ func (f Files) withCertificateBeside() Files {
 }
 
 // bundle reads a file of bundles. A file that cannot be decoded is a candidate too: the report says what is wrong with it.
-func (f Files) bundle(name string) (*Found, error) {
-	data, err := Read(name)
+func (f Files) bundle(ctx context.Context, name string) (*Found, error) {
+	data, err := Read(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	beside, err := f.Beside()
+	beside, err := f.Beside(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +128,8 @@ func (f Files) bundle(name string) (*Found, error) {
 }
 
 // detached reads a signature that stands alone. The name may be the signature itself, in base64.
-func (f Files) detached(name string) (*Found, error) {
-	beside, err := f.Beside()
+func (f Files) detached(ctx context.Context, name string) (*Found, error) {
+	beside, err := f.Beside(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +138,7 @@ func (f Files) detached(name string) (*Found, error) {
 		found.Names = append(found.Names, f.Certificate)
 	}
 	parts := beside.parts
-	parts.Signature, err = Read(name)
+	parts.Signature, err = Read(ctx, name)
 	if err != nil && looksBase64(name) {
 		parts.Signature, err = []byte(name), nil
 		found.Names[0] = "the given signature"
@@ -176,15 +178,15 @@ func documents(data []byte) ([][]byte, error) {
 	return out, nil
 }
 
-// Read reads an evidence file up to its limit.
-func Read(name string) ([]byte, error) {
-	f, err := os.Open(name)
+// Read reads an evidence file up to its limit; a pipe, until ctx ends.
+func Read(ctx context.Context, name string) ([]byte, error) {
+	f, err := pipe.Open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	tooLarge := fmt.Errorf("%s has more than %d bytes, too many for a signature", name, maxFile)
-	if info, err := f.Stat(); err == nil && info.Size() > maxFile {
+	if info, err := os.Stat(name); err == nil && info.Size() > maxFile {
 		return nil, tooLarge
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))

@@ -133,7 +133,7 @@ func TestLoad(t *testing.T) {
 			} else {
 				f.Signature = s.path(f.Signature)
 			}
-			found, err := f.Load()
+			found, err := f.Load(t.Context())
 			if tt.err != "" {
 				checkError(t, err, tt.err, tt.io)
 				return
@@ -190,7 +190,7 @@ func TestBeside(t *testing.T) {
 	artifact := s.path("a.txt")
 	expect := func(keyless bool, want ...string) *evidence.Found {
 		t.Helper()
-		found, err := evidence.Files{Artifact: artifact, Keyless: keyless}.Load()
+		found, err := evidence.Files{Artifact: artifact, Keyless: keyless}.Load(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +202,7 @@ func TestBeside(t *testing.T) {
 		}
 		return found
 	}
-	if _, err := (evidence.Files{Artifact: artifact}).Load(); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), ".sigstore.json, .sigstore, .bundle, .sig") {
+	if _, err := (evidence.Files{Artifact: artifact}).Load(t.Context()); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), ".sigstore.json, .sigstore, .bundle, .sig") {
 		t.Errorf("nothing there: %v", err)
 	}
 	// From the weakest to the strongest.
@@ -235,7 +235,7 @@ func TestJoin(t *testing.T) {
 	s := stock(t)
 	w := world.New(t)
 	older, _, _ := w.Bundle(t, world.Spec{Content: world.SimpleSigning})
-	beside, err := evidence.Files{Certificate: s.path("cert.pem"), SCT: s.path("sct")}.Beside()
+	beside, err := evidence.Files{Certificate: s.path("cert.pem"), SCT: s.path("sct")}.Beside(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

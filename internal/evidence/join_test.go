@@ -18,7 +18,7 @@ func TestJoinCertificateWithChain(t *testing.T) {
 	if err := os.WriteFile(name, mint.PEM(b.Material.Certificates[0], w.CA.Intermediate.Raw), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	beside, err := Files{Certificate: name}.Beside()
+	beside, err := Files{Certificate: name}.Beside(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,10 +36,14 @@ func Open(path string) (*Layout, error) {
 		return nil, err
 	}
 	var f files
-	if info.IsDir() {
+	switch {
+	case info.IsDir():
 		f, err = openDirectory(path)
-	} else {
+	case info.Mode().IsRegular():
 		f, err = openArchive(path)
+	default:
+		// A pipe would keep us waiting, and an archive is not read from its beginning to its end.
+		err = fmt.Errorf("%s is neither a directory nor a regular file", path)
 	}
 	if err != nil {
 		return nil, err
