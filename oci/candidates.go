@@ -121,7 +121,7 @@ func (f *finder) take(place *Place, items []*Item) {
 		}
 		if item.Err == errNotEvidence {
 			place.Skipped++
-			place.Other = append(place.Other, item.Digest)
+			place.other(item.Digest, item.PredicateType)
 			continue
 		}
 		f.found.Items = append(f.found.Items, *item)
@@ -165,10 +165,17 @@ func (f *finder) candidates(l *listing, place *Place) (list []candidate, skipped
 		}
 		skipped++
 		if possible {
-			place.Other = append(place.Other, d.Digest)
+			place.other(d.Digest, d.Annotations[annotationPredicate])
 		}
 	}
 	return list, skipped
+}
+
+func (p *Place) other(digest, predicate string) {
+	if p.Other == nil {
+		p.Other = map[string]string{}
+	}
+	p.Other[digest] = predicate
 }
 
 // other says whether a stated predicate type is definitely another than the one that was asked for.
@@ -273,7 +280,7 @@ func (s *session) checkReferrer(img *Image, d listed, body *fetched, err error) 
 	if nf := (*notFound)(nil); errors.As(err, &nf) {
 		return nil, &UnknownError{
 			Place: place, URL: name, Status: 404, Code: nf.code, gone: true, Detail: "it is listed, and the registry does not have it",
-			Hint: "try again, since lists may lag behind; if it stays, the list is stale",
+			Hint: "try again, since lists may lag behind; if it stays, the list is stale: repair --prune mends one that a tag holds",
 		}
 	}
 	if err != nil {

@@ -40,7 +40,7 @@ func (c *Client) RepairReferrers(ctx context.Context, img *Image, o repair.Optio
 	if err != nil {
 		return nil, err
 	}
-	r := &repairer{client: c, session: s, img: img, options: o, listed: map[string]jsontext.Value{}, entries: []repair.Entry{}}
+	r := &repairer{client: c, session: s, img: img, options: o, listed: map[string]jsontext.Value{}, entries: []repair.Entry{}, own: l.api}
 	if err := r.gather(ctx, l); err != nil {
 		return nil, err
 	}
@@ -69,6 +69,7 @@ type repairer struct {
 	session *session
 	img     *Image
 	options repair.Options
+	own     bool // the registry makes the list by itself, and what it says of an entry cannot be changed
 
 	listed  map[string]jsontext.Value // by digest, as the list has it
 	digests []string                  // all that should be looked at, listed or not
@@ -277,6 +278,8 @@ func (r *repairer) fit(want descriptor, e entry, m *fetched) {
 	case !listed:
 		result.State = repair.Added
 	case err == nil && have.MediaType == want.MediaType && have.Size == want.Size && have.ArtifactType == want.ArtifactType && contains(have.Annotations, want.Annotations):
+	case r.own:
+		result.Detail = "the registry's own list says something else of it than its manifest"
 	default:
 		result.State, result.Detail = repair.Mended, "the list says something else of it than its manifest"
 	}

@@ -246,3 +246,12 @@ func TestIsContinuation(t *testing.T) {
 		}
 	}
 }
+
+// What a registry says in a list of its own making cannot be mended, and is not said to be.
+func TestRepairOwnList(t *testing.T) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true, Quirks: testenv.Quirks{NoArtifactType: true}})
+	c := newClient(t, Options{})
+	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+	mustAttach(t, c, img, bundleOptions(newBundle(t)))
+	mustRepair(t, c, img, repair.Options{}, "kept", false)
+}

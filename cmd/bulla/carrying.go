@@ -142,7 +142,8 @@ func carryError(c *cli.Call, err error) error {
 	var loss *carry.LossError
 	switch {
 	case errors.As(err, &loss):
-		return &cli.Error{Code: cli.ExitUnknown, Err: err}
+		return (&cli.Error{Code: cli.ExitUnknown, Err: err}).
+			WithHint("run it again; if the source itself lists what it does not have, repair --prune takes that out of a list under a tag")
 	case errors.Is(err, carry.ErrTaken):
 		return cli.Errorf(cli.ExitFailure, "%w", err).WithHint("-f replaces it")
 	}
