@@ -73,6 +73,7 @@ func (o *copyImage) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return cli.Usagef("%w", err)
 	}
+	o.warnOfBoth(c, src.Repository.RegistryStr(), dst.Repository.RegistryStr())
 	from := source.Store(src.Repository)
 	reference := src.Tag
 	if src.Digest != "" {
@@ -111,4 +112,11 @@ func (o *copyImage) run(ctx context.Context, c *cli.Call) error {
 		return carryError(c, err)
 	}
 	return check(target, dst.Repository.Name()+"@"+m.Digest)
+}
+
+// warnOfBoth says that what was given for one registry goes to the other one as well.
+func (o *copyImage) warnOfBoth(c *cli.Call, from, to string) {
+	if r := &o.carrying.registry; from != to && (r.Username != "" || r.Token != "") {
+		c.Warnf("the credential that was given is sent to both %s and %s; bulla login keeps one for each", from, to)
+	}
 }
