@@ -35,11 +35,11 @@ type Place struct {
 	Name    string // one of PlaceReferrers, PlaceFallback, PlaceSignatures, PlaceAttestations, PlaceSBOMs, or "continuation tags"
 	Ref     string // the reference that was asked for
 	Outcome Outcome
-	Err     error    // why it is Unknown, or why only a part was read
-	Count   int      // items found here
-	Skipped int      // entries that state to be something else than what was asked for
-	Other   []string // of those, the digests of bundles that state another predicate type than the one asked for
-	Note    string   // what was there and not taken for evidence; may be empty
+	Err     error             // why it is Unknown, or why only a part was read
+	Count   int               // items found here
+	Skipped int               // entries that state to be something else than what was asked for
+	Other   map[string]string // of those, by their digests, the bundles that state another predicate type than the one asked for
+	Note    string            // what was there and not taken for evidence; may be empty
 }
 
 // Item is one piece of evidence, or something that claims to be.

@@ -91,6 +91,7 @@ type Artifact struct {
 // Candidate is one piece of evidence, and where it was found.
 type Candidate struct {
 	Name   string
+	Place  string // where in a registry it was found, in the caller's words; may be empty
 	Bundle *bundle.Bundle
 	// Err says why the candidate could not be decoded; Bundle is then nil.
 	Err error

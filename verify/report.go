@@ -88,6 +88,8 @@ type Signer struct {
 type CandidateReport struct {
 	// Name says where the candidate was found, as the caller put it.
 	Name string `json:"name"`
+	// Place is where in a registry it was found; empty elsewhere.
+	Place string `json:"place,omitempty"`
 	// Format is the candidate's media type, or "cosign" for what was converted from cosign's older formats.
 	Format   string `json:"format,omitempty"`
 	Verified bool   `json:"verified"`

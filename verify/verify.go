@@ -115,7 +115,7 @@ func mayBeWaived(n CheckName) bool {
 
 // verifyCandidate makes every check on one candidate.
 func verifyCandidate(req *Request, c *Candidate) CandidateReport {
-	out := CandidateReport{Name: c.Name, Checks: make([]Check, 0, len(order))}
+	out := CandidateReport{Name: c.Name, Place: c.Place, Checks: make([]Check, 0, len(order))}
 	if c.Bundle == nil {
 		why := "there is nothing to verify"
 		if c.Err != nil {

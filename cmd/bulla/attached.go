@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bulla-sign/bulla/internal/cli"
@@ -39,6 +40,9 @@ func imageError(c *cli.Call, err error) error {
 // platformImage finds the manifest for a platform, os/architecture with or without /variant, in the index that a
 // reference names. Without a platform it is the image itself.
 func platformImage(ctx context.Context, c *cli.Call, client *oci.Client, ref, platform string) (*oci.Image, error) {
+	if parts := strings.Split(platform, "/"); platform != "" && (len(parts) > 3 || slices.Contains(parts, "")) {
+		return nil, badPlatform(platform)
+	}
 	img, err := resolveImage(ctx, c, client, ref)
 	if err != nil || platform == "" {
 		return img, err
@@ -63,14 +67,20 @@ func platformImage(ctx context.Context, c *cli.Call, client *oci.Client, ref, pl
 			have = append(have, child.Platform)
 		}
 	}
-	switch len(found) {
-	case 1:
+	switch {
+	case len(found) == 1:
 		return found[0], nil
-	case 0:
+	case len(found) == 0 && !strings.Contains(platform, "/"):
+		return nil, badPlatform(platform)
+	case len(found) == 0:
 		return nil, imageError(c, fmt.Errorf("%w: %s has none for the platform %s; it has %s", oci.ErrImageNotFound, ref, platform, strings.Join(have, ", ")))
 	}
 	return nil, cli.Usagef("--platform %s fits several images of %s: %s", platform, ref, strings.Join(have, ", ")).
 		WithHint("name the variant, too, or the image by its digest")
+}
+
+func badPlatform(platform string) error {
+	return cli.Usagef("--platform %q: want OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT, such as linux/amd64", platform)
 }
 
 // unansweredPlace returns the error of the first place that gave no usable answer, or only a part of one.

@@ -217,7 +217,7 @@ func (o *verifyImages) one(ctx context.Context, c *cli.Call, s *search, ref stri
 	}
 	if img.Digest == "" {
 		if img, err = s.client.Resolve(ctx, ref); err != nil {
-			return o.notFound(c, err, ref)
+			return o.noVerdict(c, err, ref)
 		}
 	}
 	return o.image(ctx, c, s, img)
@@ -238,7 +238,7 @@ func (o *verifyImages) image(ctx context.Context, c *cli.Call, s *search, img *o
 	r, err := s.run(ctx, o.detached)
 	done()
 	if err != nil {
-		return o.notFound(c, err, img.Ref)
+		return o.noVerdict(c, err, img.Name())
 	}
 	return o.print(c, s, r)
 }

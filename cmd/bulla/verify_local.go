@@ -59,7 +59,7 @@ func (o *verifyImages) oneLocal(ctx context.Context, c *cli.Call, s *search, pat
 	}
 	r, err := s.run(ctx, o.detached)
 	if err != nil {
-		return registryError(err)
+		return o.noVerdict(c, err, path)
 	}
 	return o.print(c, s, r)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,19 +49,8 @@ func (o *verifyImages) attachedInstead(c *cli.Call, s *search, r *verify.Report,
 	if r.Code != reason.NoEvidence || !errors.As(err, &coded) {
 		return err
 	}
-	look := "verify-attestation looks at those (--type names the kind)"
-	if o.attestations {
-		look = "--type says which kind is demanded"
-	}
-	text := ""
-	switch n := s.others(); {
-	case n == 1:
-		text = "1 attestation of another kind is attached; " + look
-	case n > 1:
-		text = fmt.Sprintf("%d attestations of other kinds are attached; %s", n, look)
-	case s.skipped() > 0:
-		text = fmt.Sprintf("%d things attached to the image say that they are something else; bulla tree lists them", s.skipped())
-	default:
+	text := o.elsewhere(s)
+	if text == "" {
 		return err
 	}
 	if c.Cosign {
@@ -68,6 +58,54 @@ func (o *verifyImages) attachedInstead(c *cli.Call, s *search, r *verify.Report,
 		return err
 	}
 	return coded.WithHint("%s", text)
+}
+
+// noVerdict ends the verification of an image that is not there, or about which nothing could be found out. Programs read
+// that where they read verdicts.
+func (o *verifyImages) noVerdict(c *cli.Call, err error, ref string) error {
+	err = o.notFound(c, err, ref)
+	var coded *cli.Error
+	if c.Cosign || o.output.String() != "json" || !errors.As(err, &coded) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	code, known := map[int]reason.Code{cli.ExitImageNotFound: reason.NoImage, cli.ExitUnknown: reason.Unknown}[coded.Code]
+	if !known {
+		return err
+	}
+	r := &verify.Report{Artifact: ref, Code: code, Reason: err.Error(), Candidates: []verify.CandidateReport{}, Nearest: -1}
+	if printErr := o.printJSON(c, nil, r); printErr != nil {
+		return printErr
+	}
+	return err
+}
+
+// elsewhere says what is attached that was not asked for, and which command looks at it; nothing is empty.
+func (o *verifyImages) elsewhere(s *search) string {
+	look := "verify-attestation looks at those (--type names the kind)"
+	if o.attestations {
+		look = "--type says which kind is demanded"
+	}
+	signatures, attestations := s.others()
+	kinds, are := plural(attestations, "attestation")+" of other kinds", "are"
+	if attestations == 1 {
+		kinds = "1 attestation of another kind"
+	}
+	if signatures+attestations == 1 {
+		are = "is"
+	}
+	switch skipped := s.skipped(); {
+	case signatures > 0 && attestations > 0:
+		return fmt.Sprintf("%s and %s are attached; verify looks at signatures, %s", plural(signatures, "signature"), kinds, look)
+	case signatures > 0:
+		return fmt.Sprintf("%s %s attached; verify looks at signatures", plural(signatures, "signature"), are)
+	case attestations > 0:
+		return fmt.Sprintf("%s %s attached; %s", kinds, are, look)
+	case skipped == 1:
+		return "1 thing attached to the image says that it is something else; bulla tree shows it"
+	case skipped > 1:
+		return fmt.Sprintf("%d things attached to the image say that they are something else; bulla tree lists them", skipped)
+	}
+	return ""
 }
 
 // printJSON writes the report, of attestations together with the verified envelopes.

@@ -53,7 +53,7 @@ func (o *verifyImages) recursively(ctx context.Context, c *cli.Call, search func
 	if o.platform != "" {
 		img, err := platformImage(ctx, c, s.client, ref, o.platform)
 		if err != nil {
-			return err
+			return o.noVerdict(c, err, ref)
 		}
 		if o.mode.String() == "" {
 			return o.one(ctx, c, s, img.Name())
@@ -62,7 +62,7 @@ func (o *verifyImages) recursively(ctx context.Context, c *cli.Call, search func
 	}
 	img, err := s.client.Resolve(ctx, ref)
 	if err != nil {
-		return o.notFound(c, err, ref)
+		return o.noVerdict(c, err, ref)
 	}
 	if err := w.walk(ctx, img, above{}); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (w *recursive) walk(ctx context.Context, img *oci.Image, over above) error 
 	}
 	children, err := w.search().client.Children(ctx, img)
 	if err != nil {
-		return registryError(err)
+		return w.o.noVerdict(w.c, err, img.Name())
 	}
 	for _, child := range children {
 		if w.only != "" && child.Digest != w.only && !child.IsIndex() {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bulla-sign/bulla/internal/evidence"
 	"github.com/bulla-sign/bulla/oci"
+	"github.com/bulla-sign/bulla/oci/layout"
 	"github.com/bulla-sign/bulla/verify"
 )
 
@@ -86,7 +87,7 @@ func (s *search) add(items []oci.Item) {
 		}
 		s.items = append(s.items, item)
 		s.req.Candidates = append(s.req.Candidates, verify.Candidate{
-			Name: fmt.Sprintf("%s (%s)", item.Digest, item.Place), Bundle: b, Err: err,
+			Name: fmt.Sprintf("%s (%s)", item.Digest, s.place(&item)), Place: s.place(&item), Bundle: b, Err: err,
 		})
 	}
 }
@@ -100,15 +101,30 @@ func (s *search) skipped() int {
 	return n
 }
 
-// others counts the attestations of other kinds than the one demanded. Two lists may name the same.
-func (s *search) others() int {
+// others counts the signatures and the attestations of other kinds than the one demanded. Two lists may name the same.
+func (s *search) others() (signatures, attestations int) {
 	seen := map[string]bool{}
 	for i := range s.places {
-		for _, digest := range s.places[i].Other {
+		for digest, predicate := range s.places[i].Other {
+			switch {
+			case seen[digest]:
+			case predicate == signPredicate:
+				signatures++
+			default:
+				attestations++
+			}
 			seen[digest] = true
 		}
 	}
-	return len(seen)
+	return signatures, attestations
+}
+
+// place words where an item was found. A layout lists referrers by no API.
+func (s *search) place(item *oci.Item) string {
+	if item.Place == oci.PlaceReferrers && s.img != nil && s.img.Repository.Name() == layout.Repository {
+		return "layout"
+	}
+	return item.Place
 }
 
 // unseen words where evidence may be that was not seen. Who has a verified signature does not need it, and should know.

@@ -33,5 +33,7 @@ const (
 	EmptyPolicy     Code = "empty-policy"          // the policy names nobody, so nobody can satisfy it
 	NoCertificate   Code = "no-certificate"        // a certificate was demanded and the evidence has none
 	Revoked         Code = "revoked"               // the artifact, the key or the identity was revoked at the time of the signature
+	NoImage         Code = "image-not-found"       // there is no such image; nothing was verified
+	Unknown         Code = "unknown"               // a registry did not let one find out; this is not "unsigned"
 	UnsupportedKey  Code = "unsupported-algorithm" // a key or signature of a kind that is not accepted
 )
