@@ -125,7 +125,7 @@ func TestFaults(t *testing.T) {
 			},
 			{
 				name: "503 for ever", faults: []services.Fault{{Status: 503, Body: "down\x1b[31m for\nmaintenance", Times: -1}},
-				opt:  func(o *client.Options) { o.Patience = 50 * time.Millisecond },
+				opt:  func(o *client.Options) { o.Patience = 400 * time.Millisecond }, // enough for a second try on a busy machine
 				want: "HTTP 503: down\uFFFD[31m for maintenance (tried ", kind: client.ErrUnavailable,
 			},
 			{
