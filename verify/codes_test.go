@@ -403,6 +403,9 @@ func TestNegativeTwins(t *testing.T) {
 	}
 	for kind, seen := range map[string]map[string]bool{"Code": codes, "CheckName": checks} {
 		for name, value := range constants(t, kind) {
+			if name == "NoImage" || name == "Unknown" {
+				continue // who looks for evidence says those, where there is nothing to verify
+			}
 			if !seen[value] {
 				t.Errorf("no negative twin for %s", name)
 			}

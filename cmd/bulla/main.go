@@ -41,6 +41,7 @@ func newApp(sys *cli.System) *cli.App {
 			signBlobCommand(),
 			attestCommand(),
 			attestBlobCommand(),
+			generateCommand(),
 			flushCommand(),
 			verifyCommand(),
 			verifyAttestationCommand(),

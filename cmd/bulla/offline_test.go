@@ -81,6 +81,7 @@ func wanderers(bundle, file, manifest string) map[string][][]string {
 		"download signature":      {{offlineImage}},
 		"download attestation":    {{offlineImage}},
 		"triangulate":             {{offlineImage}},
+		"generate":                {{offlineImage}},
 		"doctor":                  {{offlineImage}, {"--write", offlineImage}},
 		"flush":                   {{}},
 		"dockerfile verify":       {with(who, file)},

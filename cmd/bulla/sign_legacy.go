@@ -119,8 +119,7 @@ func (o *signImages) payloads(ctx context.Context, img *oci.Image, annotations m
 	}
 	var out [][]byte
 	for _, name := range names {
-		doc := &bundle.SimpleSigning{DockerReference: name, ManifestDigest: img.Digest, Optional: annotations}
-		data, err := doc.Encode()
+		data, err := simpleSigning(name, img, annotations)
 		if err != nil {
 			return nil, err
 		}

@@ -84,7 +84,7 @@ func TestSameBundle(t *testing.T) {
 // name cosign, where its standard output is cosign's.
 func TestSameWords(t *testing.T) {
 	w := theWorld
-	needs(t, w.asCosign, "triangulate", "download", "verify", "verify-attestation")
+	needs(t, w.asCosign, "triangulate", "generate", "download", "verify", "verify-attestation")
 	for registryName, registry := range registriesOf(imageFlows()[0]) {
 		for _, legacy := range []bool{false, true} {
 			name := strings.TrimPrefix(registryName, "/") + map[bool]string{false: "/bundle", true: "/legacy"}[legacy]
@@ -105,6 +105,8 @@ func TestSameWords(t *testing.T) {
 					{"triangulate", r.image},
 					{"triangulate", "--type", "attestation", r.image},
 					{"triangulate", "--type", "digest", r.image},
+					{"generate", r.image},
+					{"generate", "-a", "b=1,a=<&>é", "-a", "c=x=y", r.image},
 					{"download", "signature", r.image},
 					{"download", "attestation", r.image},
 					{"verify", "--key", r.key.public, "--insecure-ignore-tlog", "-a", "stage=test", r.image},
@@ -115,6 +117,9 @@ func TestSameWords(t *testing.T) {
 						theirs.wantOK(t)
 						ours.wantOK(t)
 						sameLines(t, ours.stdout, theirs.stdout)
+						if args[0] == "generate" && ours.stdout != theirs.stdout {
+							t.Errorf("what is to be signed has other bytes: %q, cosign's %q", ours.stdout, theirs.stdout)
+						}
 					})
 				}
 			})
