@@ -23,7 +23,7 @@ import (
 // could not be removed; what was found is in the report all the same.
 func (c *Client) Doctor(ctx context.Context, img *Image, o doctor.Options) (*doctor.Report, error) {
 	repo := c.evidenceRepository(img)
-	e := &examiner{client: c, report: &doctor.Report{Repository: repo.Name(), Abilities: []doctor.Ability{}}}
+	e := &examiner{client: c, report: &doctor.Report{Repository: repo.Name(), Abilities: []doctor.Ability{}, Readers: []doctor.Reader{}}}
 	began := c.options.Now()
 	s, err := c.connect(ctx, repo, o.Write)
 	e.session, e.failure = s, err
@@ -39,8 +39,8 @@ func (c *Client) Doctor(ctx context.Context, img *Image, o doctor.Options) (*doc
 			e.notTried()
 		}
 		e.limits()
+		e.report.Readers = e.report.ReadersOf()
 	}
-	e.report.Readers = e.report.ReadersOf()
 	return e.report, errors.Join(e.failure, e.removal)
 }
 
@@ -52,6 +52,7 @@ type examiner struct {
 	stated  map[string]string // header -> value, of what registries say about limits
 	failure error             // of the first question that was not answered
 	removal error             // what could not be removed
+	pending []string          // digests of what was written by requests that were not answered
 }
 
 // ask sends a request and enters the answer.

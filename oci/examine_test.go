@@ -1,7 +1,9 @@
 package oci
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -118,33 +120,101 @@ func TestDoctorUnanswered(t *testing.T) {
 	}
 	// Nobody there: the report says so.
 	report, err := examine(t, newClient(t, Options{}), "127.0.0.1:1/app", false)
-	if !isUnknown(err) || len(report.Requests) != 1 || report.Requests[0].Status != 0 || report.Requests[0].Error == "" {
+	if !isUnknown(err) || len(report.Requests) != 1 || report.Requests[0].Status != 0 || report.Requests[0].Error == "" || len(report.Readers) != 0 {
 		t.Errorf("nobody there: %v, %+v", err, report)
 	}
 }
 
-// Who interrupts it finds nothing left behind.
+// lateWrites is a way to a registry that takes a write of a tag only after who asked for it has gone.
+type lateWrites struct {
+	skip   int           // writes of the tag that are answered at once
+	asked  func()        // called when the late one is asked for
+	land   chan struct{} // closed when it takes effect
+	landed chan struct{} // closed when it has
+}
+
+func (l *lateWrites) RoundTrip(in *http.Request) (*http.Response, error) {
+	if in.Method != http.MethodPut || !strings.Contains(in.URL.Path, "/manifests/bulla-doctor-") {
+		return http.DefaultTransport.RoundTrip(in)
+	}
+	if l.skip--; l.skip >= 0 {
+		return http.DefaultTransport.RoundTrip(in)
+	}
+	body, err := io.ReadAll(in.Body)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		defer close(l.landed)
+		<-l.land
+		out := in.Clone(context.Background())
+		out.Body = io.NopCloser(bytes.NewReader(body))
+		if resp, err := http.DefaultTransport.RoundTrip(out); err == nil {
+			_ = resp.Body.Close()
+		}
+	}()
+	l.asked()
+	<-in.Context().Done()
+	return nil, in.Context().Err()
+}
+
+// Who interrupts it finds nothing left behind, also when the registry finishes a write that was interrupted; or is told what
+// may yet appear.
 func TestDoctorInterrupted(t *testing.T) {
+	for skip := range 2 {
+		for _, lands := range []bool{true, false} {
+			reg := testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true})
+			reg.PushImage(t, "app:v1")
+			ctx, cancel := context.WithCancel(t.Context())
+			late := &lateWrites{skip: skip, asked: cancel, land: make(chan struct{}), landed: make(chan struct{})}
+			looks := 0
+			c := newClient(t, Options{Transport: late, Sleep: func(ctx context.Context, _ time.Duration) error {
+				if looks++; looks == 2 && lands {
+					close(late.land)
+					<-late.landed
+				}
+				return ctx.Err()
+			}})
+			img, err := c.Parse(reg.Host + "/app:v1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			report, err := c.Doctor(ctx, img, doctor.Options{Write: true})
+			tag := ""
+			for _, q := range report.Requests {
+				if strings.Contains(q.URL, "/manifests/bulla-doctor-") {
+					tag = q.URL[strings.LastIndex(q.URL, "/")+1:]
+				}
+			}
+			switch {
+			case err == nil || tag == "":
+				t.Errorf("skip %d, lands %t: error %v, tag %q", skip, lands, err, tag)
+			case lands && (len(report.Left) != 0 || looks != 2 || reg.ReadManifest("app", tag) != nil):
+				t.Errorf("skip %d: error %v, left %v after %d looks", skip, err, report.Left, looks)
+			case !lands && (!slices.Contains(report.Left, reg.Host+"/app:"+tag) || !strings.Contains(err.Error(), tag)):
+				t.Errorf("skip %d: error %v, left %v, want %s", skip, err, report.Left, tag)
+			case skip == 1 && report.State(doctor.DeletesManifests) != doctor.Yes:
+				t.Errorf("%+v", report.Abilities)
+			case skip == 0 && !lands && (report.State(doctor.DeletesManifests) != doctor.NotTried || report.State(doctor.DeletesTags) != doctor.NotTried):
+				t.Errorf("nothing was there to delete: %+v", report.Abilities)
+			}
+			cancel()
+			if !lands {
+				close(late.land)
+				<-late.landed
+			}
+		}
+	}
+}
+
+// A registry that answers to a deletion that there is nothing, while there is, deletes nothing.
+func TestDoctorDisownedDeletion(t *testing.T) {
 	reg := testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true})
 	reg.PushImage(t, "app:v1")
-	ctx, cancel := context.WithCancel(t.Context())
-	reached := make(chan struct{}, 1)
-	reg.Fail(testenv.Fault{Method: http.MethodPut, Path: "/manifests/bulla-doctor-", Skip: 1, Times: 1, Reached: reached, Wait: ctx.Done()})
-	go func() {
-		<-reached
-		cancel()
-	}()
-	c := newClient(t, Options{})
-	img, err := c.Parse(reg.Host + "/app:v1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	report, err := c.Doctor(ctx, img, doctor.Options{Write: true})
-	if err == nil || len(report.Left) != 0 {
-		t.Errorf("error %v, left %v", err, report.Left)
-	}
-	if report.State(doctor.DeletesManifests) != doctor.Yes {
-		t.Errorf("%+v", report.Abilities)
+	reg.Fail(testenv.Fault{Method: http.MethodDelete, Status: 404, Code: "MANIFEST_UNKNOWN"})
+	report, err := examine(t, newClient(t, Options{}), reg.Host+"/app:v1", true)
+	if !isUnknown(err) || len(report.Left) != 5 || report.State(doctor.DeletesManifests) != doctor.No || report.State(doctor.DeletesTags) != doctor.No {
+		t.Errorf("error %v, left %v, %+v", err, report.Left, report.Abilities)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,9 +80,15 @@ func (e *examiner) put(ctx context.Context, what, reference string, t *trial, he
 	for name, value := range header {
 		r.header[name] = value
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err // nothing more is begun
+	}
 	a, err := e.ask(ctx, r)
 	if err == nil && a.status != http.StatusCreated {
 		err = a.unknown(r, "want status 201")
+	}
+	if err != nil && (a == nil || a.status >= 500) {
+		e.pending = append(e.pending, t.digest) // it may have been taken, or be taken yet
 	}
 	return a, err
 }
@@ -190,34 +197,85 @@ func (e *examiner) listsReferrers(ctx context.Context, image, about *trial) {
 func (e *examiner) remove(ctx context.Context, tag string, all []*trial) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
 	defer cancel()
-	_, err := e.ask(ctx, request{place: "deletion of the tag", method: http.MethodDelete, path: "manifests/" + tag})
-	e.deletion(doctor.DeletesTags, err)
-	state, refused := doctor.Yes, error(nil)
+	late := e.late(ctx)
+	erased, unnamed := e.erase(ctx, "deletion of the tag", tag)
+	e.deletion(doctor.DeletesTags, erased, unnamed)
+	name := e.session.repo.Name()
+	some, refused := false, error(nil)
 	for _, t := range all {
-		_, err := e.ask(ctx, request{place: "deletion of a manifest", method: http.MethodDelete, path: "manifests/" + t.digest})
-		if err == nil || isNotFound(err) {
-			continue
+		erased, err := e.erase(ctx, "deletion of a manifest", t.digest)
+		if some = some || erased; err != nil {
+			refused = err
+			e.report.Left = append(e.report.Left, name+"@"+t.digest)
 		}
-		state, refused = doctor.No, err
-		e.report.Left = append(e.report.Left, e.session.repo.Name()+"@"+t.digest)
 	}
-	if state == doctor.Yes {
-		e.deletion(doctor.DeletesManifests, nil)
+	e.deletion(doctor.DeletesManifests, some, refused)
+	detail := "what was written to try the registry could not be removed: "
+	switch {
+	case refused != nil:
+	case late:
+		detail = "a write was not answered, and what it writes may appear later: "
+	default:
 		return
 	}
-	e.deletion(doctor.DeletesManifests, refused)
-	e.report.Left = append([]string{e.session.repo.Name() + ":" + tag}, e.report.Left...)
+	e.report.Left = append([]string{name + ":" + tag}, e.report.Left...)
 	e.removal = &UnknownError{
-		Place: "removal", URL: e.session.repo.Name() + ":" + tag, Detail: "what was written to try the registry could not be removed: " + e.session.repo.Name() + ":" + tag, Err: refused,
+		Place: "removal", URL: name + ":" + tag, Detail: detail + name + ":" + tag, Err: refused,
 		Hint: "remove the tag by the registry's own means",
 	}
 }
 
-func (e *examiner) deletion(name string, err error) {
+// How often, and after which pause, it is looked for what was written by a request that was not answered: a registry that
+// was interrupted in the middle of a write often finishes it.
+const (
+	looks     = 5
+	lookPause = time.Second
+)
+
+// late waits for writes that were not answered, since what is removed before they take effect comes back. It says whether
+// some did not show up.
+func (e *examiner) late(ctx context.Context) bool {
+	for look := 0; len(e.pending) > 0 && look < looks; look++ {
+		if e.client.options.Sleep(ctx, lookPause) != nil {
+			break
+		}
+		e.pending = slices.DeleteFunc(e.pending, func(digest string) bool { return e.there(ctx, digest) == nil })
+	}
+	return len(e.pending) > 0
+}
+
+// there returns nil when a manifest is there.
+func (e *examiner) there(ctx context.Context, reference string) error {
+	_, err := e.ask(ctx, request{place: "look at what was written", method: http.MethodGet, path: "manifests/" + reference, header: map[string]string{"Accept": acceptManifests}})
+	return err
+}
+
+// erase deletes a tag or a manifest. False without an error says that there was nothing to delete.
+func (e *examiner) erase(ctx context.Context, what, reference string) (bool, error) {
+	_, err := e.ask(ctx, request{place: what, method: http.MethodDelete, path: "manifests/" + reference})
+	if !isNotFound(err) {
+		return err == nil, err
+	}
+	if err = e.there(ctx, reference); err == nil {
+		return false, &UnknownError{
+			Place: what, URL: e.session.repo.Name(), Status: http.StatusNotFound,
+			Detail: "the registry answers that there is nothing of that name, and it is there",
+		}
+	}
+	if isNotFound(err) {
+		return false, nil
+	}
+	return false, err
+}
+
+// deletion enters whether something can be deleted. What was not there says nothing.
+func (e *examiner) deletion(name string, erased bool, err error) {
 	var unknown *UnknownError
 	switch {
-	case err == nil || isNotFound(err):
+	case err == nil && erased:
 		e.able(name, doctor.Yes, "")
+	case err == nil:
+		e.able(name, doctor.NotTried, "there was nothing to delete")
 	case errors.As(err, &unknown) && unknown.Status >= 400 && unknown.Status < 500 && unknown.Status != http.StatusTooManyRequests:
 		e.able(name, doctor.No, printable(err.Error(), maxDetail))
 	default:

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,6 +55,9 @@ func TestPatientHandshake(t *testing.T) {
 			_, err := newClient(t, Options{Username: "me", Password: canarySecret}).Resolve(t.Context(), ref)
 			if (err == nil) != want || (err != nil && !isUnknown(err)) {
 				t.Errorf("%s asks to wait %q: %v", path, after, err)
+			}
+			if err != nil && !strings.Contains(err.Error(), "asks to wait: RateLimit-Reset is "+after) {
+				t.Errorf("%s asks to wait %q, and that is not said: %v", path, after, err)
 			}
 		}
 	}

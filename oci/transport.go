@@ -204,7 +204,7 @@ func (c *Client) handshake(ctx context.Context, s *session) error {
 	defer func() { s.asked = seen.challenge() }() // also of a handshake that failed
 	rt, err := transport.NewWithContext(ctx, s.repo.Registry, auth, seen, []string{s.repo.Scope(s.scope)})
 	if err != nil {
-		return c.handshakeError(s, err)
+		return c.handshakeError(s, err, seen.patience())
 	}
 	s.scheme = seen.scheme()
 	s.client = &http.Client{Transport: rt, CheckRedirect: checkRedirect}
@@ -212,13 +212,17 @@ func (c *Client) handshake(ctx context.Context, s *session) error {
 	return nil
 }
 
-func (c *Client) handshakeError(s *session, err error) error {
+// handshakeError words why there was no contact; wait is what a busy registry or its token server asked for.
+func (c *Client) handshakeError(s *session, err error, wait string) error {
 	place := "registry " + s.repo.RegistryStr()
 	result := transportError(place, "", nil, err)
 	var unknown *UnknownError
 	var tlsErr *tls.CertificateVerificationError
 	if errors.As(result, &unknown) && errors.As(err, &tlsErr) {
 		unknown.Hint = "give the registry's certificate authority with --registry-cacert"
+	}
+	if unknown != nil && tlsErr == nil && wait != "" {
+		unknown.Hint = wait
 	}
 	return s.tellCredential(result)
 }
@@ -254,6 +258,7 @@ type schemeRecorder struct {
 	mu      sync.Mutex
 	last    string
 	asked   challenge
+	wait    string // what was asked for by whom we did not ask again; empty when by nobody
 }
 
 // limitedBody is the beginning of a body.
@@ -308,6 +313,9 @@ func (r *schemeRecorder) patiently(in *http.Request) (*http.Response, error) {
 		}
 		wait, again := r.client.retry(request{method: in.Method}, a, errBusy, try)
 		if !again || r.client.options.Sleep(in.Context(), wait) != nil {
+			r.mu.Lock()
+			r.wait = waitHint(resp.Header)
+			r.mu.Unlock()
 			return resp, nil
 		}
 		_ = resp.Body.Close() // nothing of it is needed
@@ -316,6 +324,12 @@ func (r *schemeRecorder) patiently(in *http.Request) (*http.Response, error) {
 
 // errBusy is what [Client.retry] is asked about.
 var errBusy = errors.New("busy")
+
+func (r *schemeRecorder) patience() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.wait
+}
 
 func (r *schemeRecorder) challenge() challenge {
 	r.mu.Lock()

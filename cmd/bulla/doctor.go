@@ -68,7 +68,11 @@ func (o *examination) run(ctx context.Context, c *cli.Call) error {
 
 func printExamination(w io.Writer, r *doctor.Report) error {
 	var out strings.Builder
-	line := func(name, text string) { fmt.Fprintf(&out, "%-26s%s\n", name, describe.Printable(text)) }
+	line := func(name, text string) {
+		if text != "" { // what is not known, because nobody answered, is left out
+			fmt.Fprintf(&out, "%-26s%s\n", name, describe.Printable(text))
+		}
+	}
 	line("repository", r.Repository)
 	line("scheme", r.Scheme)
 	challenge := r.Challenge
@@ -80,7 +84,9 @@ func printExamination(w io.Writer, r *doctor.Report) error {
 	for _, setting := range r.Settings {
 		line("setting", setting)
 	}
-	out.WriteString("\n")
+	if len(r.Abilities) > 0 {
+		out.WriteString("\n")
+	}
 	for _, a := range r.Abilities {
 		text := a.State
 		if a.Detail != "" {
@@ -104,7 +110,9 @@ func printExamination(w io.Writer, r *doctor.Report) error {
 		}
 		line(q.What, text)
 	}
-	fmt.Fprintf(&out, "\n%-26s%-42s%s\n", "who sees", "bundles (what is written)", "older tags")
+	if len(r.Readers) > 0 {
+		fmt.Fprintf(&out, "\n%-26s%-42s%s\n", "who sees", "bundles (what is written)", "older tags")
+	}
 	for _, reader := range r.Readers {
 		fmt.Fprintf(&out, "%-26s%-42s%s\n", reader.Name, reader.Bundles, reader.OlderTags)
 		if reader.Note != "" {
