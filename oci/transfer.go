@@ -37,6 +37,15 @@ func carried(repo name.Repository, m *fetched) *carry.Manifest {
 	}
 }
 
+// notThere is [ErrImageNotFound] and [carry.ErrNotFound] in one line.
+type notThere struct{}
+
+func (notThere) Error() string { return ErrImageNotFound.Error() }
+
+func (notThere) Is(target error) bool {
+	return target == ErrImageNotFound || target == carry.ErrNotFound
+}
+
 // Manifest reads a manifest by tag or digest.
 func (t *store) Manifest(ctx context.Context, reference string) (*carry.Manifest, error) {
 	s, err := t.client.connect(ctx, t.repo, false)
@@ -45,7 +54,7 @@ func (t *store) Manifest(ctx context.Context, reference string) (*carry.Manifest
 	}
 	m, err := t.client.manifest(ctx, s, "image", reference)
 	if isNotFound(err) {
-		return nil, fmt.Errorf("%s %s: %w: %w", t.repo.Name(), reference, errors.Join(ErrImageNotFound, carry.ErrNotFound), err)
+		return nil, fmt.Errorf("%s %s: %w: %w", t.repo.Name(), reference, notThere{}, err)
 	}
 	if err != nil {
 		return nil, err

@@ -17,6 +17,8 @@ import (
 func attachCommand() *cli.Command {
 	return &cli.Command{
 		Use: "attach", Short: "Attach evidence that was made elsewhere to an image", Group: "Registry",
+		Example: `bulla attach signature --bundle app.sigstore.json registry.example.com/app:v1
+bulla attach sbom --sbom app.spdx.json registry.example.com/app:v1`,
 		Commands: []*cli.Command{attachSignatureCommand(), attachAttestationCommand(), attachSBOMCommand()},
 	}
 }

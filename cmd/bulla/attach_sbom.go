@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -174,6 +175,9 @@ func putMade(ctx context.Context, c *cli.Call, client *oci.Client, m madeImage) 
 	options.Progress, end = progress(c, "uploading to "+m.ref)
 	_, err = carry.Copy(ctx, options)
 	end()
+	if errors.Is(err, carry.ErrTaken) {
+		return carryError(c, fmt.Errorf("%s: %w", named.Repository.Name(), err)) // which names the tag
+	}
 	if err != nil {
 		return carryError(c, fmt.Errorf("%s: %w", m.ref, err))
 	}

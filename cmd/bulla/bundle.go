@@ -7,6 +7,8 @@ import (
 func bundleCommand() *cli.Command {
 	return &cli.Command{
 		Use: "bundle", Short: "Make, show and upgrade Sigstore bundles", Group: "Verify",
+		Example: `bulla bundle inspect app.sigstore.json
+bulla bundle create --artifact app --signature app.sig --key cosign.pub --out app.sigstore.json`,
 		Commands: []*cli.Command{bundleCreateCommand(), bundleInspectCommand(), bundleUpgradeCommand()},
 	}
 }

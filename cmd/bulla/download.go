@@ -20,6 +20,8 @@ import (
 func downloadCommand() *cli.Command {
 	return &cli.Command{
 		Use: "download", Short: "Print what is attached to an image", Group: "Registry",
+		Example: `bulla download signature registry.example.com/app:v1 > app.jsonl
+bulla download sbom registry.example.com/app:v1 > app.spdx.json`,
 		Commands: []*cli.Command{downloadSignatureCommand(), downloadAttestationCommand(), downloadSBOMCommand()},
 	}
 }

@@ -82,6 +82,7 @@ func envCommand() *cli.Command {
 	o := &environment{}
 	return &cli.Command{
 		Use: "env [flags]", Short: "Print the environment variables that have an influence, and their values", Group: "More",
+		Example: `bulla env --show-descriptions=false`,
 		Flags: func(fs *pflag.FlagSet) {
 			fs.BoolVar(&o.descriptions, "show-descriptions", true, "say what each variable does")
 			fs.BoolVar(&o.secrets, "show-sensitive-values", false, "print secrets, too, instead of ******")

@@ -36,7 +36,7 @@ func flushCommand() *cli.Command {
 		Use: "flush [flags]", Short: "Log the signatures that were made with --log=defer", Group: "Sign", BindEnv: true,
 		Long: `Enter the signatures that wait in the spool into the transparency logs that they were made for, and put what comes of it in their place.
 
-Each is verified before and after, under the trusted root that verifiers will use. Then the bundle with the log's entry is attached to the image, or replaces the file, and the one without it is removed. What cannot be logged now stays in the spool.
+Each is verified before and after, under the trusted root that verifiers will use. Then the bundle with the log's entry is attached to the image, or replaces the file, and the one without it is removed. What cannot be logged now stays in the spool. --output json prints one line for each signature, and so none where nothing waits.
 
 It may be interrupted anywhere and run again: a log is asked for the entry that it has already, and nothing is attached twice.`,
 		Example: `# what was made while the log was away

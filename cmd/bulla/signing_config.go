@@ -17,6 +17,7 @@ import (
 func signingConfigCommand() *cli.Command {
 	return &cli.Command{
 		Use: "signing-config", Short: "Make configurations of the services that signing calls", Group: "Trust",
+		Example:  `bulla signing-config create --with-default-services --out signing-config.json`,
 		Commands: []*cli.Command{signingConfigCreateCommand()},
 	}
 }

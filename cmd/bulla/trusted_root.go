@@ -22,6 +22,7 @@ import (
 func trustedRootCommand() *cli.Command {
 	return &cli.Command{
 		Use: "trusted-root", Short: "Make trusted roots: the keys and certificates that verification rests on", Group: "Trust",
+		Example:  `bulla trusted-root create --with-default-services --out trusted-root.json`,
 		Commands: []*cli.Command{trustedRootCreateCommand()},
 	}
 }

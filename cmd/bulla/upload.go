@@ -30,6 +30,8 @@ type upload struct {
 func uploadCommand() *cli.Command {
 	return &cli.Command{
 		Use: "upload", Short: "Upload files to a registry, as images", Group: "Registry",
+		Example: `bulla upload blob -f app registry.example.com/app:v1
+bulla upload wasm -f filter.wasm registry.example.com/filter:v1`,
 		Commands: []*cli.Command{uploadBlobCommand(), uploadWasmCommand()},
 	}
 }

@@ -39,6 +39,7 @@ func dockerfileCommand() *cli.Command {
 	o.read = o.dockerfile
 	return &cli.Command{
 		Use: "dockerfile", Short: "Verify the images that a Dockerfile builds on", Group: "Verify",
+		Example: `bulla dockerfile verify --key cosign.pub --log=none Dockerfile`,
 		Commands: []*cli.Command{{
 			Use: "verify [flags] FILE", Short: "Verify the images that a Dockerfile builds on", BindEnv: true,
 			Long: `Verify the signatures of the images that a Dockerfile takes content from: in FROM, COPY --from and RUN --mount. The names of stages and scratch are no images. Signatures of every format are found, as by verify, and all images must verify.
@@ -63,6 +64,7 @@ func manifestCommand() *cli.Command {
 	o := &verifyNamed{read: workloads}
 	return &cli.Command{
 		Use: "manifest", Short: "Verify the images that YAML files of workloads name", Group: "Verify",
+		Example: `helm template chart | bulla manifest verify --key cosign.pub --log=none -`,
 		Commands: []*cli.Command{{
 			Use: "verify [flags] FILE", Short: "Verify the images that a YAML file of workloads names", BindEnv: true,
 			Long: `Verify the signatures of the images that a YAML or JSON file names: in the containers, initContainers and ephemeralContainers of Kubernetes objects of any kind, however deep their pod template lies, in image volumes, and in the services of a Compose file, whose variables come from the environment. All documents of the file are read; - reads standard input, such as what helm template prints. Signatures of every format are found, as by verify, and all images must verify.

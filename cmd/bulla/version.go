@@ -16,6 +16,7 @@ func versionCommand() *cli.Command {
 	var output cli.Choice
 	return &cli.Command{
 		Use: "version [flags]", Short: "Print which build this is", Group: "More",
+		Example: `bulla version --output json`,
 		Flags: func(fs *pflag.FlagSet) {
 			fs.BoolVar(&json, "json", false, "print JSON; the same as --output json")
 			cli.Output(fs, &output, "text", "text", "json")
