@@ -202,7 +202,7 @@ func (s *signing) clientOptions(ctx context.Context, c *cli.Call, source *trusts
 	if names := from.Variables(); len(names) > 0 {
 		c.Warnf("what is trusted comes from the environment: %s", strings.Join(names, ", "))
 	}
-	root, err := from.Load()
+	root, err := from.Load(ctx)
 	if err != nil {
 		return client.Options{}, inputError(err)
 	}

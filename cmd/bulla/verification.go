@@ -139,7 +139,7 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 	if len(names) > 0 {
 		c.Warnf("what is trusted comes from the environment: %s", strings.Join(names, ", "))
 	}
-	root, err := from.Load()
+	root, err := from.Load(ctx)
 	if err != nil {
 		return nil, inputError(err)
 	}

@@ -66,6 +66,8 @@ func TestWaitingEnds(t *testing.T) {
 		{"inspect", "-"},
 		{"inspect", pipe},
 		{"login", "-u", "a", "--password-stdin", "localhost:1"},
+		{"verify-blob", "--key", key + ".pub", "--trusted-root", pipe, "--bundle", key + ".pub", key + ".pub"},
+		{"verify-blob", "--certificate-identity", "a", "--certificate-oidc-issuer", "b", "--ca-roots", pipe, "--bundle", key + ".pub", key + ".pub"},
 		{"import-key-pair", "--key", pipe, "--output-key-prefix", key + "2"},
 	} {
 		t.Run(strings.Join(line[:2], " "), func(t *testing.T) {

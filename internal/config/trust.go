@@ -4,15 +4,16 @@ package config
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/bulla-sign/bulla/algorithm"
+	"github.com/bulla-sign/bulla/internal/pipe"
 	"github.com/bulla-sign/bulla/trust"
 	"github.com/bulla-sign/bulla/trust/publicgood"
 )
@@ -36,13 +37,13 @@ type Trust struct {
 }
 
 // Load returns the trusted root that the user configured: a file, or else the default one, with the parts
-// replaced that older flags and variables name. A trusted root file is looked at as it is: no variable replaces its parts.
-func (t Trust) Load() (*trust.Root, error) {
-	parts, err := t.parts()
+// replaced that older flags and variables name. A pipe is waited for until ctx ends. A trusted root file is looked at as it is: no variable replaces its parts.
+func (t Trust) Load(ctx context.Context) (*trust.Root, error) {
+	parts, err := t.parts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	root, err := t.base()
+	root, err := t.base(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -56,9 +57,9 @@ func (t Trust) Load() (*trust.Root, error) {
 }
 
 // base returns the root of which parts are replaced.
-func (t Trust) base() (*trust.Root, error) {
+func (t Trust) base(ctx context.Context) (*trust.Root, error) {
 	if t.TrustedRoot != "" {
-		return ReadRoot(t.TrustedRoot)
+		return ReadRoot(ctx, t.TrustedRoot)
 	}
 	if t.Default != nil {
 		return t.Default()
@@ -66,9 +67,9 @@ func (t Trust) base() (*trust.Root, error) {
 	return publicgood.Root()
 }
 
-// ReadRoot reads a trusted root from a file.
-func ReadRoot(name string) (*trust.Root, error) {
-	data, err := readFile(name)
+// ReadRoot reads a trusted root from a file, or from a pipe until ctx ends.
+func ReadRoot(ctx context.Context, name string) (*trust.Root, error) {
+	data, err := readFile(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("trusted root: %w", err)
 	}
@@ -93,7 +94,7 @@ type variable struct {
 	replace func(*trust.Root, []byte) error
 }
 
-func (t Trust) parts() ([]part, error) {
+func (t Trust) parts(ctx context.Context) ([]part, error) {
 	var out []part
 	if t.CertificateChain != "" && (t.CARoots != "" || t.CAIntermediates != "") {
 		return nil, errors.New("--certificate-chain cannot be given together with --ca-roots or --ca-intermediates")
@@ -103,7 +104,7 @@ func (t Trust) parts() ([]part, error) {
 	}
 	add := func(from, file string, replace func(*trust.Root, []byte) error) {
 		out = append(out, part{from + " " + file, func(r *trust.Root) error {
-			data, err := readFile(file)
+			data, err := readFile(ctx, file)
 			if err != nil {
 				return err
 			}
@@ -114,7 +115,7 @@ func (t Trust) parts() ([]part, error) {
 	case t.CertificateChain != "":
 		add("--certificate-chain", t.CertificateChain, replaceCAs)
 	case t.CARoots != "":
-		add("--ca-roots", t.CARoots, t.replaceRoots)
+		add("--ca-roots", t.CARoots, func(r *trust.Root, roots []byte) error { return t.replaceRoots(ctx, r, roots) })
 	}
 	if t.TimestampChain != "" {
 		add("--timestamp-certificate-chain", t.TimestampChain, replaceTSA)
@@ -154,11 +155,11 @@ func (t Trust) Variables() []string {
 	return names
 }
 
-func (t Trust) replaceRoots(r *trust.Root, roots []byte) error {
+func (t Trust) replaceRoots(ctx context.Context, r *trust.Root, roots []byte) error {
 	if t.CAIntermediates == "" {
 		return replaceCAs(r, roots)
 	}
-	intermediates, err := readFile(t.CAIntermediates)
+	intermediates, err := readFile(ctx, t.CAIntermediates)
 	if err != nil {
 		return err
 	}
@@ -280,8 +281,8 @@ func certificates(data []byte) ([]*x509.Certificate, error) {
 }
 
 // readFile reads a file of trust material, up to its limit.
-func readFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
+func readFile(ctx context.Context, name string) ([]byte, error) {
+	f, err := pipe.Open(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -126,7 +126,7 @@ func TestTrust(t *testing.T) {
 				*name = f.path(*name)
 			}
 			given.LookupEnv = func(name string) (string, bool) { v, ok := tt.env[name]; return f.path(v), ok }
-			root, err := given.Load()
+			root, err := given.Load(t.Context())
 			for _, name := range given.Variables() { // what is said to have an effect has one, and the other way round
 				if err == nil && !strings.Contains(root.Source.Name, name) {
 					t.Errorf("%s has no effect: %s", name, root.Source.Name)
@@ -161,15 +161,15 @@ func TestTrust(t *testing.T) {
 // TestTrustIsNotShared loads twice: replacing parts of one root must not change the next.
 func TestTrustIsNotShared(t *testing.T) {
 	f := newFiles(t)
-	before, err := config.Trust{}.Load()
+	before, err := config.Trust{}.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := of(before)
-	if _, err := (config.Trust{CARoots: f.path("root.pem"), TimestampChain: f.path("tsa.pem")}).Load(); err != nil {
+	if _, err := (config.Trust{CARoots: f.path("root.pem"), TimestampChain: f.path("tsa.pem")}).Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	after, err := config.Trust{}.Load()
+	after, err := config.Trust{}.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

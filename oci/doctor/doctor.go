@@ -61,7 +61,7 @@ type Report struct {
 	Abilities  []Ability `json:"abilities"`
 	Requests   []Request `json:"requests"`
 	Readers    []Reader  `json:"readers"`
-	Left       []string  `json:"leftBehind,omitempty"` // what was written and could not be removed
+	Left       []string  `json:"leftBehind,omitempty"` // what was written and could not be removed, or may yet appear
 }
 
 // State returns the state of an ability; Unknown for one that is not in the report.
