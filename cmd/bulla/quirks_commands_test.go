@@ -186,6 +186,9 @@ func quirkReaders() []quirkCommand {
 		{command: "triangulate", repo: full, ends: asks, says: count(".sig\n", 1), args: func(w *quirkWorld, repo string) []string {
 			return []string{w.reg.Host + "/" + repo + ":v1"}
 		}},
+		{command: "generate", repo: full, ends: asks, says: count(`"docker-manifest-digest":"sha256:`, 1), args: func(w *quirkWorld, repo string) []string {
+			return []string{w.reg.Host + "/" + repo + ":v1"}
+		}},
 		{command: "doctor", repo: full, args: with(), ends: asks, may: true},
 		{command: "repair", repo: "full-repair", args: with(), ends: asks, may: true, after: kept("full-repair")},
 		{command: "repair", repo: "full-scan", args: with("--scan", "--prune"), ends: asks, may: true, after: kept("full-scan")},
