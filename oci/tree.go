@@ -138,7 +138,10 @@ func (c *Client) legacyNode(ctx context.Context, s *session, img *Image, place P
 
 // referrerNodes fetches what a list names; err is why there is no list.
 func (c *Client) referrerNodes(ctx context.Context, s *session, img *Image, l *listing, err error) ([]Node, Place) {
-	place := Place{Name: l.place, Ref: l.ref, Outcome: Absent, Note: l.note, Err: l.cut}
+	place := Place{Name: l.place, Ref: l.ref, Outcome: Absent, Note: l.note}
+	if l.cut != nil {
+		place.Err = tooMuch(l.place, l.cut.Error())
+	}
 	if err != nil {
 		place.Outcome, place.Err = Unknown, err
 		return nil, place

@@ -82,6 +82,8 @@ func (o *downloadSBOM) reference(ctx context.Context, c *cli.Call, client *oci.C
 		switch {
 		case n.Place == oci.PlaceSBOMs:
 			tag = n.Ref
+		case n.Err != nil && (n.ArtifactType == "" || n.ArtifactType == sbomReferrer):
+			return "", registryError(n.Err) // it may be the one
 		case n.ArtifactType == sbomReferrer:
 			ref = n.Ref
 			referrers++

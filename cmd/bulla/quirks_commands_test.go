@@ -181,7 +181,7 @@ func quirkReaders() []quirkCommand {
 		}},
 		{command: "download signature", repo: full, args: with(), ends: lists, says: printed(quirkSignatures)},
 		{command: "download attestation", repo: full, args: with(), ends: lists, says: printed(quirkAttestations)},
-		{command: "download sbom", repo: full, args: with(), ends: asks, says: count("SPDX-2.3", 1)},
+		{command: "download sbom", repo: full, args: with(), ends: lists, may: true, says: count("SPDX-2.3", 1)},
 		{command: "tree", repo: full, args: with("-o", "json"), ends: lists, says: count(`"reference": `, 4+4)},
 		{command: "triangulate", repo: full, ends: asks, says: count(".sig\n", 1), args: func(w *quirkWorld, repo string) []string {
 			return []string{w.reg.Host + "/" + repo + ":v1"}
@@ -211,7 +211,7 @@ func quirkSeekers() []quirkCommand {
 		}},
 		{command: "download signature", repo: bare, args: with(), ends: misses, fine: none},
 		{command: "download attestation", repo: bare, args: with(), ends: misses, fine: none},
-		{command: "download sbom", repo: bare, args: with(), ends: func(q *quirk) int { return q.absent & q.older }, fine: none},
+		{command: "download sbom", repo: bare, args: with(), ends: misses, fine: none},
 		{command: "tree", repo: bare, args: with("-o", "json"), ends: misses, says: count(`"attached": []`, 1)},
 		{command: "clean", repo: "bare-clean", args: with("-f"), ends: misses},
 		{command: "repair", repo: "bare-repair", args: with(), ends: misses, may: true, says: count(" 0 entries", 1)},
