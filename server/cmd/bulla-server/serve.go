@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -97,8 +98,10 @@ func allFlags(parts ...func(*pflag.FlagSet)) func(*pflag.FlagSet) {
 const heapGrowth = 800
 
 // settle prepares a process that has started for a long run: the memory that opening its keys took (64 MiB each) goes back
-// to the system, and what it takes from now on is collected in larger portions. GOGC, if set, decides instead.
+// to the system, and what it takes from now on is collected in larger portions. GOGC, if set, decides instead. Nobody can ask
+// for a profile of what it allocates, which a library that can make one has the runtime prepare.
 func settle() {
+	runtime.MemProfileRate = 0
 	debug.FreeOSMemory()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(heapGrowth)
