@@ -40,7 +40,7 @@ func (c *Client) RepairReferrers(ctx context.Context, img *Image, o repair.Optio
 	if err != nil {
 		return nil, err
 	}
-	r := &repairer{client: c, session: s, img: img, options: o, listed: map[string]jsontext.Value{}, entries: []repair.Entry{}, own: l.api}
+	r := &repairer{client: c, session: s, img: img, options: o, listed: map[string]jsontext.Value{}, inTag: map[string]bool{}, entries: []repair.Entry{}, own: l.api}
 	if err := r.gather(ctx, l); err != nil {
 		return nil, err
 	}
@@ -72,6 +72,7 @@ type repairer struct {
 	own     bool // the registry makes the list by itself, and what it says of an entry cannot be changed
 
 	listed  map[string]jsontext.Value // by digest, as the list has it
+	inTag   map[string]bool           // those of them that the referrers tag itself lists
 	digests []string                  // all that should be looked at, listed or not
 	past    map[string]bool           // those of them that may have been taken out of the list, see [listing]
 
@@ -79,6 +80,7 @@ type repairer struct {
 	fixed   []entry    // what is to be written: added or mended
 	bodies  []*fetched // their manifests
 	dropped []string   // what is to be taken out
+	stuck   []int      // of entries, those of it that stay where a tag is written once
 	gone    []string   // what stays listed although the registry does not have it
 	foreign int        // how many entries stay listed although they are not about the image
 
@@ -88,6 +90,11 @@ type repairer struct {
 // gather collects the digests to look at.
 func (r *repairer) gather(ctx context.Context, l *listing) error {
 	c := r.client
+	if !l.api {
+		for _, digest := range digestsOf(l.entries) {
+			r.inTag[digest] = true
+		}
+	}
 	if err := c.continueIn(ctx, r.session, r.img, l); err != nil {
 		return err
 	}
@@ -258,7 +265,12 @@ func (r *repairer) unfit(digest, state, detail string) func() {
 	return func() {
 		_, listed := r.listed[digest]
 		switch {
+		case listed && r.options.Prune && r.own:
+			state, detail = repair.Stays, detail+", and the registry makes the list by itself: only who runs it can take something out"
 		case listed && r.options.Prune:
+			if state == repair.Foreign && r.inTag[digest] {
+				r.stuck = append(r.stuck, len(r.entries))
+			}
 			r.dropped = append(r.dropped, digest)
 			state = repair.Pruned
 		case listed && state == repair.Missing:
@@ -316,8 +328,25 @@ func (r *repairer) write(ctx context.Context, l *listing) (bool, error) {
 	for _, digest := range r.dropped {
 		u.removed[digest] = true
 	}
+	u.stuck = map[string]bool{}
+	for _, i := range r.stuck {
+		u.stuck[r.entries[i].Digest] = true
+	}
 	err := r.run(ctx, u)
-	return err == nil, r.explain(err)
+	if err == nil && u.appending {
+		r.stay()
+	}
+	return u.wrote && err == nil, r.explain(err)
+}
+
+// stay says what is still listed: a tag that is written once keeps what it lists, and what a later list leaves out counts as
+// taken out only where the registry does not have it any more.
+func (r *repairer) stay() {
+	for _, i := range r.stuck {
+		e := &r.entries[i]
+		e.State = repair.Stays
+		e.Detail += ", and the registry keeps the tag that lists it as it is: it is listed for as long as the registry has it"
+	}
 }
 
 // run changes a shared tag. Where the registry refuses to write a tag that is not there, since there once was one, the change

@@ -50,9 +50,11 @@ type update struct {
 	removed map[string]bool // keys that replace took out, or that are gone from the registry
 	settle  time.Duration   // how long other writers may take between reading and writing
 
-	appending bool // the registry does not let the tag be written again: the list is continued in further tags
-	last      int  // the number of the last of those that was seen; 0: none
-	taken     bool // the registry has just refused a tag, because somebody else was first
+	stuck     map[string]bool // keys of removed that cannot be taken out where tags are kept as they are; nil: none
+	wrote     bool            // something was written
+	appending bool            // the registry does not let the tag be written again: the list is continued in further tags
+	last      int             // the number of the last of those that was seen; 0: none
+	taken     bool            // the registry has just refused a tag, because somebody else was first
 
 	unsure int           // writes in a row of which it is not known whether they took place
 	wait   time.Duration // what the registry asked to wait
@@ -231,6 +233,10 @@ func (u *update) merge(entries []entry) (want []entry, complete bool) {
 	here := map[string]bool{}
 	complete = true
 	for _, e := range entries {
+		if u.appending && u.stuck[e.key] {
+			want = append(want, e)
+			continue
+		}
 		if u.removed[e.key] || here[e.key] {
 			complete = complete && here[e.key]
 			continue
@@ -288,7 +294,7 @@ func (u *update) write(ctx context.Context, base *fetched, entries []entry, bega
 	a, err := c.putManifest(ctx, u.session, r)
 	u.settle = max(u.settle, min(4*c.options.Now().Sub(began), maxSettle))
 	if err == nil {
-		u.unsure = 0
+		u.unsure, u.wrote = 0, true
 		return nil
 	}
 	return u.refused(ctx, base, a, err)

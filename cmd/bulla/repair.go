@@ -77,12 +77,16 @@ func (o *repairList) run(ctx context.Context, c *cli.Call) error {
 	return o.left(c, r)
 }
 
-// left tells what stays as it is. That is a failure of the command where it was asked to list just that.
+// left tells what stays as it is. That is a failure of the command where it was asked to list just that, or to take it out.
 func (o *repairList) left(c *cli.Call, r *repair.Result) error {
 	var failed error
 	for _, list := range append([]*repair.Result{r}, r.Older...) {
 		for _, e := range list.Entries {
-			if e.State != repair.Missing && e.State != repair.Foreign {
+			if e.State == repair.Stays && failed == nil {
+				failed = cli.Errorf(cli.ExitFailure, "%s was not taken out: %s", e.Digest, e.Detail)
+				continue
+			}
+			if e.State != repair.Missing && e.State != repair.Foreign && e.State != repair.Stays {
 				continue
 			}
 			if failed != nil || !slices.Contains(o.Referrers, e.Digest) {

@@ -104,7 +104,7 @@ func bundlesOf(predicateType string) (oci.FindOptions, verify.Claims) {
 }
 
 func layersOf() (oci.FindOptions, verify.Claims) {
-	return oci.FindOptions{Signatures: true, Every: true}, verify.Claims{SimpleSigning: true}
+	return oci.FindOptions{Signatures: true}, verify.Claims{SimpleSigning: true}
 }
 
 // attestedBefore looks for an earlier bundle about an image that says the same.
@@ -151,10 +151,25 @@ type sought struct {
 	counts func(b *bundle.Bundle) bool
 }
 
-// foundBefore looks for earlier evidence by the signer that is about to sign.
+// foundBefore looks for earlier evidence by the signer that is about to sign, until it is found or every place has answered.
 func (s *imageSigning) foundBefore(ctx context.Context, c *cli.Call, opts *sign.Options, to sought) (*signed, error) {
+	var err error
+	if to.req.Artifact, err = imageArtifact(to.img); err != nil {
+		return nil, err
+	}
+	var earlier *signed
+	var failed error
+	looked := 0
+	to.where.Enough = func(found *oci.Evidence) bool {
+		earlier, failed = s.amongBefore(ctx, c, opts, to, found.Items[looked:])
+		looked = len(found.Items)
+		return earlier != nil || failed != nil
+	}
 	found, err := to.client.Find(ctx, to.img, to.where)
-	if err != nil {
+	switch {
+	case earlier != nil || failed != nil:
+		return earlier, failed
+	case err != nil:
 		return nil, signingRegistryError(c, err)
 	}
 	for i := range found.Places {
@@ -162,18 +177,20 @@ func (s *imageSigning) foundBefore(ctx context.Context, c *cli.Call, opts *sign.
 			return nil, signingRegistryError(c, err) // what was not seen may be what is looked for
 		}
 	}
-	req := to.req
-	if req.Artifact, err = imageArtifact(to.img); err != nil {
-		return nil, err
-	}
+	return nil, nil
+}
+
+// amongBefore looks for it among what was found.
+func (s *imageSigning) amongBefore(ctx context.Context, c *cli.Call, opts *sign.Options, to sought, items []oci.Item) (*signed, error) {
+	req := *to.req
 	var digests []string
-	for _, item := range found.Items {
+	for _, item := range items {
 		if item.Bundle != nil && to.counts(item.Bundle) && len(req.Candidates) < verify.MaxCandidates {
 			req.Candidates = append(req.Candidates, verify.Candidate{Name: item.Digest, Bundle: item.Bundle})
 			digests = append(digests, item.Digest)
 		}
 	}
-	at, report, err := s.earlier(ctx, c, opts, req)
+	at, report, err := s.earlier(ctx, c, opts, &req)
 	if at < 0 || err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -117,6 +118,13 @@ func (r *Registry) Heal() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.faults = nil
+}
+
+// HealPath removes the faults of one path.
+func (r *Registry) HealPath(path string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faults = slices.DeleteFunc(r.faults, func(f *Fault) bool { return f.Path == path })
 }
 
 // Reset forgets the counts.

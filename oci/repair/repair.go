@@ -19,6 +19,7 @@ const (
 	Missing = "missing" // it is listed or was named, and the registry does not have it
 	Foreign = "foreign" // it is not about the image
 	Pruned  = "pruned"  // it was one of the two before, and was taken out
+	Stays   = "stays"   // it is one of the two, and could not be taken out
 )
 
 // Entry is what a repair found of one referrer, and did with it.
