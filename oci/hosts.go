@@ -115,6 +115,7 @@ func (h *hosts) transport(host string) (*http.Transport, error) {
 	}
 	given := h.named[host] && (len(h.clients) > 0 || h.options.ServerName != "")
 	if own == nil && way == nil && !given && !h.insecure[host] {
+		h.byHost[host] = h.other // the directories are read once
 		return h.other, nil
 	}
 	config := h.config.Clone()
