@@ -328,6 +328,9 @@ func (r *repairer) write(ctx context.Context, l *listing) (bool, error) {
 	for _, digest := range r.dropped {
 		u.removed[digest] = true
 	}
+	// What is to be taken out may be listed by the last continuation alone. The tag itself then says what is wanted already, and
+	// would not be written.
+	u.appending = r.past != nil
 	u.stuck = map[string]bool{}
 	for _, i := range r.stuck {
 		u.stuck[r.entries[i].Digest] = true

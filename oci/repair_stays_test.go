@@ -56,3 +56,26 @@ func TestRepairStaysInOwnList(t *testing.T) {
 	mustRepair(t, c, img, repair.Options{}, "foreign", false)
 	mustRepair(t, c, img, repair.Options{Prune: true}, "stays", false)
 }
+
+// What is pruned may be in continuations alone, so that what remains is exactly what the tag itself lists. Then another
+// continuation says so, since the last one counts; without it, whoever looks for evidence would be sent to what is gone.
+func TestRepairBackToFirst(t *testing.T) {
+	for _, kind := range []string{"ecr", "harbor", "conflict"} {
+		t.Run(kind, func(t *testing.T) {
+			reg := testenv.NewRegistry(t, testenv.RegistryOptions{Quirks: testenv.Quirks{Immutable: kind}})
+			c := newClient(t, Options{})
+			img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+			first := mustAttach(t, c, img, bundleOptions(newBundle(t)))
+			second, third := mustAttach(t, c, img, bundleOptions(newBundle(t))), mustAttach(t, c, img, bundleOptions(newBundle(t)))
+			reg.DeleteManifest(t, "app", second)
+			reg.DeleteManifest(t, "app", third)
+			mustRepair(t, c, img, repair.Options{}, "kept missing missing", false)
+			mustRepair(t, c, img, repair.Options{Prune: true}, "kept pruned pruned", true)
+			mustRepair(t, c, img, repair.Options{Prune: true}, "kept", false)
+			found := mustFind(t, c, img, FindOptions{Bundles: true, Every: true})
+			if len(found.Items) != 1 || found.Items[0].Digest != first || found.Items[0].Err != nil {
+				t.Errorf("found %s", summary(found))
+			}
+		})
+	}
+}
