@@ -44,6 +44,38 @@ func TestAttachLayer(t *testing.T) {
 	}
 }
 
+// Where tags are written once nothing is replaced, and that is said instead of attaching one more.
+func TestAttachLayerReplaceKept(t *testing.T) {
+	reg := testenv.NewRegistry(t, testenv.RegistryOptions{Quirks: testenv.Quirks{Immutable: "ecr"}})
+	c := newClient(t, Options{})
+	img := mustResolve(t, c, reg.PushImage(t, "app:v1"))
+	for i, test := range []struct {
+		predicate string
+		replace   bool
+		refused   string
+		have      int
+	}{
+		{"a", true, "", 1}, // there is none to replace
+		{"a", true, "cannot be replaced", 1},
+		{"a", true, "cannot be replaced", 1},
+		{"b", true, "", 2},
+		{"b", true, "cannot be replaced", 2}, // which only the continuation lists
+		{"b", false, "", 3},
+	} {
+		o := LayerOptions{
+			Suffix: "att", Payload: []byte(itoa(i)), MediaType: "application/vnd.dsse.envelope.v1+json", ReplacePredicate: test.replace,
+			Annotations: map[string]string{annotationSignature: "", annotationLegacy: test.predicate},
+		}
+		_, err := c.AttachLayer(t.Context(), img, o)
+		if test.refused == "" && err != nil || test.refused != "" && (err == nil || !strings.Contains(err.Error(), test.refused)) {
+			t.Errorf("%d: error %v, want %q", i, err, test.refused)
+		}
+		if found, err := c.Find(t.Context(), img, FindOptions{Attestations: true, Every: true}); len(found.Items) != test.have {
+			t.Errorf("%d: %d attestations, want %d: %v", i, len(found.Items), test.have, err)
+		}
+	}
+}
+
 func TestAttachLayerReplace(t *testing.T) {
 	reg := testenv.NewRegistry(t, testenv.RegistryOptions{ETag: true})
 	c := newClient(t, Options{DockerMediaTypes: true})

@@ -107,6 +107,9 @@ func (u *update) run(ctx context.Context) error {
 		if attempt == 1 {
 			u.markReplaced(entries)
 		}
+		if err := u.keeps(entries); err != nil && written == nil {
+			return err
+		}
 		want, complete := u.merge(entries)
 		if complete {
 			if written == nil || quiet || sameEntries(entries, written) {
@@ -225,6 +228,20 @@ func (u *update) markReplaced(entries []entry) {
 			u.removed[e.key] = true
 		}
 	}
+}
+
+// keeps says what cannot be replaced, since the registry keeps the tags that list it. Beside it the new one would be one more.
+func (u *update) keeps(entries []entry) error {
+	if !u.appending || u.replace == nil {
+		return nil
+	}
+	for _, e := range entries {
+		if !u.adding(e.key) && u.replace(e) {
+			return fmt.Errorf("%s: the registry keeps tags as they are, so that %s cannot be replaced, and nothing was attached; "+
+				"without replacing it, the new one is attached beside it", u.name(), entryDigest(e))
+		}
+	}
+	return nil
 }
 
 // merge returns what the list should be: what it is, less what is replaced, plus what is missing. complete says that it is
