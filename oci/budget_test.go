@@ -150,20 +150,24 @@ func openCache(t *testing.T, dir string) *cache.Cache {
 }
 
 // Attaching one costs 8 requests, or 11 without the referrers API, read-back included, where an upload takes two requests, as
-// with most registries. Who knows that it is not attached yet saves a question.
+// with most registries. Who knows that it is not attached yet saves a question, and who looks
+// whether the image is signed already, as sign and attest do, spends it on that.
 func TestRequestBudgetOfWriting(t *testing.T) {
 	for _, test := range []struct {
-		referrers, look, fresh, subject bool
-		want                            int
+		referrers, look, fresh, subject, brief bool
+		want                                   int
 	}{
-		{true, false, false, true, 8},
-		{true, false, false, false, 8},
-		{true, false, true, true, 7},
-		{true, false, true, false, 8},
-		{true, true, true, false, 9},
-		{false, false, false, false, 11},
-		{false, false, true, false, 10},
-		{false, true, true, false, 11},
+		{referrers: true, subject: true, want: 8},
+		{referrers: true, want: 8},
+		{referrers: true, fresh: true, subject: true, want: 7},
+		{referrers: true, fresh: true, want: 8},
+		{referrers: true, look: true, fresh: true, want: 9},
+		{referrers: true, look: true, fresh: true, brief: true, want: 8},
+		{referrers: true, look: true, fresh: true, brief: true, subject: true, want: 8},
+		{want: 11},
+		{fresh: true, want: 10},
+		{look: true, fresh: true, want: 11},
+		{look: true, fresh: true, brief: true, want: 11},
 	} {
 		reg := testenv.NewRegistry(t, testenv.RegistryOptions{
 			Referrers: test.referrers, OCISubject: test.subject, User: "user", Password: "password", Bearer: true, Quirks: testenv.Quirks{TwoStepUploads: true},
@@ -177,7 +181,7 @@ func TestRequestBudgetOfWriting(t *testing.T) {
 		img := mustResolve(t, c, ref)
 		o := bundleOptions(newBundle(t))
 		if test.look {
-			mustFind(t, c, img, FindOptions{Bundles: true})
+			mustFind(t, c, img, FindOptions{Bundles: true, Brief: test.brief})
 		}
 		o.Fresh = test.fresh
 		mustAttach(t, c, img, o)

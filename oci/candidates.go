@@ -52,7 +52,7 @@ var errNotEvidence = errors.New("not evidence")
 func (f *finder) referrers(ctx context.Context) {
 	l, err := f.client.referrers(ctx, f.session, f.img)
 	f.collect(ctx, l, err)
-	if err == nil && l.api && !f.enough && f.more() {
+	if err == nil && l.api && !f.enough && !f.options.Brief && f.more() {
 		l, err = f.client.fallback(ctx, f.session, f.img)
 		f.collect(ctx, l, err)
 	}

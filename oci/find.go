@@ -78,6 +78,9 @@ type FindOptions struct {
 	// Every asks every place, although evidence was found already. Without it the referrers tag is not asked after the
 	// referrers API has shown evidence, and the continuations of tags are not.
 	Every bool
+	// Brief is for who looks without need: where the registry has the referrers API, the tag is not asked, and nobody asks whether
+	// the image is there when nothing was found.
+	Brief bool
 }
 
 // Find looks for the evidence attached to an image. The image may come from [Client.Parse] when it was addressed by digest;
@@ -121,7 +124,7 @@ func (c *Client) Find(ctx context.Context, img *Image, o FindOptions) (*Evidence
 	if f.enough {
 		return found, nil
 	}
-	return found, c.conclude(ctx, img, found)
+	return found, c.conclude(ctx, img, found, o.Brief)
 }
 
 // search asks one place after the other.
@@ -156,7 +159,7 @@ func (f *finder) took() {
 }
 
 // conclude decides whether what was found is an answer.
-func (c *Client) conclude(ctx context.Context, img *Image, found *Evidence) error {
+func (c *Client) conclude(ctx context.Context, img *Image, found *Evidence, brief bool) error {
 	var missing error
 	for i := range found.Items {
 		item := &found.Items[i]
@@ -176,7 +179,7 @@ func (c *Client) conclude(ctx context.Context, img *Image, found *Evidence) erro
 			missing = place.Err
 		}
 	}
-	if missing != nil || len(found.Items) > 0 {
+	if missing != nil || len(found.Items) > 0 || brief {
 		return missing
 	}
 	// Nothing is attached: "no such image" is another answer than "not signed".

@@ -31,7 +31,7 @@ The statement is made of the predicate and the image's digest, or given whole wi
 
 The signed statement is a Sigstore bundle that is attached to the image as a referrer. It is signed with an identity or with --key, and logged, as with sign. An image may also lie in files, as with sign: oci-layout:DIR, or an archive with --no-upload and --bundle FILE.
 
-With --from, or --skip-signed, an image is left out that has this very predicate by the same key or identity already, if that verifies. Where one image fails the others are attested all the same.`,
+Where the image has this very predicate by the same key or identity already, and that verifies, nothing is stored, and --bundle gets what is there. Only the first of what is attached is looked at, and what cannot be read is no obstacle; with --from, or --skip-signed, everything is looked at. --skip-signed=false attests in any case. Where one image fails the others are attested all the same.`,
 		Example: `bulla attest --predicate sbom.cdx.json --type cyclonedx registry.example.com/app@sha256:...
 
 # with a key, logged nowhere
@@ -73,6 +73,7 @@ func (o *attestImages) check(c *cli.Call) error {
 		}
 		o.skipSigned = false
 	}
+	o.lookFirst = o.lookFirst && !o.older() // which is not looked for
 	switch {
 	case o.legacy():
 		err = refuseIgnored(c, ignoredFlag{"bundle", "the older format of attestations has no bundle", "leave --new-bundle-format=false out"})
@@ -125,7 +126,8 @@ func (o *attestImages) run(ctx context.Context, c *cli.Call) error {
 		if client, err = o.registryFor(c, !o.noUpload && !o.skipSigned); err != nil {
 			return err
 		}
-		defer o.lookAhead(ctx, c, client, !o.noUpload)()
+		where, _ := bundlesOf(claim.kind)
+		defer o.lookAhead(ctx, c, client, ahead{must: !o.noUpload, again: o.lookFirst && !o.noUpload, where: where})()
 	}
 	opts, err := o.options(ctx, c, stdin)
 	if err != nil {
@@ -164,7 +166,7 @@ func (o *attestImages) one(ctx context.Context, c *cli.Call, to storage, claim *
 	if err != nil {
 		return err
 	}
-	if o.skipSigned && to.upload {
+	if o.again(to) {
 		switch r, err := o.attestedBefore(ctx, c, to, &opts, payload); {
 		case err != nil:
 			return err

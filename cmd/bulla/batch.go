@@ -22,6 +22,7 @@ type batch struct {
 	from       string
 	jobs       int
 	skipSigned bool
+	lookFirst  bool // of images: what is easily found is left out, see [imageSigning.again]
 }
 
 // Limits of a batch.
@@ -44,10 +45,19 @@ func (b *batch) register(fs *pflag.FlagSet, what string) {
 	cli.Topic(fs, "Many at once", func(fs *pflag.FlagSet) {
 		fs.StringVar(&b.from, "from", "", "`FILE` that lists more "+what+", one a line, - for standard input; empty lines and those that begin with # are skipped")
 		fs.IntVar(&b.jobs, "jobs", defaultJobs, "how many are signed at the same time, `N`")
-		fs.BoolVar(&b.skipSigned, "skip-signed", false, "leave out what this signer has signed before, if it verifies; with --from that is the default")
+		fs.BoolVar(&b.skipSigned, "skip-signed", false, "leave out what this signer has signed before, if it verifies; "+skipDefault[what])
 		cli.Own(fs, "from", "jobs", "skip-signed")
 	})
 }
+
+// skipDefault says what is done without --skip-signed, by what is signed.
+var skipDefault = map[string]string{
+	"files":  "with --from that is the default",
+	"images": "without it, only the first pieces of evidence are looked at for one that says the same; --skip-signed=false signs in any case",
+}
+
+// again says whether an earlier signature is looked for.
+func (b *batch) again(to storage) bool { return (b.skipSigned || b.lookFirst) && to.upload }
 
 // args wants at least one artifact, or a list of them.
 func (b *batch) args(cmd *cobra.Command, args []string) error {
@@ -65,6 +75,7 @@ func (b *batch) load(ctx context.Context, c *cli.Call) error {
 	if c.Cosign {
 		b.jobs = 1 // in order, and no further than the first that fails
 	}
+	b.lookFirst = !c.Cosign && !c.Changed("skip-signed")
 	if !c.Changed("from") {
 		return nil
 	}

@@ -39,7 +39,7 @@ The signature is a Sigstore bundle that is attached to the image as a referrer, 
 
 Without --key it is made with an identity: an identity token, from the surroundings (CI), from --identity-token or by logging in, is exchanged for a certificate that lives for minutes, and whose name becomes public. Several images are signed with one certificate as long as it lives, and with another one after that.
 
-With --from, or --skip-signed, an image is left out that has a signature by the same key or identity already which verifies. Where one image fails the others are signed all the same; the failures are named at the end. Without --timeout such a list takes as long as it takes.
+Where the same key or identity has signed the image already, with the same annotations, and that verifies, nothing is stored, and --bundle gets what is there. Only the first of what is attached is looked at, and what cannot be read is no obstacle; with --from, or --skip-signed, everything is looked at, and any signature by the same key or identity counts that has these annotations. --skip-signed=false signs in any case. Where one image fails the others are signed all the same; the failures are named at the end. Without --timeout such a list takes as long as it takes.
 
 The signature is time-stamped and entered into a transparency log by the services of the instance that "initialize" set up, or of --signing-config. With --log=none it goes into no log.
 
@@ -118,6 +118,7 @@ func (o *signImages) check(c *cli.Call) error {
 			ignoredFlag{"jobs", "the older format is written one image after another", leaveOut}); err != nil {
 			return err
 		}
+		o.lookFirst = false
 		err = o.checkLegacy(c)
 	} else if o.both() {
 		err = o.checkBoth(c)
@@ -182,7 +183,8 @@ func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 		if client, err = o.registryFor(c, o.upload && !o.skipSigned); err != nil {
 			return err
 		}
-		defer o.lookAhead(ctx, c, client, o.upload || o.recursive)()
+		where, _ := bundlesOf(signPredicate)
+		defer o.lookAhead(ctx, c, client, ahead{must: o.upload || o.recursive, again: o.lookFirst && o.upload, where: where})()
 	}
 	opts, err := o.options(ctx, c, false)
 	if err != nil {

@@ -65,7 +65,7 @@ func (o *signImages) one(ctx context.Context, c *cli.Call, run imageRun) error {
 // before looks for earlier signatures where they make new ones unnecessary: the one in a bundle, and the tag of the one in
 // the older format.
 func (o *signImages) before(ctx context.Context, c *cli.Call, run *imageRun) (r *signed, tag string, err error) {
-	if !o.skipSigned || !run.upload {
+	if !o.again(run.storage) {
 		return nil, "", nil
 	}
 	if r, err = o.signedBefore(ctx, c, run.storage, &run.opts); err != nil || !o.both() {

@@ -112,7 +112,7 @@ func (o *attestImages) attestedBefore(ctx context.Context, c *cli.Call, to stora
 	where, claims := bundlesOf(to.predicateType)
 	return o.foundBefore(ctx, c, opts, sought{to, where, &verify.Request{Policy: verify.Policy{Claims: claims}}, func(b *bundle.Bundle) bool {
 		return b.Envelope != nil && sameClaim(b.Envelope.Payload, payload)
-	}})
+	}, o.skipSigned})
 }
 
 // sameClaim says whether two statements claim the same with the same predicate, byte for byte. When a predicate of cosign's
@@ -140,7 +140,10 @@ func (o *signImages) signedBefore(ctx context.Context, c *cli.Call, to storage, 
 		return nil, err
 	}
 	req := &verify.Request{Policy: verify.Policy{Claims: claims, Annotations: annotations}}
-	return o.foundBefore(ctx, c, opts, sought{to, where, req, func(*bundle.Bundle) bool { return true }})
+	counts := func(b *bundle.Bundle) bool {
+		return o.skipSigned || to.older || sameAnnotations(b, to.img.Digest, annotations)
+	}
+	return o.foundBefore(ctx, c, opts, sought{to, where, req, counts, o.skipSigned})
 }
 
 // sought is what is looked for: where, what it must meet, and which of it counts.
@@ -149,9 +152,30 @@ type sought struct {
 	where  oci.FindOptions
 	req    *verify.Request
 	counts func(b *bundle.Bundle) bool
+	all    bool // everything is looked at, and what cannot be is an error
 }
 
-// foundBefore looks for earlier evidence by the signer that is about to sign, until it is found or every place has answered.
+// Bounds of looking where nobody has asked for it: a signature that was made before is among the first that there are, in
+// most cases, and an image with many must not cost more than it does elsewhere. Each piece costs two requests.
+const (
+	firstPortion = 4
+	maxPieces    = 16
+)
+
+// firstPieces are the options with which the search ends after the first pieces, or when one of them suffices.
+func firstPieces(where oci.FindOptions, suffices func([]oci.Item) bool) oci.FindOptions {
+	looked := 0
+	where.Portion, where.Brief = firstPortion, true
+	where.Enough = func(found *oci.Evidence) bool {
+		more := found.Items[looked:]
+		looked = len(found.Items)
+		return suffices(more) || looked >= maxPieces
+	}
+	return where
+}
+
+// foundBefore looks for earlier evidence by the signer that is about to sign, until it is found or, with --skip-signed, every
+// place has answered.
 func (s *imageSigning) foundBefore(ctx context.Context, c *cli.Call, opts *sign.Options, to sought) (*signed, error) {
 	var err error
 	if to.req.Artifact, err = imageArtifact(to.img); err != nil {
@@ -159,11 +183,28 @@ func (s *imageSigning) foundBefore(ctx context.Context, c *cli.Call, opts *sign.
 	}
 	var earlier *signed
 	var failed error
+	suffices := func(items []oci.Item) bool {
+		earlier, failed = s.amongBefore(ctx, c, opts, to, items)
+		return earlier != nil || failed != nil
+	}
+	if !to.all {
+		if e := s.ahead[to.img.Ref]; e != nil && !to.older {
+			if e.find(ctx, to.client, to.img.Ref, to.where); e.notFound == nil {
+				suffices(e.found.Items)
+			}
+		} else {
+			_, _ = to.client.Find(ctx, to.img, firstPieces(to.where, suffices)) // whoever stores the signature meets the same registry
+		}
+		if errors.As(failed, new(*stopError)) {
+			return nil, failed
+		}
+		return earlier, nil
+	}
 	looked := 0
 	to.where.Enough = func(found *oci.Evidence) bool {
-		earlier, failed = s.amongBefore(ctx, c, opts, to, found.Items[looked:])
+		more := found.Items[looked:]
 		looked = len(found.Items)
-		return earlier != nil || failed != nil
+		return suffices(more)
 	}
 	found, err := to.client.Find(ctx, to.img, to.where)
 	switch {
@@ -199,7 +240,41 @@ func (s *imageSigning) amongBefore(ctx context.Context, c *cli.Call, opts *sign.
 		return nil, err
 	}
 	r.Artifact, r.Digest, r.Reference = to.img.Ref, to.img.Digest, s.keptIn(c, to.img)+"@"+digests[at]
-	return r, nil
+	if s.Bundle == "" {
+		return r, nil
+	}
+	data, err := req.Candidates[at].Bundle.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return r, stop(r.writeBundle(c, s.Bundle, data))
+}
+
+// sameAnnotations says whether a statement about an image has these annotations and no others.
+func sameAnnotations(b *bundle.Bundle, digest string, want map[string]string) bool {
+	if b.Envelope == nil {
+		return false
+	}
+	st, err := bundle.ParseStatement(b.Envelope.Payload)
+	if err != nil {
+		return false
+	}
+	algorithm, value := splitDigest(digest)
+	for i := range st.Subjects {
+		subject := &st.Subjects[i]
+		if subject.Digests[algorithm] != value || len(subject.Annotations) != len(want) {
+			continue
+		}
+		same := true
+		for name, said := range want {
+			got, ok := subject.Annotation(name)
+			same = same && ok && got == said
+		}
+		if same {
+			return true
+		}
+	}
+	return false
 }
 
 // bundleBefore looks whether a file's bundle is there already and verifies. One that does not is not replaced unasked.

@@ -25,11 +25,22 @@ func (s *imageSigning) registryFor(c *cli.Call, upload bool) (*oci.Client, error
 	return newRegistryClient(o)
 }
 
-// early is the image of a reference that was looked up while the key was opened.
+// early is the image of a reference that was looked up while the key was opened, and what is attached to it.
 type early struct {
 	once sync.Once
 	img  *oci.Image
 	err  error
+
+	finding  sync.Once
+	found    *oci.Evidence
+	notFound error // why found is not all that there is
+}
+
+// ahead is what is looked up early.
+type ahead struct {
+	must  bool // images that are named by their digest, too
+	again bool // what is attached to them
+	where oci.FindOptions
 }
 
 // maxEarly is how many images are looked up so: as many as are signed at the same time, if nothing else is said.
@@ -38,7 +49,7 @@ const maxEarly = defaultJobs
 // lookAhead begins to look up the first images, since opening a key file takes as long as several questions to a registry far
 // away, and so does learning what an instance trusts. Whoever comes first to need the answer waits for it. It does nothing
 // where a person is asked for a password meanwhile. The function that is returned ends it.
-func (s *imageSigning) lookAhead(ctx context.Context, c *cli.Call, client *oci.Client, must bool) func() {
+func (s *imageSigning) lookAhead(ctx context.Context, c *cli.Call, client *oci.Client, a ahead) func() {
 	if s.asksPassword(c) {
 		return func() {}
 	}
@@ -46,12 +57,15 @@ func (s *imageSigning) lookAhead(ctx context.Context, c *cli.Call, client *oci.C
 	var group sync.WaitGroup
 	s.ahead = map[string]*early{}
 	for _, ref := range c.Args[:min(len(c.Args), maxEarly)] {
-		if img, err := client.Parse(ref); err != nil || s.ahead[ref] != nil || img.Digest != "" && !must {
+		if img, err := client.Parse(ref); err != nil || s.ahead[ref] != nil || img.Digest != "" && !a.must {
 			continue // which is for resolve to say, or needs no registry
 		}
 		e := new(early)
 		s.ahead[ref] = e
 		group.Go(func() { e.lookUp(ctx, client, ref) })
+		if a.again {
+			group.Go(func() { e.find(ctx, client, ref, a.where) })
+		}
 	}
 	return func() {
 		cancel()
@@ -61,6 +75,20 @@ func (s *imageSigning) lookAhead(ctx context.Context, c *cli.Call, client *oci.C
 
 func (e *early) lookUp(ctx context.Context, client *oci.Client, ref string) {
 	e.once.Do(func() { e.img, e.err = client.Resolve(ctx, ref) })
+}
+
+// find looks at what is attached: at the same time, where the reference has the digest.
+func (e *early) find(ctx context.Context, client *oci.Client, ref string, where oci.FindOptions) {
+	e.finding.Do(func() {
+		img, err := client.Parse(ref)
+		if err == nil && img.Digest == "" {
+			e.lookUp(ctx, client, ref)
+			img, err = e.img, e.err
+		}
+		if e.notFound = err; err == nil {
+			e.found, e.notFound = client.Find(ctx, img, firstPieces(where, func([]oci.Item) bool { return false }))
+		}
+	})
 }
 
 // asksPassword says whether opening the key may ask a person for a password.
