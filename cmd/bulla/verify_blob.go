@@ -98,17 +98,25 @@ func (v *verification) warnInsecure(c *cli.Call, what string) {
 // verifyArtifact reads the evidence, hashes the artifact once, and prints the report. Without an artifact nothing is
 // compared with one.
 func (v *verification) verifyArtifact(ctx context.Context, c *cli.Call, req *verify.Request, files evidence.Files, output string) error {
+	r, err := v.judgeArtifact(ctx, c, req, files)
+	if err != nil {
+		return withoutVerdict(c, err, output, files.Artifact, func(r *verify.Report) error { return c.PrintJSON(r) })
+	}
+	return finish(c, r, output, false)
+}
+
+func (v *verification) judgeArtifact(ctx context.Context, c *cli.Call, req *verify.Request, files evidence.Files) (*verify.Report, error) {
 	var artifact *blob.Blob
 	var err error
 	if files.Artifact != "" {
 		if artifact, err = openBlob(ctx, c, files.Artifact); err != nil {
-			return err
+			return nil, err
 		}
 		req.Artifact = verify.Artifact{Name: artifact.Name, Message: artifact}
 	}
 	found, err := files.Load(ctx)
 	if err != nil {
-		return inputError(err)
+		return nil, inputError(err)
 	}
 	if found.Beside {
 		c.Infof("using the signature in %s", strings.Join(found.Names, " with the certificate in "))
@@ -116,14 +124,10 @@ func (v *verification) verifyArtifact(ctx context.Context, c *cli.Call, req *ver
 	req.Candidates = found.Candidates
 	if artifact != nil {
 		if err := hashOnce(artifact, req); err != nil {
-			return inputError(err)
+			return nil, inputError(err)
 		}
 	}
-	r, err := v.finder.judge(ctx, req)
-	if err != nil {
-		return err
-	}
-	return finish(c, r, output, false)
+	return v.finder.judge(ctx, req)
 }
 
 // hashOnce computes every digest that the verification may ask for in one pass, so that a stream suffices.

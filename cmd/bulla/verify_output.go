@@ -64,16 +64,21 @@ func (o *verifyImages) attachedInstead(c *cli.Call, s *search, r *verify.Report,
 // that where they read verdicts.
 func (o *verifyImages) noVerdict(c *cli.Call, err error, ref string) error {
 	err = o.notFound(c, err, ref)
+	return withoutVerdict(c, err, o.output.String(), ref, func(r *verify.Report) error { return o.printJSON(c, nil, r) })
+}
+
+// withoutVerdict prints the report of an artifact about which there is no verdict, where reports are printed in JSON.
+func withoutVerdict(c *cli.Call, err error, output, name string, printJSON func(*verify.Report) error) error {
 	var coded *cli.Error
-	if c.Cosign || o.output.String() != "json" || !errors.As(err, &coded) || errors.Is(err, context.Canceled) {
+	if c.Cosign || output != "json" || !errors.As(err, &coded) || errors.Is(err, context.Canceled) {
 		return err
 	}
 	code, known := map[int]reason.Code{cli.ExitImageNotFound: reason.NoImage, cli.ExitUnknown: reason.Unknown}[coded.Code]
 	if !known {
 		return err
 	}
-	r := &verify.Report{Artifact: ref, Code: code, Reason: err.Error(), Candidates: []verify.CandidateReport{}, Nearest: -1}
-	if printErr := o.printJSON(c, nil, r); printErr != nil {
+	r := &verify.Report{Artifact: name, Code: code, Reason: err.Error(), Candidates: []verify.CandidateReport{}, Nearest: -1}
+	if printErr := printJSON(r); printErr != nil {
 		return printErr
 	}
 	return err
