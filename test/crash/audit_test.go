@@ -9,8 +9,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -26,6 +24,7 @@ import (
 
 // logView is one of the two logs as a client sees it: by its tiles.
 type logView struct {
+	at    *place
 	path  string // below which it lies
 	size  int64
 	root  [tlog.HashSize]byte
@@ -81,26 +80,9 @@ func trustedRoot(dir string) (*trust.Root, error) {
 	return trust.DecodeRoot(data)
 }
 
-func read(ctx context.Context, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address(path), nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("GET %s: %s: %s", path, resp.Status, data)
-	}
-	return data, err
-}
-
 // view reads a log's checkpoint and holds it against every one that was seen before.
 func (l *ledger) view(ctx context.Context, path string) (*logView, error) {
-	note, err := read(ctx, path+"/checkpoint")
+	note, err := l.at.read(ctx, path+"/checkpoint")
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +90,7 @@ func (l *ledger) view(ctx context.Context, path string) (*logView, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &logView{path: path, size: now.Size, root: now.Root, tiles: map[tlog.Tile][]byte{}}
+	v := &logView{at: l.at, path: path, size: now.Size, root: now.Root, tiles: map[tlog.Tile][]byte{}}
 	for _, seen := range append(l.checkpoints[path], string(note)) {
 		c, err := tlog.ParseCheckpoint(seen)
 		if err != nil {
@@ -160,7 +142,7 @@ func (v *logView) reader(ctx context.Context) tlog.TileReader {
 		if data, ok := v.tiles[t]; ok {
 			return data, nil
 		}
-		data, err := read(ctx, v.path+"/"+t.Path())
+		data, err := v.at.read(ctx, v.path+"/"+t.Path())
 		if err == nil {
 			v.tiles[t] = data
 		}
@@ -256,7 +238,7 @@ func leafIndex(extensions []byte) (int64, error) {
 // leaf returns the MerkleTreeLeaf at an index, out of its data tile.
 func (v *logView) leaf(ctx context.Context, index int64) ([]byte, error) {
 	tile := tlog.Tile{Index: index / tlog.TileWidth, Width: int(min(v.size-index/tlog.TileWidth*tlog.TileWidth, tlog.TileWidth))}
-	data, err := read(ctx, v.path+"/"+strings.Replace(tile.EntriesPath(), "tile/entries/", "tile/data/", 1))
+	data, err := v.at.read(ctx, v.path+"/"+strings.Replace(tile.EntriesPath(), "tile/entries/", "tile/data/", 1))
 	if err != nil {
 		return nil, err
 	}

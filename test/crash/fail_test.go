@@ -20,16 +20,19 @@ var ci = os.Getenv("CI") != ""
 // TestSyncFails fails every fsync of a running server: from then on nothing may be promised, and the server says that it
 // is not ready. What was promised before is there afterwards.
 func TestSyncFails(t *testing.T) {
+	t.Parallel()
 	strace := needStrace(t)
 	for _, errno := range []string{"EIO", "EROFS"} {
 		t.Run(errno, func(t *testing.T) {
-			dir := state(t)
-			s, err := start(dir)
+			t.Parallel()
+			p := newPlace(t)
+			dir := p.state(t)
+			s, err := p.start(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer s.kill()
-			ledger := newLedger()
+			ledger := newLedger(p)
 			ledger.work(t.Context(), t, 1, 2, 2)
 			entries, certificates, _ := ledger.counts()
 			if entries != 2 || certificates != 2 {
@@ -41,12 +44,12 @@ func TestSyncFails(t *testing.T) {
 				t.Errorf("with every sync failing, %d entries and %d certificates were promised, %d refused", e-entries, c-certificates, refused)
 			}
 			if !eventually(func() bool { // the answer is kept for a second
-				code, err := get(t.Context(), "/readyz")
+				code, err := p.get(t.Context(), "/readyz")
 				return err == nil && code == http.StatusServiceUnavailable
 			}) {
 				t.Error("ready after a failed sync")
 			}
-			if code, err := get(t.Context(), "/checkpoint"); err != nil || code != http.StatusOK {
+			if code, err := p.get(t.Context(), "/checkpoint"); err != nil || code != http.StatusOK {
 				t.Errorf("reads must go on: %d %v", code, err)
 			}
 			detach()
@@ -65,12 +68,15 @@ func TestSyncFails(t *testing.T) {
 // rests on none of those; everything that was promised is there. (Some files are written with O_SYNC: their writes are
 // their syncs.)
 func TestOneCallFails(t *testing.T) {
+	t.Parallel()
 	strace := needStrace(t)
 	for _, kind := range []string{"sync", "write", "rename"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
 			var felt int
 			for n := range points(t) {
-				if failAt(t, inject(strace, kind, "error=EIO", n)) {
+				if failAt(t, p, inject(strace, kind, "error=EIO", n)) {
 					felt++
 				} else if n > fewest {
 					break
@@ -85,11 +91,11 @@ func TestOneCallFails(t *testing.T) {
 }
 
 // failAt runs one case. reached says that somebody noticed.
-func failAt(t *testing.T, wrap []string) (reached bool) {
+func failAt(t *testing.T, p *place, wrap []string) (reached bool) {
 	t.Helper()
-	dir := state(t)
-	ledger := newLedger()
-	s, err := launch(dir, wrap...)
+	dir := p.state(t)
+	ledger := newLedger(p)
+	s, err := p.launch(dir, wrap...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +141,8 @@ func attach(t *testing.T, s *server, strace string, args ...string) (detach func
 // TestDiskFull fills the disk under a running server: what cannot be stored is refused, reads go on, and once there is
 // room again the server works again.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
 	dir := filepath.Join(t.TempDir(), "small")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -151,16 +159,13 @@ func TestDiskFull(t *testing.T) {
 		}
 	})
 	home := filepath.Join(dir, "state")
-	if err := os.CopyFS(home, os.DirFS(house.template)); err != nil {
-		t.Fatal(err)
-	}
-	private(t, home)
-	s, err := start(home)
+	p.copyTo(t, home)
+	s, err := p.start(home)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.kill()
-	ledger := newLedger()
+	ledger := newLedger(p)
 	ledger.work(t.Context(), t, 1, 3, 3)
 	fill := filepath.Join(dir, "fill")
 	fillDisk(t, fill)
@@ -171,7 +176,7 @@ func TestDiskFull(t *testing.T) {
 	if refused == 0 {
 		t.Errorf("nothing was refused on a full disk: %d entries, %d certificates", entries, certificates)
 	}
-	if code, err := get(t.Context(), "/checkpoint"); err != nil || code != http.StatusOK {
+	if code, err := p.get(t.Context(), "/checkpoint"); err != nil || code != http.StatusOK {
 		t.Errorf("reads must go on: %d %v", code, err)
 	}
 	if err := os.Remove(fill); err != nil {

@@ -15,6 +15,7 @@ import (
 // TestFlushUnderQuirks runs flush against registries that behave as registries do. It ends well, or says that it could not
 // find out and keeps what it could not store; without the quirk another run brings all of it there, once.
 func TestFlushUnderQuirks(t *testing.T) {
+	t.Parallel()
 	for name, o := range map[string]testenv.RegistryOptions{
 		"GitLab":                         {Quirks: testenv.Quirks{TagIsSubject: true}},
 		"the tag stays the subject":      {Quirks: testenv.Quirks{TagIsSubject: true, TagStaysSubject: true}},

@@ -192,6 +192,7 @@ func (p *post) killedAt(t *testing.T, l letter, proxy *fault.Proxy, n int, serve
 // TestFlushKilledAtEveryRequest kills flush at each request that it makes to the log and to the registry, of both kinds, and
 // runs it again: each signature is logged and attached once.
 func TestFlushKilledAtEveryRequest(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []struct {
 		name  string
 		o     testenv.RegistryOptions
@@ -201,6 +202,7 @@ func TestFlushKilledAtEveryRequest(t *testing.T) {
 		{"fallback-tag", testenv.RegistryOptions{}, 10},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
 			p := newPost(t, kind.o)
 			died, point := 0, 0
 			if soak {
@@ -231,6 +233,7 @@ func TestFlushKilledAtEveryRequest(t *testing.T) {
 
 // TestFlushKilledAtEveryCall kills flush at each call that changes what is on the disk.
 func TestFlushKilledAtEveryCall(t *testing.T) {
+	t.Parallel()
 	strace := needStrace(t)
 	p := newPost(t, testenv.RegistryOptions{Referrers: true, OCISubject: true})
 	died := 0

@@ -67,12 +67,15 @@ func step(n int) int {
 // TestKilledAtEveryCall kills the server at its n-th sync, rename and write, at start-up and under load, starts it again
 // and asks for everything that was acknowledged.
 func TestKilledAtEveryCall(t *testing.T) {
+	t.Parallel()
 	strace := needStrace(t)
 	for kind := range calls {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
 			var died, promised int
 			for n := range points(t) {
-				reached, count := killAt(t, inject(strace, kind, "signal=KILL", n))
+				reached, count := killAt(t, p, inject(strace, kind, "signal=KILL", n))
 				promised += count
 				if !reached {
 					break
@@ -88,12 +91,12 @@ func TestKilledAtEveryCall(t *testing.T) {
 }
 
 // killAt runs one case. reached says that the server died of it.
-func killAt(t *testing.T, wrap []string) (reached bool, promises int) {
+func killAt(t *testing.T, p *place, wrap []string) (reached bool, promises int) {
 	t.Helper()
 	ctx := t.Context()
-	dir := state(t)
-	ledger := newLedger()
-	s, err := launch(dir, wrap...)
+	dir := p.state(t)
+	ledger := newLedger(p)
+	s, err := p.launch(dir, wrap...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +116,7 @@ func killAt(t *testing.T, wrap []string) (reached bool, promises int) {
 func comeBack(t *testing.T, l *ledger, dir string, how []string) {
 	t.Helper()
 	ctx := context.Background()
-	s, err := start(dir)
+	s, err := l.at.start(dir)
 	if err != nil {
 		t.Fatalf("after %s: %v", strings.Join(how, " "), err)
 	}
@@ -138,14 +141,16 @@ func comeBack(t *testing.T, l *ledger, dir string, how []string) {
 
 // TestKilledUnderLoad kills the server again and again, at any moment, on one state.
 func TestKilledUnderLoad(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
 	rounds := 5
 	if soak {
 		rounds = 200
 	}
-	dir := state(t)
-	ledger := newLedger()
+	dir := p.state(t)
+	ledger := newLedger(p)
 	for round := range rounds {
-		s, err := start(dir)
+		s, err := p.start(dir)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}

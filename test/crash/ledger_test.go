@@ -23,6 +23,7 @@ import (
 
 // ledger is what clients have been promised.
 type ledger struct {
+	at           *place // where the server answers
 	mu           sync.Mutex
 	entries      []entry
 	certificates []*x509.Certificate
@@ -37,7 +38,7 @@ type entry struct {
 	body  []byte
 }
 
-func newLedger() *ledger { return &ledger{checkpoints: map[string][]string{}} }
+func newLedger(at *place) *ledger { return &ledger{at: at, checkpoints: map[string][]string{}} }
 
 func (l *ledger) counts() (entries, certificates, refused int) {
 	l.mu.Lock()
@@ -102,7 +103,7 @@ func (l *ledger) log(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	code, answer, err := postJSON(ctx, "/api/v2/log/entries", "", map[string]any{"hashedRekordRequestV002": map[string]any{
+	code, answer, err := l.at.postJSON(ctx, "/api/v2/log/entries", "", map[string]any{"hashedRekordRequestV002": map[string]any{
 		"digest": digest[:],
 		"signature": map[string]any{"content": sig, "verifier": map[string]any{
 			"publicKey": map[string]any{"rawBytes": spki}, "keyDetails": "PKIX_ECDSA_P256_SHA_256",
@@ -143,7 +144,7 @@ const email = "alice@example.com"
 func (l *ledger) certify(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	token, err := identityToken(ctx)
+	token, err := l.at.identityToken(ctx)
 	if err != nil {
 		return err
 	}
@@ -160,7 +161,7 @@ func (l *ledger) certify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	code, answer, err := postJSON(ctx, "/api/v2/signingCert", token, map[string]any{"publicKeyRequest": map[string]any{
+	code, answer, err := l.at.postJSON(ctx, "/api/v2/signingCert", token, map[string]any{"publicKeyRequest": map[string]any{
 		"publicKey":         map[string]any{"content": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}))},
 		"proofOfPossession": proof,
 	}})
@@ -195,13 +196,13 @@ func (l *ledger) certify(ctx context.Context) error {
 	return nil
 }
 
-func identityToken(ctx context.Context) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address("/oidc/dev/token"), bytes.NewBufferString(url.Values{"email": {email}}.Encode()))
+func (p *place) identityToken(ctx context.Context) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.address("/oidc/dev/token"), bytes.NewBufferString(url.Values{"email": {email}}.Encode()))
 	if err != nil {
 		return "", err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := p.client.Do(req)
 	if err != nil {
 		return "", err
 	}

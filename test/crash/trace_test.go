@@ -17,16 +17,17 @@ import (
 // answer 201 of the log or an answer 200 of the certificate authority leaves, no file and no directory of either log, of
 // their lock stores or of the journal may have changes that were not synced.
 func TestSyncedBeforeAnswered(t *testing.T) {
+	p := newPlace(t)
 	strace := needStrace(t)
-	dir := state(t)
-	s, err := start(dir)
+	dir := p.state(t)
+	s, err := p.start(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.kill()
 	out := filepath.Join(t.TempDir(), "trace.txt")
 	detach := traceTo(t, s, strace, out)
-	ledger := newLedger()
+	ledger := newLedger(p)
 	const each = 6
 	for range each {
 		ledger.work(t.Context(), t, 1, 1, 0)
@@ -41,7 +42,7 @@ func TestSyncedBeforeAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	d := newDisk(dir)
+	d := newDisk(p.template, dir)
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -84,15 +85,15 @@ type disk struct {
 	violations []string
 }
 
-func newDisk(dir string) *disk {
+func newDisk(template, dir string) *disk {
 	d := &disk{
 		dir: dir, dirty: map[string]int{}, changed: map[string]bool{}, known: map[string]bool{},
 		pending: map[string]string{}, begun: map[string]int{}, through: map[string]bool{},
 	}
 	// What is there now may have been made during the trace; those paths are found in it with O_EXCL or a temporary name.
-	_ = filepath.WalkDir(house.template, func(path string, _ os.DirEntry, err error) error {
+	_ = filepath.WalkDir(template, func(path string, _ os.DirEntry, err error) error {
 		if err == nil {
-			d.known[filepath.Join(dir, strings.TrimPrefix(path, house.template))] = true
+			d.known[filepath.Join(dir, strings.TrimPrefix(path, template))] = true
 		}
 		return nil
 	})
