@@ -40,8 +40,8 @@ func imageError(c *cli.Call, err error) error {
 // platformImage finds the manifest for a platform, os/architecture with or without /variant, in the index that a
 // reference names. Without a platform it is the image itself.
 func platformImage(ctx context.Context, c *cli.Call, client *oci.Client, ref, platform string) (*oci.Image, error) {
-	if parts := strings.Split(platform, "/"); platform != "" && (len(parts) > 3 || slices.Contains(parts, "")) {
-		return nil, badPlatform(platform)
+	if err := checkPlatform(platform); err != nil {
+		return nil, err
 	}
 	img, err := resolveImage(ctx, c, client, ref)
 	if err != nil || platform == "" {
@@ -50,6 +50,20 @@ func platformImage(ctx context.Context, c *cli.Call, client *oci.Client, ref, pl
 	if img, err = client.Resolve(ctx, ref); err != nil {
 		return nil, imageError(c, err)
 	}
+	return platformIn(ctx, c, client, img, platform)
+}
+
+// checkPlatform refuses what cannot be a platform; none may be.
+func checkPlatform(platform string) error {
+	if parts := strings.Split(platform, "/"); platform != "" && (len(parts) > 3 || slices.Contains(parts, "")) {
+		return badPlatform(platform)
+	}
+	return nil
+}
+
+// platformIn finds the manifest for a platform in an index.
+func platformIn(ctx context.Context, c *cli.Call, client *oci.Client, img *oci.Image, platform string) (*oci.Image, error) {
+	ref := img.Ref
 	children, err := client.Children(ctx, img)
 	if err != nil {
 		return nil, registryError(err)

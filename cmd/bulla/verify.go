@@ -229,7 +229,10 @@ func (o *verifyImages) image(ctx context.Context, c *cli.Call, s *search, img *o
 	if s.req.Artifact, err = imageArtifact(img); err != nil {
 		return err
 	}
-	s.img = img
+	s.img, s.req.Artifact.Name = img, s.name(img)
+	if s.kept != "" && img.Ref != s.kept {
+		img.Ref = s.name(img)
+	}
 	what := "signatures"
 	if o.attestations {
 		what = "attestations"
@@ -238,7 +241,7 @@ func (o *verifyImages) image(ctx context.Context, c *cli.Call, s *search, img *o
 	r, err := s.run(ctx, o.detached)
 	done()
 	if err != nil {
-		return o.noVerdict(c, err, img.Name())
+		return o.noVerdict(c, err, s.name(img))
 	}
 	return o.print(c, s, r)
 }

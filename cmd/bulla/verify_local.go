@@ -14,7 +14,7 @@ import (
 func (o *verifyImages) local(ctx context.Context, c *cli.Call, req *verify.Request, beside evidence.Beside) error {
 	var failed error
 	for _, path := range c.Args {
-		err := o.oneLocal(ctx, c, &search{req: *req, beside: beside, attestations: o.attestations, finder: o.finder}, path)
+		err := o.oneLocal(ctx, c, &search{req: *req, beside: beside, attestations: o.attestations, finder: o.finder, kept: path}, path)
 		if err == nil {
 			continue
 		}
@@ -44,22 +44,19 @@ func (o *verifyImages) oneLocal(ctx context.Context, c *cli.Call, s *search, pat
 	if s.client, err = layoutClient(c, l); err != nil {
 		return err
 	}
-	if s.img, err = s.client.Parse(layout.Repository + "@" + digest); err != nil {
-		return err
-	}
-	if s.req.Artifact, err = imageArtifact(s.img); err != nil {
-		return err
-	}
-	s.img.Ref, s.req.Artifact.Name = path, path+"@"+digest
 	done := c.Progress("reading %s", path)
 	err = l.Check(ctx, digest)
 	done()
 	if err != nil {
 		return layoutError(err)
 	}
-	r, err := s.run(ctx, o.detached)
-	if err != nil {
-		return o.noVerdict(c, err, path)
+	if o.used() {
+		return o.recursively(ctx, c, func() *search { fresh := *s; return &fresh }, layout.Repository+"@"+digest)
 	}
-	return o.print(c, s, r)
+	img, err := s.client.Parse(layout.Repository + "@" + digest)
+	if err != nil {
+		return err
+	}
+	img.Ref = path
+	return o.image(ctx, c, s, img)
 }

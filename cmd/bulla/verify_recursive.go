@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,25 +51,31 @@ type above struct {
 func (o *verifyImages) recursively(ctx context.Context, c *cli.Call, search func() *search, ref string) error {
 	s := search()
 	w := &recursive{o: o, c: c, search: search}
-	if o.platform != "" {
-		img, err := platformImage(ctx, c, s.client, ref, o.platform)
-		if err != nil {
-			return o.noVerdict(c, err, ref)
-		}
-		if o.mode.String() == "" {
-			return o.one(ctx, c, s, img.Name())
-		}
-		w.only = img.Digest
+	if err := checkPlatform(o.platform); err != nil {
+		return err
 	}
 	img, err := s.client.Resolve(ctx, ref)
 	if err != nil {
-		return o.noVerdict(c, err, ref)
+		return o.noVerdict(c, err, cmp.Or(s.kept, ref))
+	}
+	if s.kept != "" {
+		img.Ref = s.kept
+	}
+	if o.platform != "" {
+		one, err := platformIn(ctx, c, s.client, img, o.platform)
+		if err != nil {
+			return o.noVerdict(c, err, img.Ref)
+		}
+		if o.mode.String() == "" {
+			return o.image(ctx, c, s, one)
+		}
+		w.only = one.Digest
 	}
 	if err := w.walk(ctx, img, above{}); err != nil {
 		return err
 	}
 	if w.failed == nil && w.good == 0 {
-		return cli.Errorf(cli.ExitNoSignatures, "%s: nothing in it was verified", img.Name())
+		return cli.Errorf(cli.ExitNoSignatures, "%s: nothing in it was verified", s.name(img))
 	}
 	return w.failed
 }
@@ -85,9 +92,10 @@ func (w *recursive) walk(ctx context.Context, img *oci.Image, over above) error 
 	if ctx.Err() != nil || !img.IsIndex() {
 		return ctx.Err()
 	}
-	children, err := w.search().client.Children(ctx, img)
+	s := w.search()
+	children, err := s.client.Children(ctx, img)
 	if err != nil {
-		return w.o.noVerdict(w.c, err, img.Name())
+		return w.o.noVerdict(w.c, err, s.name(img))
 	}
 	for _, child := range children {
 		if w.only != "" && child.Digest != w.only && !child.IsIndex() {
@@ -133,7 +141,7 @@ func (w *recursive) one(ctx context.Context, img *oci.Image) error {
 	s := w.search()
 	err := w.o.image(ctx, w.c, s, img)
 	if err != nil {
-		w.c.Infof("%s: %v", report.Clean(img.Name()), err)
+		w.c.Infof("%s: %v", report.Clean(s.name(img)), err)
 	}
 	return err
 }
@@ -149,10 +157,11 @@ type vouched struct {
 
 // vouch says that a manifest needs no evidence of its own.
 func (w *recursive) vouch(img, by *oci.Image) error {
+	s := w.search()
 	if w.o.output.String() == "json" {
-		return w.c.PrintJSON(vouched{true, img.Name(), img.Digest, img.Platform, by.Name()})
+		return w.c.PrintJSON(vouched{true, s.name(img), img.Digest, img.Platform, s.name(by)})
 	}
-	_, err := fmt.Fprintf(w.c.Out, "Vouched for: %s\n  listed by its digest in the verified index %s\n", img.Name(), by.Name())
+	_, err := fmt.Fprintf(w.c.Out, "Vouched for: %s\n  listed by its digest in the verified index %s\n", s.name(img), s.name(by))
 	return err
 }
 
@@ -161,8 +170,6 @@ func (o *verifyImages) checkRecursion() error {
 	switch {
 	case !o.used():
 		return nil
-	case o.localImage:
-		return cli.Usagef("--recursive and --platform cannot be given with --local-image")
 	case o.signature != "":
 		return cli.Usagef("--signature is about one manifest: it cannot be given with --recursive or --platform")
 	case o.attestations && o.mode.String() == "any":

@@ -22,6 +22,15 @@ type search struct {
 	finder       *finder    // nil: no log is asked
 	items        []oci.Item // by the index of their candidate
 	places       []oci.Place
+	kept         string // the files in which the image is kept; empty: it is in a registry
+}
+
+// name is what people call an image: by the files in which it is, or by its repository.
+func (s *search) name(img *oci.Image) string {
+	if s.kept != "" {
+		return s.kept + "@" + img.Digest
+	}
+	return img.Name()
 }
 
 // run verifies what is found, as it is found: first the referrers, and only if they do not suffice the older tags. "Not
