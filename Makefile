@@ -33,7 +33,8 @@ SOAK     ?= 50000
 ENTRIES  ?= 100000
 # Packages tested at once: more than processors, since many wait, for programs, disks and clocks.
 ATONCE   ?= 4
-# Every module in the tree, found rather than listed, so that none is forgotten. WITHOUT leaves one out.
+# Every module in the tree, found rather than listed, so that none is forgotten. WITHOUT leaves one out, or, as ./DIR, a
+# package out of the second run.
 MODULES  := $(filter-out $(WITHOUT),$(sort $(patsubst ./%,%,$(shell find . -name go.mod -not -path '*/testdata/*' -printf '%h\n'))))
 TOOL     := go run ./internal/tools/tool
 
@@ -59,7 +60,7 @@ test:
 		case $$m in test/*) flags='-count=1 -timeout 30m' ;; *) flags='$(if $(RACE),$(RACEFLAGS)) -timeout 20m -p $(ATONCE)' ;; esac; \
 		(cd $$m && go test -vet=off $$flags ./...); \
 		case $$m in test/*) continue ;; esac; \
-		again='$(if $(RACE),yes)'; [ -z "$$again" ] || again=$$(go run ./internal/tools/unwatched $$m); \
+		again='$(if $(RACE),yes)'; [ -z "$$again" ] || again=$$(go run ./internal/tools/unwatched $$m $(filter ./%,$(WITHOUT))); \
 		[ -z "$$again" ] || { echo "--- without the race detector"; (cd $$m && BULLA_UNWATCHED=1 go test -vet=off -timeout 20m -p $(ATONCE) $$again); }; \
 	done
 

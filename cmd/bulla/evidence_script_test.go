@@ -19,6 +19,7 @@ import (
 //
 //	index VAR REPO:TAG N         push an index of N images; $VAR is its name by digest, $VAR0 that of the first image
 func TestEvidenceScript(t *testing.T) {
+	t.Parallel()
 	vectors := testenv.Vectors(t)
 	testscript.Run(t, watched(testscript.Params{
 		Dir:           filepath.Join("testdata", "evidence"),

@@ -141,6 +141,7 @@ func (th *theater) secrets(t *testing.T) {
 
 // TestFaultTable plays every fault of every service, see docs/design/faults.md.
 func TestFaultTable(t *testing.T) {
+	t.Parallel()
 	testenv.Watched(t)
 	for _, of := range actors {
 		t.Run(of.Name, func(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 // images, $TAGS one without the referrers API; v1.json and v2.json are signing configs with a log of that version, notsa.json one without timestamp authority;
 // root.json is the trusted root, other.json somebody else's; token.jwt an identity token.
 func TestKeylessScript(t *testing.T) {
+	t.Parallel()
 	testenv.Watched(t)
 	images := &signingScripts{
 		api:  testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true, OCISubject: true}),

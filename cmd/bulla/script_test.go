@@ -11,6 +11,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	testenv.AtOnce(4) // scripts and faults wait, for services and for what is asked again after a while
 	program := func() { os.Exit(run()) }
 	testscript.Main(m, map[string]func(){"bulla": program, "cosign": program})
 }
@@ -30,6 +31,7 @@ func watched(p testscript.Params, names ...string) testscript.Params {
 // TestScript runs every testdata/script/*.txt. There, bulla and cosign are the program called by those names, $VECTORS is
 // the directory of shared test vectors, and $KMS holds the key store program for testkms:// keys.
 func TestScript(t *testing.T) {
+	t.Parallel()
 	vectors := testenv.Vectors(t)
 	kms := testenv.KMSPlugIn(t, "testkms")
 	testenv.Unwatched(t)

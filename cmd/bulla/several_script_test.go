@@ -21,6 +21,7 @@ import (
 // first, logs and timestamp authorities of both. all.json, exact.json and any.json are signing configs that demand so many
 // of them, old.json is all.json with logs of version 1, one.json names those of the first alone; root.json is a trusted root that knows both, first.json the first.
 func TestSeveralScript(t *testing.T) {
+	t.Parallel()
 	testenv.Watched(t)
 	images := &signingScripts{t: t}
 	testscript.Run(t, testscript.Params{

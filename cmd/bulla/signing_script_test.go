@@ -30,6 +30,7 @@ type signingScripts struct {
 
 // TestSigningScript runs every testdata/signing/*.txt. There, $API and $TAGS are the hosts of two registries.
 func TestSigningScript(t *testing.T) {
+	t.Parallel()
 	s := &signingScripts{
 		api:  testenv.NewRegistry(t, testenv.RegistryOptions{Referrers: true, OCISubject: true}),
 		tags: testenv.NewRegistry(t, testenv.RegistryOptions{}), t: t,

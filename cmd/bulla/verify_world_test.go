@@ -49,6 +49,7 @@ import (
 //	given FILE VAR               set $VAR to what the file holds
 //	plain stdout|stderr FILE     copy the last output to FILE, with what differs from run to run masked
 func TestVerifyScript(t *testing.T) {
+	t.Parallel()
 	vectors := testenv.Vectors(t)
 	testscript.Run(t, watched(testscript.Params{
 		Dir:           filepath.Join("testdata", "verify"),

@@ -2,7 +2,9 @@
 // `make test RACE=1` can run them, and no others, a second time without it. For the module in a folder it prints the
 // arguments of go test, or nothing where there is no such test:
 //
-//	go run ./internal/tools/unwatched DIR
+//	go run ./internal/tools/unwatched DIR [WITHOUT...]
+//
+// Packages that are named, as ./internal/archtest, are left out: they are tested without the detector elsewhere.
 //
 // Such a test mentions testenv.Unwatched, testenv.RaceDetector or a raceDetector of its own, or something in the test files
 // of its package that does; only names are compared, so that there may be one too many, and never one too few. Where TestMain
@@ -26,11 +28,11 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: unwatched DIR")
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: unwatched DIR [WITHOUT...]")
 		os.Exit(2)
 	}
-	args, err := arguments(os.Args[1])
+	args, err := arguments(os.Args[1], os.Args[2:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "unwatched:", err)
 		os.Exit(1)
@@ -38,8 +40,8 @@ func main() {
 	fmt.Println(strings.Join(args, " "))
 }
 
-// arguments are those of go test, for the module in dir.
-func arguments(dir string) ([]string, error) {
+// arguments are those of go test, for the module in dir, without some of its packages.
+func arguments(dir string, without []string) ([]string, error) {
 	list := exec.Command("go", "list", "-find", "-f", "{{.Dir}}", "./...")
 	list.Dir = dir
 	list.Stderr = os.Stderr
@@ -65,7 +67,11 @@ func arguments(dir string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		packages = append(packages, "./"+filepath.ToSlash(rel))
+		name := "./" + filepath.ToSlash(rel)
+		if slices.Contains(without, name) {
+			continue
+		}
+		packages = append(packages, name)
 		for _, name := range found {
 			names[name] = true
 		}
@@ -110,21 +116,28 @@ func tests(dir string) ([]string, error) {
 }
 
 // collect enters a declaration under every name that it declares: a function, a method by its name behind a dot, variables,
-// types. What stands behind a dot there is entered as a method, and is a mark too.
+// types. What stands behind a dot there is entered as a method, and as what it is behind the name of a package, unless that
+// would be a test: nobody calls those so.
 func collect(mentions map[string]map[string]bool, d ast.Decl) {
 	enter := func(name string, n ast.Node) {
 		if mentions[name] == nil {
 			mentions[name] = map[string]bool{}
 		}
-		ast.Inspect(n, func(n ast.Node) bool {
+		var note func(n ast.Node) bool
+		note = func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.SelectorExpr:
 				mentions[name]["."+n.Sel.Name] = true
+				if test.MatchString(n.Sel.Name) { // something of another package, as the type testscript.TestScript, and no test
+					ast.Inspect(n.X, note)
+					return false
+				}
 			case *ast.Ident:
 				mentions[name][n.Name] = true
 			}
 			return true
-		})
+		}
+		ast.Inspect(n, note)
 	}
 	switch d := d.(type) {
 	case *ast.FuncDecl:

@@ -23,6 +23,9 @@ func TestTests(t *testing.T) {
 		{"method that is handed on", "type v struct{}\nfunc (v) run() { _ = raceDetector }\nfunc TestA(t *testing.T) { t.Cleanup(v{}.run) }", []string{"TestA"}},
 		{"variable", "var many = !testenv.RaceDetector\nfunc TestA(t *testing.T) { _ = many }\nfunc TestB(t *testing.T) { }", []string{"TestA"}},
 		{"main", "func TestMain(m *testing.M) { run(m) }\nfunc run(m *testing.M) { _ = testenv.RaceDetector }\nfunc TestA(t *testing.T) {}\nfunc TestB(t *testing.T) {}\nfunc helper() {}", []string{"TestA", "TestB"}},
+		{"exported helper", "func TestA(t *testing.T) { a.Many() }\nfunc Many() bool { return testenv.RaceDetector }", []string{"TestA"}},
+		{"test that is called", "func TestA(t *testing.T) { TestB(t) }\nfunc TestB(t *testing.T) { testenv.Unwatched(t) }", []string{"TestA", "TestB"}},
+		{"type of another package", "func TestScript(t *testing.T) { testenv.Unwatched(t) }\nfunc TestA(t *testing.T) { run(nil) }\nfunc run(*testscript.TestScript) {}", []string{"TestScript"}},
 		{"ring", "func a() { b() }\nfunc b() { a() }\nfunc TestA(t *testing.T) { a() }", nil},
 		{"none", "func TestA(t *testing.T) { testenv.Watched(t) }\nfunc Testing() { testenv.Unwatched(nil) }", nil},
 	} {
@@ -41,7 +44,7 @@ func TestTests(t *testing.T) {
 
 // TestTree: every package of the tree whose tests mention a mark is there, with a test.
 func TestTree(t *testing.T) {
-	args, err := arguments(testenv.Root())
+	args, err := arguments(testenv.Root(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,5 +57,8 @@ func TestTree(t *testing.T) {
 		if !slices.Contains(args[2:], want.pkg) || !slices.Contains(strings.FieldsFunc(args[1], func(r rune) bool { return strings.ContainsRune("^(|)$", r) }), want.name) {
 			t.Errorf("%s of %s is not there: %q", want.name, want.pkg, args)
 		}
+	}
+	if args, err = arguments(testenv.Root(), []string{"./internal/archtest"}); err != nil || slices.Contains(args, "./internal/archtest") || !slices.Contains(args, "./oci") {
+		t.Errorf("without one package: %q, %v", args, err)
 	}
 }
