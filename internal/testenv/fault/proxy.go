@@ -34,9 +34,18 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	return p
 }
 
+// onward keeps as many connections as its clients have, as the front of a service does: with the default, which is two, a
+// client that asks several things at a time would wait for new ones.
+var onward = func() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, 64
+	return t
+}()
+
 // Forward sends requests on to a service.
 func Forward(to *url.URL) http.Handler {
 	return &httputil.ReverseProxy{
+		Transport: onward,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.Out.Host = r.In.Host
