@@ -50,6 +50,7 @@ func TestAllInOne(t *testing.T) {
 			t.Errorf("%s: status %d, %s", path, code, body)
 		}
 	}
+	d.firstPage(p.History(), 6, 0)
 	_, metrics := get(t, "http://"+f.Metrics+"/metrics")
 	for _, want := range []string{
 		`bulla_expires_in_seconds{name="ca chain"} 9.4`, `bulla_expires_in_seconds{name="tuf timestamp"} `, `bulla_expires_in_seconds{name="tuf root"} `,
@@ -83,7 +84,7 @@ func TestApart(t *testing.T) {
 	f.Elsewhere.Log = fmt.Sprintf("http://127.0.0.1:%d", front[config.ServiceLog])
 	f.Elsewhere.CTLog = fmt.Sprintf("http://127.0.0.1:%d", front[config.ServiceCTLog])
 	f.Elsewhere.Issuer = fmt.Sprintf("http://127.0.0.1:%d", front[config.ServiceIssuer])
-	d.start(f)
+	p := d.start(f)
 	root, services := d.trusted()
 	services.Logs[0].URL = fmt.Sprintf("http://localhost:%d", front[config.ServiceLog])
 	services.TSAs[0].URL = fmt.Sprintf("http://localhost:%d/api/v1/timestamp", front[config.ServiceTSA])
@@ -97,6 +98,7 @@ func TestApart(t *testing.T) {
 	if code, body := get(t, d.url+"/ui/log"); code != http.StatusOK || !strings.Contains(body, testclient.Email) {
 		t.Errorf("the page about a log elsewhere: status %d, without the entry", code)
 	}
+	d.firstPage(p.History(), 1, 5) // the authority is in this process; nobody runs TUF here
 	if code, body := get(t, "http://"+f.Metrics+"/monitor"); code != http.StatusOK || strings.Contains(body, `"alarm":`) {
 		t.Errorf("the monitor of logs elsewhere: status %d, %s", code, body)
 	}
@@ -169,6 +171,7 @@ func TestRotation(t *testing.T) {
 	for _, s := range all {
 		s.Verify(t, root, issuer)
 	}
+	d.firstPage(after, 6, 0)
 	first, second := after.Instances[state.Log][0].Name, after.Instances[state.Log][1].Name
 	if code, _ := get(t, d.url+"/log/"+first+"/checkpoint"); code != http.StatusOK {
 		t.Errorf("the frozen shard's checkpoint: status %d", code)

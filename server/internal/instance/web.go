@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,7 +19,7 @@ import (
 // web are the pages. They are made anew when what they say changes.
 func (in *Instance) web(h *state.History) want {
 	log := h.Active(state.Log)
-	key := "web"
+	services, key := in.pageServices(h)
 	if log != nil {
 		key += "/" + log.Name
 	}
@@ -29,13 +30,9 @@ func (in *Instance) web(h *state.History) want {
 			if err != nil {
 				return nil, err
 			}
-			cfg := web.Config{
-				Name: h.Name, Services: pageServices(h), Now: in.Now, Log: in.Log.With("service", "web"), Metrics: reg,
-				Commands: []web.Command{{
-					Title: "Trust this instance with cosign",
-					Line:  "cosign initialize --mirror " + h.URL + "/tuf --root root.json --root-checksum " + anchors.RootSHA256,
-				}},
-				Links: []web.Link{{Text: "The first root of its TUF repository", URL: "/tuf/1.root.json"}},
+			cfg := web.Config{Name: h.Name, Services: services, Now: in.Now, Log: in.Log.With("service", "web"), Metrics: reg}
+			if anchors.Root != "" {
+				cfg.Commands, cfg.Links = firstSteps(h.URL, anchors.RootSHA256)
 			}
 			if log == nil {
 				return web.New(ctx, cfg)
@@ -50,23 +47,61 @@ func (in *Instance) web(h *state.History) want {
 	}
 }
 
-func pageServices(h *state.History) (out []web.Service) {
+// firstSteps is how clients are pointed at a deployment: whole lines, for somebody who has nothing of it yet. They fetch the
+// first root from where it is served, and the digest beside it is what they trust.
+func firstSteps(url, sum string) ([]web.Command, []web.Link) {
+	const root = "/tuf/1.root.json"
+	rest := " initialize --mirror " + url + "/tuf --root " + url + root + " --root-checksum " + sum
+	return []web.Command{{Title: "Trust this instance with cosign", Line: "cosign" + rest}, {Title: "With bulla", Line: "bulla" + rest}},
+		[]web.Link{{Text: "The first root of its TUF repository", URL: root}}
+}
+
+// pageServices are what the first page lists, and a key that is another when they are.
+func (in *Instance) pageServices(h *state.History) (out []web.Service, key string) {
+	key = "web"
 	for _, s := range []struct {
 		kind          state.Kind
+		runs          config.Service
 		name, purpose string
 	}{
-		{state.Issuer, "Identity issuer", "says who somebody is, in an identity token"},
-		{state.CA, "Certificate authority", "turns an identity token into a certificate for ten minutes"},
-		{state.CTLog, "CT log", "records every certificate"},
-		{state.Log, "Transparency log", "records every signature"},
-		{state.TSA, "Timestamp authority", "says when a signature was made"},
-		{state.TUF, "TUF repository", "tells clients whom to trust"},
+		{state.Issuer, config.ServiceIssuer, "Identity issuer", "says who somebody is, in an identity token"},
+		{state.CA, config.ServiceCA, "Certificate authority", "turns an identity token into a certificate for ten minutes"},
+		{state.CTLog, config.ServiceCTLog, "CT log", "records every certificate"},
+		{state.Log, config.ServiceLog, "Transparency log", "records every signature"},
+		{state.TSA, config.ServiceTSA, "Timestamp authority", "says when a signature was made"},
+		{state.TUF, config.ServiceTUF, "TUF repository", "tells clients whom to trust"},
 	} {
-		if of := h.Active(s.kind); of != nil {
-			out = append(out, web.Service{Name: s.name, Purpose: s.purpose, Address: of.URL})
+		of := h.Active(s.kind)
+		if of == nil {
+			continue
 		}
+		key += "/" + string(s.kind) + "@" + of.URL
+		line := web.Service{Name: s.name, Purpose: s.purpose, Address: of.URL}
+		if in.File.Runs(s.runs) {
+			line.Ready = in.readiness(s.kind)
+		}
+		out = append(out, line)
 	}
-	return out
+	return out, key
+}
+
+// readiness asks what answers for the active instance of a kind, whichever that is by then.
+func (in *Instance) readiness(kind state.Kind) func(context.Context) error {
+	return func(ctx context.Context) error {
+		in.mu.Lock()
+		var found *mounted
+		active := in.history.Active(kind)
+		for _, m := range in.mounts {
+			if m.name == string(kind) || active != nil && m.name == string(kind)+" "+active.Name {
+				found = m
+			}
+		}
+		in.mu.Unlock()
+		if found == nil {
+			return errors.New("it does not run")
+		}
+		return found.check(ctx)
+	}
 }
 
 // monitor watches the logs of the deployment, the frozen ones too, from where clients see them. What it finds shows whom the
