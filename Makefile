@@ -77,7 +77,7 @@ lint:
 	.ci/lint $(MODULES)
 
 interop:
-	cd test/interop && go test -count=1 -timeout 30m -parallel 3 -v ./... | $(CURDIR)/.ci/brief
+	cd test/interop && go test -count=1 -timeout 30m -parallel 4 -v ./... | $(CURDIR)/.ci/brief
 
 conformance:
 	.ci/conformance

@@ -165,6 +165,7 @@ func (c *chromium) press() {
 // TestChromium signs with bulla and with cosign, and a person signs in on the issuer's page in a real browser: first with
 // a wrong password, and then with the right one. The browser obeys what the page forbids it, such as where forms may lead.
 func TestChromium(t *testing.T) {
+	t.Parallel()
 	const password = "correct horse battery"
 	in := adjusted(t, map[string]string{"  #users:": fmt.Sprintf("  users:\n    - email: %s\n      password-hash: %s", identity, bcrypted(t, password))})
 	for _, p := range []*program{theWorld.bulla, theWorld.cosign} {

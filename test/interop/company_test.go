@@ -20,6 +20,7 @@ import (
 // TestCompanyRoot puts the certificate authority and the timestamp authority below a root that an organisation had before,
 // with an authority in between, and has everybody verify what everybody signs; then again below a root with an RSA key.
 func TestCompanyRoot(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	state := filepath.Join(dir, "up")
 	in, err := startInstance(bullaServer(t), "--dir", state, "--port", "0")

@@ -26,6 +26,7 @@ import (
 // TestFulcioClients gets certificates with Fulcio's own clients, the one of its first API and the stubs of its gRPC
 // service, on the one port of an instance.
 func TestFulcioClients(t *testing.T) {
+	t.Parallel()
 	in := sharedInstance(t)
 	trusted := in.published(t)
 	t.Run("v1", func(t *testing.T) { fulcioV1(t, in, trusted) })

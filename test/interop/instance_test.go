@@ -83,7 +83,7 @@ func sharedInstance(t *testing.T) *instance {
 	theInstance.once.Do(func() {
 		theInstance.instance, theInstance.err = startInstance(exe, "--ephemeral")
 		if theInstance.err == nil {
-			theWorld.shutdown = append(theWorld.shutdown, theInstance.stop)
+			theWorld.atEnd(theInstance.stop)
 		}
 	})
 	if theInstance.err != nil {

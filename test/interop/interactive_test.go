@@ -19,6 +19,7 @@ import (
 // TestDeviceFlow signs with cosign and with bulla without a browser on the machine: the program prints an address, and
 // somebody signs in there.
 func TestDeviceFlow(t *testing.T) {
+	t.Parallel()
 	in := sharedInstance(t)
 	for _, p := range []*program{theWorld.cosign, theWorld.bulla} {
 		t.Run(p.name, func(t *testing.T) {
@@ -37,6 +38,7 @@ func TestDeviceFlow(t *testing.T) {
 
 // TestBrowserFlow signs with a browser on the same machine; it is opened with xdg-open, as everywhere on Linux.
 func TestBrowserFlow(t *testing.T) {
+	t.Parallel()
 	in := sharedInstance(t)
 	for _, p := range []*program{theWorld.cosign, theWorld.bulla} {
 		t.Run(p.name, func(t *testing.T) {

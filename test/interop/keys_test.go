@@ -9,8 +9,10 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
@@ -48,42 +50,58 @@ func algorithms() []algorithm {
 // keyPair is the files of one key.
 type keyPair struct{ private, public string }
 
+// keyring has what was made, by name. Whoever wants a key waits for it alone: deriving what encrypts its file takes half a
+// second.
+type keyring struct {
+	mu   sync.Mutex
+	made map[string]func() (keyPair, error)
+}
+
+// once returns what make makes, the first time that the name is asked for, and the same ever after.
+func (k *keyring) once(t *testing.T, name string, make func() (keyPair, error)) keyPair {
+	t.Helper()
+	k.mu.Lock()
+	if k.made[name] == nil {
+		k.made[name] = sync.OnceValues(make)
+	}
+	get := k.made[name]
+	k.mu.Unlock()
+	pair, err := get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
 // key returns the key files of an algorithm as the program itself imports them, made once. The plain key is the same
 // for all programs, so that each reads what another wrote: see TestKeyFiles.
 func (w *world) key(t *testing.T, p *program, alg algorithm, purpose string) keyPair {
 	t.Helper()
-	w.keyring.Lock()
-	defer w.keyring.Unlock()
-	name := p.name + "-" + alg.name + "-" + purpose
-	if k, ok := w.keysByName[name]; ok {
-		return k
-	}
 	plain := w.plainKey(t, alg, purpose)
-	prefix := filepath.Join(w.dir, name)
-	p.run("import-key-pair", "--key", plain, "--output-key-prefix", prefix, "--yes").wantOK(t)
-	k := keyPair{private: prefix + ".key", public: prefix + ".pub"}
-	w.keysByName[name] = k
-	return k
+	name := p.name + "-" + alg.name + "-" + purpose
+	return w.keys.once(t, name, func() (keyPair, error) {
+		prefix := filepath.Join(w.dir, name)
+		if r := p.run("import-key-pair", "--key", plain, "--output-key-prefix", prefix, "--yes"); r.code != 0 || r.err != nil {
+			return keyPair{}, fmt.Errorf("should succeed: %s", r)
+		}
+		return keyPair{private: prefix + ".key", public: prefix + ".pub"}, nil
+	})
 }
 
 // plainKey writes an unencrypted PKCS#8 file once for each algorithm and purpose.
 func (w *world) plainKey(t *testing.T, alg algorithm, purpose string) string {
 	t.Helper()
-	path := filepath.Join(w.dir, "plain-"+alg.name+"-"+purpose+".pem")
-	if _, err := os.Stat(path); err == nil {
-		return path
-	}
-	signer, err := alg.generate()
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	name := "plain-" + alg.name + "-" + purpose
+	return w.keys.once(t, name, func() (keyPair, error) {
+		signer, err := alg.generate()
+		if err != nil {
+			return keyPair{}, err
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(signer)
+		if err != nil {
+			return keyPair{}, err
+		}
+		path := filepath.Join(w.dir, name+".pem")
+		return keyPair{private: path}, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+	}).private
 }

@@ -83,6 +83,7 @@ func behindProvider(t *testing.T, provider, lines string) *instance {
 // alone, people sign in there with a password, and the authority takes its tokens, and takes none of it that are for
 // another client.
 func TestOtherProvider(t *testing.T) {
+	t.Parallel()
 	provider := startProvider(t)
 	in := behindProvider(t, provider, "    client-id: "+providerClient+"\n    type: username\n    subject-domain: localhost\n")
 	who := []string{"--certificate-identity", providerUser + "!localhost", "--certificate-oidc-issuer", provider}
@@ -169,6 +170,7 @@ func webToken(t *testing.T, provider string) (file string) {
 // the client "web" alone, when they come without an access token (OpenID Connect Core, 5.4); that client has a secret, and
 // the names of the clients are in its source, so that there is none called sigstore, and none with the device flow.
 func TestOtherProviderEmail(t *testing.T) {
+	t.Parallel()
 	provider := startProvider(t)
 	in := behindProvider(t, provider, "    client-id: web\n    type: email\n")
 	token := webToken(t, provider)

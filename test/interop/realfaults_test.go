@@ -26,6 +26,7 @@ var sampled = []string{
 // TestRealFaults plays the table of docs/design/faults.md against Fulcio, rekor-tiles and timestamp-authority, each behind a
 // proxy.
 func TestRealFaults(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	start := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
 	ca, log, tsa := fault.NewProxy(t, s.fulcio.URL), fault.NewProxy(t, withTiles(t, s)), fault.NewProxy(t, s.stamper.URL)
@@ -117,6 +118,7 @@ func withTiles(t *testing.T, s *stack) string {
 // TestRepositoryFaults puts a proxy before the TUF repository of an instance: what fails changes nothing, says why, and the
 // next attempt works.
 func TestRepositoryFaults(t *testing.T) {
+	t.Parallel()
 	in := sharedInstance(t)
 	mirror, err := url.Parse(in.Mirror)
 	if err != nil {

@@ -25,6 +25,7 @@ type publicLike struct {
 
 func startPublicLike(t *testing.T) *publicLike {
 	t.Helper()
+	sharedStamper(t) // before Rekor
 	p := &publicLike{stack: &stack{instance: sharedInstance(t), dir: t.TempDir()}}
 	log, err := realsigstore.TransparencyLogV1(p.dir, os.Stderr)
 	if errors.Is(err, realsigstore.ErrNoDatabase) {
@@ -54,6 +55,7 @@ func startPublicLike(t *testing.T) *publicLike {
 // TestRealRekor signs with bulla and with cosign into the log that the public instance runs, by certificate and by key, and
 // has both verify it.
 func TestRealRekor(t *testing.T) {
+	t.Parallel()
 	p := startPublicLike(t)
 	programs := []*program{theWorld.bulla, theWorld.cosign}
 	for _, signer := range programs {

@@ -35,17 +35,14 @@ func get(t *testing.T, address string) []byte {
 
 // TestClientOfRealServers signs with Fulcio, rekor-tiles and timestamp-authority, as they are.
 func TestClientOfRealServers(t *testing.T) {
+	t.Parallel()
 	issuer := services.New(t)
 	ca, err := realsigstore.CertificateAuthority(t.TempDir(), realsigstore.Authority{Issuer: issuer.Issuer}, os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(ca.Kill)
-	tsa, err := realsigstore.TimestampAuthority(os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(tsa.Kill)
+	tsa := sharedStamper(t)
 	log, err := realsigstore.TransparencyLog(t.TempDir(), realsigstore.LogSettings{Checkpoints: time.Second, BatchAge: 100 * time.Millisecond}, os.Stderr)
 	if err != nil {
 		t.Fatal(err)

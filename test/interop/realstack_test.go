@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +28,28 @@ type stack struct {
 	root, services  string // trusted root and signing config, made with bulla
 	fulcio, stamper *realsigstore.Server
 	log             *realsigstore.Log
+}
+
+var theStamper struct {
+	once sync.Once
+	*realsigstore.Server
+	err error
+}
+
+// sharedStamper is timestamp-authority, one for all tests: it has its metrics on port 2112, whatever it is told. So has Rekor
+// v1, which does without where the port is taken, and so must start after it.
+func sharedStamper(t *testing.T) *realsigstore.Server {
+	t.Helper()
+	theStamper.once.Do(func() {
+		theStamper.Server, theStamper.err = realsigstore.TimestampAuthority(os.Stderr)
+		if theStamper.err == nil {
+			theWorld.atEnd(theStamper.Kill)
+		}
+	})
+	if theStamper.err != nil {
+		t.Fatal(theStamper.err)
+	}
+	return theStamper.Server
 }
 
 func startStack(t *testing.T) *stack {
@@ -54,10 +77,7 @@ func startStack(t *testing.T) *stack {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.fulcio.Kill)
-	if s.stamper, err = realsigstore.TimestampAuthority(os.Stderr); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.stamper.Kill)
+	s.stamper = sharedStamper(t)
 	if s.log, err = realsigstore.TransparencyLog(s.dir, realsigstore.LogSettings{Checkpoints: time.Second, BatchAge: 100 * time.Millisecond}, os.Stderr); err != nil {
 		t.Fatal(err)
 	}
@@ -128,6 +148,7 @@ func (s *stack) by(who string) []string {
 // TestRealServers signs with bulla and with cosign by Fulcio, rekor-tiles and timestamp-authority as they are, and has
 // both verify it. Certificates are in our CT log.
 func TestRealServers(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	programs := []*program{theWorld.bulla, theWorld.cosign}
 	for _, signer := range programs {

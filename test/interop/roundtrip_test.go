@@ -30,8 +30,10 @@ func directions() []direction {
 // every direction; and after each success asks for the three refusals that give it a meaning. CI takes the sample of
 // [algorithmsIn]; with BULLA_SOAK it is all of them.
 func TestRoundTrips(t *testing.T) {
+	t.Parallel()
 	for i, d := range directions() {
 		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
 			for j, f := range flows() {
 				for _, alg := range algorithmsIn(i, j, f) {
 					for name, registry := range registriesOf(f) {

@@ -56,6 +56,7 @@ func TestSameFiles(t *testing.T) {
 
 // TestSameBundle has both programs turn the same older evidence into a bundle.
 func TestSameBundle(t *testing.T) {
+	t.Parallel()
 	w := theWorld
 	needs(t, w.bulla, "bundle")
 	for _, f := range blobFlows() {

@@ -12,6 +12,7 @@ import (
 // TestSeveralInstances signs at the logs and timestamp authorities of two instances at once, in files and images, and has
 // bulla demand both, and cosign and sigstore-go's rules take the result.
 func TestSeveralInstances(t *testing.T) {
+	t.Parallel()
 	first, err := startInstance(bullaServer(t), "--ephemeral")
 	if err != nil {
 		t.Fatal(err)
@@ -91,6 +92,7 @@ func (in *instance) target(t *testing.T, name string) map[string]any {
 
 // TestFlushInstance logs what was deferred under the trust of a named instance, and under no other.
 func TestFlushInstance(t *testing.T) {
+	t.Parallel()
 	in := sharedInstance(t)
 	p := theWorld.bulla.with("TUF_ROOT=" + filepath.Join(t.TempDir(), "tuf"))
 	p.run("trust", "add", "ours", "--mirror", in.Mirror, "--root", in.Root).wantOK(t)

@@ -32,6 +32,7 @@ type stamping struct {
 // TestTSAClients asks our timestamp authority with timestamp-authority's client and holds the answers against its
 // verification.
 func TestTSAClients(t *testing.T) {
+	t.Parallel()
 	in := sharedInstance(t)
 	authority := in.published(t).TimestampingAuthorities()[0].(*root.SigstoreTimestampingAuthority)
 	c, err := tsaclient.GetTimestampClient(in.URL)

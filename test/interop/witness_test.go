@@ -119,6 +119,7 @@ db.commit()`
 // with its signature, which changes nothing for who verifies. While the witness is away nothing is acknowledged and nothing
 // is signed; when it is back all goes on.
 func TestRealWitness(t *testing.T) {
+	t.Parallel()
 	w := newWitness(t)
 	var verifier note.Verifier
 	d := founded(t, func(in *instance) {

@@ -24,16 +24,16 @@ const complete = true
 
 // world is what all cases share: the programs, the two kinds of registry, keys.
 type world struct {
-	dir        string
-	cosign     *program
-	bulla      *program // nil while cmd/bulla does not build
-	asCosign   *program // bulla, called by the name cosign
-	why        string   // why there is no bulla
-	fallback   string   // address of a real registry without the referrers API (distribution)
-	referrers  string   // address of a registry with it (in process)
-	shutdown   []func()
-	keyring    sync.Mutex
-	keysByName map[string]keyPair
+	dir       string
+	cosign    *program
+	bulla     *program // nil while cmd/bulla does not build
+	asCosign  *program // bulla, called by the name cosign
+	why       string   // why there is no bulla
+	fallback  string   // address of a real registry without the referrers API (distribution)
+	referrers string   // address of a registry with it (in process)
+	ending    sync.Mutex
+	shutdown  []func()
+	keys      keyring
 }
 
 // theWorld is set once by TestMain, before any test runs.
@@ -47,7 +47,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "interop:", err)
 		return 1
 	}
-	theWorld = &world{dir: dir, keysByName: map[string]keyPair{}}
+	theWorld = &world{dir: dir, keys: keyring{made: map[string]func() (keyPair, error){}}}
 	defer theWorld.close()
 	if err := theWorld.open(); err != nil {
 		fmt.Fprintln(os.Stderr, "interop:", err)
@@ -62,7 +62,8 @@ func (w *world) open() error {
 	if err != nil {
 		return err
 	}
-	w.cosign = &program{name: "cosign", exe: exe, world: w}
+	// Hundreds of calls that each live for a tenth of a second: collecting their garbage would be a fifth of their work.
+	w.cosign = &program{name: "cosign", exe: exe, world: w, env: []string{"GOGC=off", "GOMEMLIMIT=512MiB"}}
 	if err := w.buildBulla(); err != nil {
 		return err
 	}
@@ -74,10 +75,10 @@ func (w *world) open() error {
 	if err != nil {
 		return err
 	}
-	w.shutdown = append(w.shutdown, server.Close)
+	w.atEnd(server.Close)
 	w.fallback = server.Addr
 	memory := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
-	w.shutdown = append(w.shutdown, memory.Close)
+	w.atEnd(memory.Close)
 	w.referrers = strings.TrimPrefix(memory.URL, "http://")
 	for _, empty := range [][]string{
 		{"signing-config", "create", "--out", w.signingConfig()},
@@ -88,6 +89,13 @@ func (w *world) open() error {
 		}
 	}
 	return nil
+}
+
+// atEnd has f called when all tests have ended.
+func (w *world) atEnd(f func()) {
+	w.ending.Lock()
+	defer w.ending.Unlock()
+	w.shutdown = append(w.shutdown, f)
 }
 
 func (w *world) close() {
