@@ -33,6 +33,9 @@ func killedCommands() []killed {
 	}
 	return []killed{
 		{name: "sign", repo: "bare", args: with(append(key, "--skip-signed")...), after: exactly("signature", 1)},
+		{name: "sign", repo: "index", args: func(w *quirkWorld, repo string) []string {
+			return append(slices.Clone(key), "--recursive", w.reg.Host+"/"+repo+"@"+w.x.indexDigest())
+		}, after: indexSigned},
 		{name: "attest", repo: "full", args: with(append(key, "--skip-signed", "--predicate", "p2.json")...), after: exactly("attestation", quirkAttestations+1)},
 		{name: "attach signature", repo: "full", args: with("--bundle", "sig2.json"), after: exactly("signature", quirkSignatures+1)},
 		{name: "attach signature", repo: "bare", args: with("--payload", "older.payload", "--signature", "older.sig"), after: exactly("signature", 1)},
@@ -67,6 +70,14 @@ func exactly(kind string, n int) func(*quirkWorld, string) string {
 		}
 		return ""
 	}
+}
+
+// indexSigned demands one signature of the index and one of the image in it.
+func indexSigned(w *quirkWorld, repo string) string {
+	if got := w.linesOf("signature", w.still.Host+"/"+repo+"@"+w.x.indexDigest()); got != 1 {
+		return fmt.Sprintf("there are %d signatures of the index, want 1", got)
+	}
+	return exactly("signature", 1)(w, repo)
 }
 
 // failing runs a command that must work.
@@ -185,6 +196,8 @@ func (w *quirkWorld) prepare(t *testing.T, like, repo string) {
 		w.x.push(t, w.reg, repo)
 	}
 	switch like {
+	case "index":
+		w.reg.PushManifest(t, repo, "multi", quirkIndexType, w.x.index())
 	case "full":
 		w.x.fill(t, w, repo)
 	case "damaged", "foreign":

@@ -33,7 +33,10 @@ type quirkManifest struct {
 	list           bool
 }
 
-const quirkManifestType = "application/vnd.oci.image.manifest.v1+json"
+const (
+	quirkManifestType = "application/vnd.oci.image.manifest.v1+json"
+	quirkIndexType    = "application/vnd.oci.image.index.v1+json"
+)
 
 // newQuirkTemplate makes the image, and the files that the commands of the table read, in a directory that becomes the
 // working directory.
@@ -208,6 +211,16 @@ func (x *quirkTemplate) push(t *testing.T, reg *testenv.Registry, repo string) {
 	reg.PushManifest(t, repo, "v1", quirkManifestType, x.manifest)
 }
 
+// index lists the image, for one platform.
+func (x *quirkTemplate) index() []byte {
+	return fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"digest":%q,"size":%d,"platform":{"os":"linux","architecture":"amd64"}}]}`,
+		quirkIndexType, quirkManifestType, x.digest, len(x.manifest))
+}
+
+func (x *quirkTemplate) indexDigest() string {
+	return fmt.Sprintf("sha256:%x", sha256.Sum256(x.index()))
+}
+
 // attach attaches the bundles.
 func (x *quirkTemplate) attach(t *testing.T, image string) {
 	t.Helper()
@@ -244,8 +257,10 @@ func (w *quirkWorld) calm(repo string) string { return w.still.Host + "/" + repo
 
 // lines is how many pieces are attached to the image in a repository, as download prints them; negative when that cannot
 // be found out.
-func (w *quirkWorld) lines(kind, repo string) int {
-	code, out, _ := quietly("download", kind, w.calm(repo))
+func (w *quirkWorld) lines(kind, repo string) int { return w.linesOf(kind, w.calm(repo)) }
+
+func (w *quirkWorld) linesOf(kind, image string) int {
+	code, out, _ := quietly("download", kind, image)
 	switch code {
 	case 0:
 		return strings.Count(out, "\n")
