@@ -22,5 +22,5 @@
 //
 // # Traces
 //
-// OpenTelemetry's SDK and its OTLP exporter are compiled in with the build tag "otel" only; see [Tracing] for what they cost.
+// OpenTelemetry's SDK and its OTLP exporter can be left out with the build tag "notraces"; see [Tracing] for what they cost.
 package httpserver

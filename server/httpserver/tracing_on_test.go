@@ -1,4 +1,4 @@
-//go:build otel
+//go:build !notraces
 
 package httpserver
 
@@ -40,7 +40,7 @@ func TestTraces(t *testing.T) {
 
 	var logged strings.Builder
 	s := start(t, Config{
-		Tracing: Tracing{Endpoint: sink.URL + "/v1/traces", Service: "under test"},
+		Tracing: Tracing{Endpoint: sink.URL, Service: "under test"},
 		Log:     slog.New(slog.NewTextHandler(&logged, nil)),
 	}, mux("GET /traced/{name}", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("panic") {

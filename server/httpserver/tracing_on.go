@@ -1,4 +1,4 @@
-//go:build otel
+//go:build !notraces
 
 package httpserver
 
@@ -22,6 +22,9 @@ import (
 // maxSpanQueue bounds the spans that wait for the collector; further ones are dropped. A span has about 1 KiB.
 const maxSpanQueue = 2048
 
+// tracesPath is where collectors take spans (OTLP 1.10, OTLP/HTTP Request).
+const tracesPath = "/v1/traces"
+
 // startTracing makes the exporter. It connects when there is something to send: a collector that is down delays nothing.
 func startTracing(t Tracing) (*tracer, error) {
 	if t.Endpoint == "" {
@@ -40,7 +43,10 @@ func startTracing(t Tracing) (*tracer, error) {
 	if t.Ratio < 0 || t.Ratio > 1 {
 		return nil, fmt.Errorf("tracing: ratio %v: must be above 0 and at most 1", t.Ratio)
 	}
-	exporter, err := otlptracehttp.New(context.Background(), otlptracehttp.WithEndpointURL(t.Endpoint))
+	if u.Path == "" || u.Path == "/" {
+		u.Path = tracesPath
+	}
+	exporter, err := otlptracehttp.New(context.Background(), otlptracehttp.WithEndpointURL(u.String()))
 	if err != nil {
 		return nil, fmt.Errorf("tracing: %w", err)
 	}

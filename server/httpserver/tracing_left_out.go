@@ -1,4 +1,4 @@
-//go:build !otel
+//go:build notraces
 
 package httpserver
 
@@ -7,7 +7,7 @@ import "errors"
 // startTracing refuses to act as if it traced.
 func startTracing(t Tracing) (*tracer, error) {
 	if t.Endpoint != "" {
-		return nil, errors.New(`tracing: an endpoint is configured, and this program was built without tracing; build it with "-tags otel"`)
+		return nil, errors.New(`tracing: an endpoint is configured, and this program was built without it; build it without "-tags notraces"`)
 	}
 	return nil, nil
 }
