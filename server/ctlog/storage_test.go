@@ -252,8 +252,8 @@ func TestRestoredFromBackup(t *testing.T) {
 	if _, _, err := s.AddPreChain(t.Context(), w.ca.chain(precert)); err == nil || !strings.Contains(err.Error(), treelog.ErrForked.Error()) {
 		t.Errorf("%v", err)
 	}
-	if s.Ready(t.Context()) == nil {
-		t.Error("ready")
+	if err := s.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "`bulla-server rotate ctlog --now`") {
+		t.Errorf("the operator is told %v", err)
 	}
 	if rw := get(s, "/ct/v1/get-entries?start=0&end=1"); rw.Code != 200 {
 		t.Errorf("what is there cannot be read: %d", rw.Code)

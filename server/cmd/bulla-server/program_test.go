@@ -273,6 +273,10 @@ func (o *operator) restoreOlder(address string, all ...*testclient.Signed) {
 	if _, err := o.sign("older", "refused"); err == nil {
 		o.t.Error("a log that was set back takes entries")
 	}
+	if code, out, errs := o.run("status", "--config", "older/bulla-server.yaml"); code != 1 || !strings.Contains(errs, "not ready") ||
+		!strings.Contains(out, "`bulla-server rotate log --now`") || !strings.Contains(out, "`bulla-server rotate ctlog --now`") {
+		o.t.Errorf("status of logs that were set back: exit status %d, %s, does not say what to do:\n%s", code, errs, out)
+	}
 	for _, kind := range []string{"ctlog", "log"} {
 		o.must("rotate", "--config", "older/bulla-server.yaml", "--now", kind)
 	}

@@ -92,6 +92,9 @@ func printStatus(c *cli.Call, s *instance.Status) error {
 		fmt.Fprintf(out, "%s: ready, version %s, up %s, services %v\n", s.URL, s.Version, now.Sub(*s.Started).Truncate(time.Second), s.Services)
 	default:
 		fmt.Fprintf(out, "%s: NOT READY: %s\n", s.URL, strings.Join(s.Failing, ", "))
+		for _, r := range s.Reasons {
+			fmt.Fprintf(out, "  %s\n", r)
+		}
 	}
 	fmt.Fprintf(out, "\n%-8s %-8s %-9s %-20s %-20s %s\n", "KIND", "NAME", "PHASE", "TRUSTED FROM", "UNTIL", "CERTIFICATE ENDS")
 	for _, k := range s.Keys {

@@ -26,6 +26,7 @@ type Status struct {
 	Services []config.Service `json:"services,omitempty"`
 	Ready    bool             `json:"ready"`
 	Failing  []string         `json:"failing,omitempty"`
+	Reasons  []string         `json:"reasons,omitempty"` // why, and what to do; for operators alone
 	Keys     []KeyStatus      `json:"keys"`
 	Logs     []LogStatus      `json:"logs,omitempty"`
 	// Watched is what the monitor knows of each log, where this process runs it.
@@ -94,8 +95,11 @@ func (in *Instance) Status(ctx context.Context) (Status, error) {
 	s := Describe(in.History())
 	s.Running, s.Started, s.Services = true, &in.started, in.File.Services
 	s.Witnessed = in.File.Runs(config.ServiceLog) && in.File.Log.Witnesses != ""
-	s.Failing, _ = in.health.Failing(ctx) // the reasons are in the log
-	s.Ready = len(s.Failing) == 0
+	failing, reason := in.health.Failing(ctx)
+	s.Failing, s.Ready = failing, len(failing) == 0
+	if reason != nil {
+		s.Reasons = strings.Split(reason.Error(), "\n")
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, m := range in.mounts {

@@ -56,7 +56,7 @@ func TestOlderDirectoryRefusesWrites(t *testing.T) {
 
 	copyDir(t, backup, w.dir)
 	l = w.open(t)
-	refuses(t, l, ErrForked, "the directory has 5 entries", "has 8", "bulla-server rotate log")
+	refuses(t, l, ErrForked, "the directory has 5 entries", "has 8", "bulla-server rotate log --now")
 	prove(t, l, old)
 	if err := l.Freeze(t.Context()); err != nil {
 		t.Fatal(err)

@@ -57,7 +57,7 @@ func (g *gate) Sign(text []byte) ([]byte, error) {
 		return nil, err
 	}
 	if err := g.extends(head); err != nil {
-		err = fmt.Errorf("%w: %w; %s", ErrForked, err, whatToDo)
+		err = fmt.Errorf("%w: %w; %s", ErrForked, err, g.log.cfg.whatToDo())
 		g.log.refuse(err)
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func (g *gate) record(head Head) error {
 		g.doubtful = head.Checkpoint
 		return err
 	case errors.Is(err, ErrLockConflict):
-		err = fmt.Errorf("%w: %w: another copy of this log goes on elsewhere; stop it, and %s", ErrForked, err, whatToDo)
+		err = fmt.Errorf("%w: %w: another copy of this log goes on elsewhere; stop it, and %s", ErrForked, err, g.log.cfg.whatToDo())
 	default:
 		err = fmt.Errorf("%w; check the disk of the lock store, and restart: %w", ErrFailed, err)
 	}

@@ -21,8 +21,16 @@ const (
 	frozenFile     = "frozen"
 )
 
-const whatToDo = "restore the newer directory if it exists; otherwise freeze this log and begin a new one with " +
-	"`bulla-server rotate log`"
+// whatToDo is the advice to the operator of a log that refuses entries. It names the command for this kind of log, and says
+// --now: nothing can be logged until the new shard is in use.
+func (c *Config) whatToDo() string {
+	kind := "log"
+	if c.Layout == CT {
+		kind = "ctlog"
+	}
+	return "restore the newer directory if it exists; otherwise begin a new log with `bulla-server rotate " + kind + " --now`, " +
+		"which freezes this one"
+}
 
 // treeState is what Tessera remembers of the tree that it has written, signed or not.
 type treeState struct {
@@ -114,7 +122,7 @@ func (l *Log) judge(ctx context.Context) (refusal, err error) {
 		l.head.Store(published)
 	}
 	if refusal := l.judgeTree(ctx, tree, published, locked); refusal != nil {
-		return fmt.Errorf("%w: %w; %s", ErrForked, refusal, whatToDo), nil
+		return fmt.Errorf("%w: %w; %s", ErrForked, refusal, l.cfg.whatToDo()), nil
 	}
 	return l.judgeLock(ctx, tree, published, locked)
 }

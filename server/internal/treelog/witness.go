@@ -39,7 +39,7 @@ func (l *Log) judgeWitnesses(ctx context.Context) error {
 			err := l.askWitness(ctx, url, head)
 			switch {
 			case errors.Is(err, ErrForked):
-				l.refuse(fmt.Errorf("%w; %s", err, whatToDo))
+				l.refuse(fmt.Errorf("%w; %s", err, l.cfg.whatToDo()))
 			case err != nil:
 				l.cfg.Log.Warn("a witness could not be asked what it knows", "log", l.cfg.Origin, "error", err)
 			}
