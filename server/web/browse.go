@@ -20,6 +20,8 @@ type logPage struct {
 	Behind             bool // entries are in the log that the search does not know yet
 	Entries            []listed
 	Older, Newest      string // links
+	Shard              string // "": the one in use
+	Shards             []shardLink
 	Problem            string
 }
 
@@ -30,59 +32,74 @@ func (s *Site) entries(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q := r.URL.Query()
-	h, err := s.reader.head(r.Context())
+	from, ok := s.shard(r)
+	if !ok {
+		s.noShard(w, r)
+		return
+	}
+	h, err := from.head(r.Context())
 	if err != nil {
 		s.failed(w, r, err)
 		return
 	}
-	p := logPage{Origin: clean(h.Origin), Size: count(h.Size), Root: base64.StdEncoding.EncodeToString(h.Root[:]), Kinds: kinds, By: q.Get("by"), Query: q.Get("q")}
+	p := logPage{Shard: from.name, Origin: clean(h.Origin), Size: count(h.Size), Root: base64.StdEncoding.EncodeToString(h.Root[:]), Kinds: kinds, By: q.Get("by"), Query: q.Get("q")}
 	code := http.StatusOK
 	if p.Query != "" {
 		found, err := readSearch(p.By, p.Query)
 		if err == nil && found.By == "index" {
-			http.Redirect(w, r, "/ui/log/"+strconv.FormatInt(found.Index, 10), http.StatusSeeOther)
+			http.Redirect(w, r, from.href("/ui/log/"+strconv.FormatInt(found.Index, 10), nil), http.StatusSeeOther)
 			return
 		}
 		if err != nil {
 			p.Problem, code = "Sorry: "+err.Error()+".", http.StatusBadRequest
-		} else if code, err = s.search(r, h, found, &p); err != nil {
+		} else if code, err = s.search(r, looked{from, h}, found, &p); err != nil {
 			s.failed(w, r, err)
 			return
 		}
-	} else if err := s.newest(r, h, &p); err != nil {
+	} else if err := s.newest(r, looked{from, h}, &p); err != nil {
 		s.failed(w, r, err)
 		return
 	}
+	p.Shards = s.shardLinks(from.name, p.By, p.Query)
 	p.Query = clean(p.Query)
+	for i := range p.Entries {
+		p.Entries[i].Href = from.href("/ui/log/"+strconv.FormatInt(p.Entries[i].Index, 10), nil)
+	}
 	s.write(w, r, code, page.View{Page: "log", Title: "Log", Nav: s.nav("/ui/log"), Wide: true, Data: p})
 }
 
-func (s *Site) newest(r *http.Request, h head, p *logPage) (err error) {
+// looked is a shard with the checkpoint that it had when it was looked at.
+type looked struct {
+	shard
+	head
+}
+
+func (s *Site) newest(r *http.Request, h looked, p *logPage) (err error) {
 	before := h.Size
 	if text := r.URL.Query().Get("before"); text != "" {
 		if before, err = position(text); err != nil {
 			before = h.Size
 		}
 	}
-	if p.Entries, err = s.reader.page(r.Context(), h, before, pageSize); err != nil {
+	if p.Entries, err = h.page(r.Context(), h.head, before, pageSize); err != nil {
 		return err
 	}
 	if n := len(p.Entries); n > 0 && p.Entries[n-1].Index > 0 {
-		p.Older = "/ui/log?before=" + strconv.FormatInt(p.Entries[n-1].Index, 10)
+		p.Older = h.href("/ui/log", url.Values{"before": {strconv.FormatInt(p.Entries[n-1].Index, 10)}})
 	}
 	if before < h.Size {
-		p.Newest = "/ui/log"
+		p.Newest = h.href("/ui/log", nil)
 	}
 	return nil
 }
 
 // search fills in what is found. A question that the log does not understand is the reader's mistake, and shown with the form.
-func (s *Site) search(r *http.Request, h head, q search, p *logPage) (code int, err error) {
+func (s *Site) search(r *http.Request, h looked, q search, p *logPage) (code int, err error) {
 	after := r.URL.Query().Get("after")
 	if _, err := position(after); err != nil {
 		after = ""
 	}
-	found, err := s.reader.find(r.Context(), q, after)
+	found, err := h.find(r.Context(), q, after)
 	if errors.Is(err, errQuery) {
 		p.Problem = "Sorry: " + errQuery.Error() + ". A digest is written as sha256:… with 64 hexadecimal digits."
 		return http.StatusBadRequest, nil
@@ -90,12 +107,12 @@ func (s *Site) search(r *http.Request, h head, q search, p *logPage) (code int, 
 	if err != nil {
 		return 0, err
 	}
-	if p.Entries, err = s.reader.read(r.Context(), h, found.positions); err != nil {
+	if p.Entries, err = h.read(r.Context(), h.head, found.positions); err != nil {
 		return 0, err
 	}
 	p.Searched, p.Behind = true, found.indexed < h.Size
 	if found.next != "" {
-		p.Older = "/ui/log?" + url.Values{"by": {p.By}, "q": {p.Query}, "after": {found.next}}.Encode()
+		p.Older = h.href("/ui/log", url.Values{"by": {p.By}, "q": {p.Query}, "after": {found.next}})
 	}
 	return http.StatusOK, nil
 }
@@ -126,7 +143,12 @@ func (s *Site) entry(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, http.StatusNotFound, "There is no such entry", "An entry's address ends with its index, a number.")
 		return
 	}
-	p, err := s.reader.entry(r.Context(), index)
+	from, ok := s.shard(r)
+	if !ok {
+		s.noShard(w, r)
+		return
+	}
+	p, err := from.entry(r.Context(), index)
 	if err != nil {
 		s.failed(w, r, err)
 		return
@@ -148,10 +170,10 @@ func (s *Site) entry(w http.ResponseWriter, r *http.Request) {
 		v.Facts, v.Signers, v.Body = subjectFacts(b), signers(b), indent(p.body)
 	}
 	if index > 0 {
-		v.Previous = "/ui/log/" + strconv.FormatInt(index-1, 10)
+		v.Previous = from.href("/ui/log/"+strconv.FormatInt(index-1, 10), nil)
 	}
 	if index+1 < p.Size {
-		v.Follow = "/ui/log/" + strconv.FormatInt(index+1, 10)
+		v.Follow = from.href("/ui/log/"+strconv.FormatInt(index+1, 10), nil)
 	}
 	s.write(w, r, http.StatusOK, page.View{Page: "entry", Title: "Entry " + v.Index, Nav: s.nav("/ui/log"), Wide: true, Script: true, Data: v})
 }

@@ -27,6 +27,8 @@ type Config struct {
 	Links []Link
 	// TransparencyLog is the log to be looked into. Nil: there are no pages about entries.
 	TransparencyLog *TransparencyLog
+	// Frozen are the logs that were in use before, each with a name: what is in them can be looked at and searched, too.
+	Frozen []TransparencyLog
 	// Now is the clock. Nil: the system's.
 	Now func() time.Time
 	// Log is told what goes wrong. Nil: silent.
@@ -52,6 +54,8 @@ type Link struct{ Text, URL string }
 
 // TransparencyLog is a log with Rekor's API v2 and this project's search.
 type TransparencyLog struct {
+	// Name tells frozen logs apart, in addresses and for people. That of the log in use is not looked at.
+	Name string
 	// URL is the log's base URL, as clients have it. Its host name is the origin of the checkpoints.
 	URL string
 	// Key is the log's public key.

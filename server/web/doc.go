@@ -5,6 +5,8 @@
 //	GET /ui/log         the newest entries, or those that a search finds
 //	GET /ui/log/INDEX   one entry, with its certificate in words and its proof
 //
+// Both take ?shard=NAME: a log that was in use before, and is frozen.
+//
 // The log is read through its public endpoints (/checkpoint, /tile/…, /api/v2/search), over HTTP or, in one process,
 // through its handler, and is believed as little as any log: an entry's page fetches the checkpoint, checks its signature
 // with the log's key, computes the proof from the tiles and checks it, and says what came of that. Lists are not proved

@@ -33,6 +33,7 @@ type Site struct {
 	patterns []string
 	pages    *page.Pages
 	reader   *logReader // nil: no log
+	frozen   []shard    // before it, the newest first
 	slots    chan struct{}
 	shown    *prometheus.CounterVec
 
@@ -47,10 +48,14 @@ func New(_ context.Context, cfg Config) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
+	frozen, err := cfg.readShards()
+	if err != nil {
+		return nil, err
+	}
 	if cfg.Name == "" {
 		cfg.Name = "bulla"
 	}
-	s := &Site{cfg: cfg, now: cfg.Now, log: cfg.Log, reader: reader, slots: make(chan struct{}, readersAtMax)}
+	s := &Site{cfg: cfg, now: cfg.Now, log: cfg.Log, reader: reader, frozen: frozen, slots: make(chan struct{}, readersAtMax)}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -104,6 +109,9 @@ func (s *Site) Ready(context.Context) error { return nil }
 func (s *Site) Close(context.Context) error {
 	if s.reader != nil {
 		s.reader.http.CloseIdleConnections()
+	}
+	for _, f := range s.frozen {
+		f.http.CloseIdleConnections()
 	}
 	return nil
 }

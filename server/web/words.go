@@ -23,6 +23,7 @@ type fact struct{ Label, Value string }
 // listed is an entry in a list.
 type listed struct {
 	Index   int64
+	Href    string   // of its page
 	Who     []string // names in the certificate, or the key's digest
 	Issuer  string
 	Digest  string // shortened

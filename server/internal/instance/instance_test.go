@@ -173,6 +173,7 @@ func TestRotation(t *testing.T) {
 	}
 	d.firstPage(after, 6, 0)
 	first, second := after.Instances[state.Log][0].Name, after.Instances[state.Log][1].Name
+	d.searchedInBoth(first)
 	if code, _ := get(t, d.url+"/log/"+first+"/checkpoint"); code != http.StatusOK {
 		t.Errorf("the frozen shard's checkpoint: status %d", code)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,9 +43,30 @@ func (in *Instance) web(h *state.History) want {
 				return nil, err
 			}
 			cfg.TransparencyLog = &web.TransparencyLog{URL: log.URL, Key: public, Client: in.reachLogs()}
+			if cfg.Frozen, err = in.frozenShards(h); err != nil {
+				return nil, err
+			}
 			return web.New(ctx, cfg)
 		},
 	}
+}
+
+// maxShards is how many frozen shards the pages show, the newest ones: as many links as a reader takes in.
+const maxShards = 50
+
+// frozenShards are the logs before the one in use, the newest first, where clients see them.
+func (in *Instance) frozenShards(h *state.History) (out []web.TransparencyLog, err error) {
+	for _, of := range slices.Backward(h.Instances[state.Log]) {
+		if of.Phase != state.Retiring && of.Phase != state.Closed || len(out) == maxShards {
+			continue
+		}
+		public, err := of.PublicKey()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, web.TransparencyLog{Name: of.Name, URL: of.URL + "/log/" + of.Name, Key: public, Client: in.reachLogs()})
+	}
+	return out, nil
 }
 
 // firstSteps is how clients are pointed at a deployment: whole lines, for somebody who has nothing of it yet. They fetch the
