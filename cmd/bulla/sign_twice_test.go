@@ -19,6 +19,7 @@ func TestSignTwice(t *testing.T) {
 	} {
 		for _, command := range [][]string{{"sign"}, {"sign", "-a", "build=1"}, {"attest", "--predicate", "p2.json"}} {
 			t.Run(q.name+" "+strings.Join(command, " "), func(t *testing.T) {
+				t.Parallel()
 				w := x.registry(t, q)
 				w.prepare(t, "bare", "app")
 				kind := map[string]string{"sign": "signature", "attest": "attestation"}[command[0]]
@@ -43,10 +44,10 @@ func TestSignTwice(t *testing.T) {
 					t.Errorf("the bundle file holds %q, %v", data, err)
 				}
 				run(2, "--skip-signed=false")
-				other := []string{"--predicate", "p3.json"}
+				other := []string{"--predicate", filepath.Join(t.TempDir(), "p3.json")}
 				if command[0] == "sign" {
 					other = []string{"-a", "second=2"}
-				} else if err := os.WriteFile("p3.json", []byte(`{"other":true}`), 0o600); err != nil {
+				} else if err := os.WriteFile(other[1], []byte(`{"other":true}`), 0o600); err != nil {
 					t.Fatal(err)
 				}
 				run(3, other...)

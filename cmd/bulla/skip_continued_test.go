@@ -21,6 +21,7 @@ func TestSkipSignedLooksEverywhere(t *testing.T) {
 			{"sign", "--key", quirkKey, "--log=none", "--skip-signed", "-a", "build=2", "--format=both"},
 		} {
 			t.Run(q.name+" "+strings.Join(command, " "), func(t *testing.T) {
+				t.Parallel()
 				w := x.registry(t, q)
 				w.prepare(t, "full", "app")
 				if q.api {
