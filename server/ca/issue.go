@@ -49,7 +49,7 @@ func (s *Server) issue(ctx context.Context, g *grant) ([]byte, *draft, error) {
 	}
 	if s.cfg.Journal != nil {
 		if err := s.cfg.Journal.Record(ctx, d.intent()); err != nil {
-			return nil, nil, fmt.Errorf("journal: %w", err)
+			return nil, nil, unrecorded(err)
 		}
 	}
 	if s.cfg.CT == nil {

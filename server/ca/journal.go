@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // FileJournal is a [Journal] in a file: a line of JSON for each intent, on the disk before the certificate is signed. With
@@ -140,6 +141,21 @@ func (j *FileJournal) write() {
 	}
 }
 
+// noRoom says that a disk is full, or what the process may have of it. That passes, and nothing is in doubt.
+func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+// retryNoRoom is when a client may come again that met a full disk: somebody must make room first.
+const retryNoRoom = 30 * time.Second
+
+// unrecorded is the answer when an intent is not in the journal.
+func unrecorded(err error) error {
+	err = fmt.Errorf("journal: %w", err)
+	if noRoom(err) {
+		return &refusal{kind: unavailable, message: "the certificate could not be recorded now, try again later", retry: retryNoRoom, cause: err}
+	}
+	return err
+}
+
 // flush appends lines and has them on the disk. For what did not fit on the disk nothing was promised: it is taken back,
 // and the next lines may fit. After any other failure nobody knows what is there, and the journal takes nothing more.
 func (j *FileJournal) flush(lines []byte) error {
@@ -150,7 +166,7 @@ func (j *FileJournal) flush(lines []byte) error {
 			j.size += int64(len(lines))
 			return nil
 		}
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case noRoom(err):
 		if cut := j.file.Truncate(j.size); cut == nil {
 			return fmt.Errorf("journal: %w", err)
 		}

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -126,6 +127,25 @@ func TestBrokenJournal(t *testing.T) {
 	}
 	if !strings.Contains(w.out.String(), "disk full") {
 		t.Fatal(w.out)
+	}
+}
+
+type full struct{}
+
+func (full) Record(context.Context, ca.Intent) error {
+	return &fs.PathError{Op: "write", Path: "/secret/journal", Err: syscall.ENOSPC}
+}
+
+// A full disk passes: clients are told to come again, which they do not after an internal error.
+func TestJournalOnFullDisk(t *testing.T) {
+	w := newWorld(t, func(cfg *ca.Config) { cfg.Journal = full{} })
+	rw := do(t, w, http.MethodPost, v2, body(t, w.idp.token(t, claims(nil)), newKey(t, elliptic.P256()), email), nil)
+	if _, message := refusal(t, rw); rw.Code != http.StatusServiceUnavailable || rw.Header().Get("Retry-After") != "30" ||
+		strings.Contains(message, "secret") || len(w.log.chains) > 0 {
+		t.Error(rw.Code, rw.Header(), message)
+	}
+	if !strings.Contains(w.out.String(), "no space left") {
+		t.Error(w.out)
 	}
 }
 
