@@ -45,7 +45,7 @@ The signature is time-stamped and entered into a transparency log by the service
 
 Before anything is stored the signature is verified, under the trusted root that verifiers will use.
 
-An image that is not in a registry yet is signed where it lies: oci-layout:DIRECTORY gets the signature beside the image, and load brings both into a registry, the evidence before the tag. What lies in an archive (oci-archive:FILE, or docker-archive:FILE as docker save writes it since version 25) can be signed into a file.`,
+An image that is not in a registry yet is signed where it lies: oci-layout:DIRECTORY gets the signature beside the image, and load brings both into a registry, the evidence before the tag. What lies in an archive (oci-archive:FILE or docker-archive:FILE) can be signed into a file; load pushes it with the digest that was signed.`,
 		Example: `# with an identity: in CI with the job's own, elsewhere by logging in
 bulla sign registry.example.com/app@sha256:...
 

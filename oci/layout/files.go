@@ -2,6 +2,8 @@ package layout
 
 import (
 	"archive/tar"
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -82,22 +84,23 @@ func (d *directory) close() error { return d.root.Close() }
 type archive struct {
 	file    *os.File
 	members map[string]member
-	docker  bool // it has what docker load reads
-	layout  bool // it has what marks a layout
+	links   map[string]string // what they lead to; only archives of docker save may have them
+	docker  bool              // it has what docker load reads
+	layout  bool              // it has what marks a layout
 }
 
-// errDockerOnly is about archives of docker save before version 25, podman save and skopeo: their layers are not compressed,
-// and every program that pushes them compresses them in its own way.
-var errDockerOnly = errors.New("a docker archive without an OCI layout in it: it does not say by which digest a registry will know the image, which depends on the program that pushes it, so that there is nothing to sign or to verify yet; make a layout of it, which keeps its digest (skopeo copy docker-archive:FILE oci:DIR, or docker save of version 25 or later), and use that")
-
-type member struct{ offset, size int64 }
+// member is one file of an archive: where it is, or the bytes that were made for it.
+type member struct {
+	offset, size int64
+	made         []byte
+}
 
 func openArchive(name string) (*archive, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	a := &archive{file: f, members: map[string]member{}}
+	a := &archive{file: f, members: map[string]member{}, links: map[string]string{}}
 	if err := a.index(f); err != nil {
 		_ = f.Close() // only read
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -112,17 +115,17 @@ func (a *archive) index(f io.ReadSeeker) error {
 		return err
 	}
 	r := tar.NewReader(f)
-	var refused error // the first member that is not as it should be
+	var refused, linked error // the first member that is not as it should be, and the first link
 	for n := 0; ; n++ {
 		h, err := r.Next()
 		if err == io.EOF {
 			switch {
 			case n == 0:
 				return errors.New("the archive is empty")
-			case a.docker && !a.layout:
-				return errDockerOnly
+			case a.docker && !a.layout && refused == nil:
+				return a.fromDocker()
 			}
-			return refused
+			return cmp.Or(refused, linked)
 		}
 		if err != nil {
 			return fmt.Errorf("not a tar archive that can be read (a compressed one must be uncompressed first): %w", err)
@@ -131,10 +134,13 @@ func (a *archive) index(f io.ReadSeeker) error {
 			return fmt.Errorf("more than %d members", maxFiles)
 		}
 		name, err := memberName(h)
+		if errors.Is(err, errLink) {
+			linked = cmp.Or(linked, err)
+			a.links[name] = linkTarget(h)
+			continue
+		}
 		if err != nil {
-			if refused == nil {
-				refused = err
-			}
+			refused = cmp.Or(refused, err)
 			continue
 		}
 		a.docker, a.layout = a.docker || name == "manifest.json", a.layout || name == "oci-layout"
@@ -152,9 +158,12 @@ func (a *archive) index(f io.ReadSeeker) error {
 		if h.Size > info.Size()-offset {
 			return fmt.Errorf("%q is cut off", printable(name))
 		}
-		a.members[name] = member{offset, h.Size}
+		a.members[name] = member{offset: offset, size: h.Size}
 	}
 }
+
+// errLink says what a layout does not have, and an archive of docker save may.
+var errLink = errors.New("a link, neither a file nor a directory")
 
 // memberName refuses what an honest layout does not have.
 func memberName(h *tar.Header) (string, error) {
@@ -166,6 +175,9 @@ func memberName(h *tar.Header) (string, error) {
 		if strings.HasPrefix(key, "GNU.sparse.") {
 			return "", fmt.Errorf("%q is a sparse file, which is not read", printable(h.Name))
 		}
+	}
+	if h.Typeflag == tar.TypeSymlink || h.Typeflag == tar.TypeLink {
+		return name, fmt.Errorf("%q is %w", printable(h.Name), errLink)
 	}
 	if h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeDir {
 		return "", fmt.Errorf("%q is neither a file nor a directory", printable(h.Name))
@@ -182,6 +194,9 @@ func (a *archive) open(name string) (io.ReadCloser, int64, error) {
 	m, ok := a.members[name]
 	if !ok {
 		return nil, 0, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	if m.made != nil {
+		return io.NopCloser(bytes.NewReader(m.made)), m.size, nil
 	}
 	return section{io.NewSectionReader(a.file, m.offset, m.size)}, m.size, nil
 }

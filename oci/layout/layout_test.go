@@ -288,6 +288,9 @@ func FuzzArchive(f *testing.F) {
 	f.Add(tarOf(f, members))
 	f.Add(tarOf(f, members, &tar.Header{Typeflag: tar.TypeSymlink, Name: "a", Linkname: "/"}))
 	f.Add([]byte("no tar"))
+	docker, _ := dockerMembers("1", "2")
+	docker["1"] = "one"
+	f.Add(tarOf(f, docker, &tar.Header{Typeflag: tar.TypeSymlink, Name: "2", Linkname: "1"}))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		path := filepath.Join(dir, "a.tar")
@@ -333,7 +336,7 @@ func TestDockerArchive(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"without a layout":      {old, "docker archive without an OCI layout"},
+		"without a layout":      {old, "holds no image"},
 		"with a layout":         {tarOf(t, members), ""},
 		"with a layout, linked": {tarOf(t, members, link), "neither a file nor a directory"},
 		"neither":               {tarOf(t, map[string]string{"x": "y"}), "no image layout"},
@@ -343,6 +346,10 @@ func TestDockerArchive(t *testing.T) {
 			t.Fatal(err)
 		}
 		l, err := Open(path)
+		if err == nil && test.want != "" {
+			_, err = l.Root("")
+			_ = l.Close() // only read
+		}
 		switch {
 		case test.want != "":
 			if err == nil || !strings.Contains(err.Error(), test.want) {
