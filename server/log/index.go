@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -36,21 +37,22 @@ var (
 var errIndex = errors.New("the search index is damaged; it can be deleted, and will be made again")
 
 // openIndex opens the index in path for a log, and makes it anew if it is damaged, of another version or of another log.
-func openIndex(path, origin string) (*index, error) {
+func openIndex(path, origin string, log *slog.Logger) (*index, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("search index: %w", err)
 	}
-	x, err := tryIndex(path, origin)
+	x, err := tryIndex(path, origin, log)
 	if errors.Is(err, errIndex) {
+		log.Warn("the search index is damaged and is made anew from the tree", "log", origin, "error", err)
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("search index: %w", err)
 		}
-		x, err = tryIndex(path, origin)
+		x, err = tryIndex(path, origin, log)
 	}
 	return x, err
 }
 
-func tryIndex(path, origin string) (*index, error) {
+func tryIndex(path, origin string, log *slog.Logger) (*index, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
 	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("search index: %s is in use by another process", path)
@@ -79,6 +81,7 @@ func tryIndex(path, origin string) (*index, error) {
 		return meta.Put([]byte("version"), []byte(indexVersion))
 	})
 	if err == nil && other {
+		log.Info("the search index is of another version or of another log, and is made anew from the tree", "log", origin)
 		err = x.reset()
 	}
 	if err != nil {

@@ -52,7 +52,7 @@ func (l *Log) open(ctx context.Context) (err error) {
 	if l.tree, err = treelog.Open(ctx, l.cfg.tree(l.key)); err != nil {
 		return err
 	}
-	if l.index, err = openIndex(l.cfg.IndexFile, l.origin); err != nil {
+	if l.index, err = openIndex(l.cfg.IndexFile, l.origin, l.cfg.Log); err != nil {
 		return errors.Join(err, l.tree.Close(ctx))
 	}
 	if err := l.begin(ctx); err != nil {
