@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Limits on a token, applied before anything of it is decoded (GHSA-f83f-xpx7-ffpw: a million dots made a million
@@ -130,13 +132,14 @@ func text(of map[string]any, name string) (string, error) {
 // object reads one JSON object with exact numbers, of bounded depth, and without a name given twice: what a reader makes of
 // the second is a matter of taste, and the signature covers both. The errors do not repeat the input, which is the token.
 func object(data []byte) (map[string]any, error) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	first, err := d.Token()
+	// What is no UTF-8 is read as U+FFFD, as encoding/json does; names are compared here, since the decoder's own error would
+	// repeat them at any length.
+	d := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	first, err := d.ReadToken()
 	if err != nil {
 		return nil, errors.New("malformed JSON")
 	}
-	if first != json.Delim('{') {
+	if first.Kind() != jsontext.KindBeginObject {
 		return nil, errors.New("not a JSON object")
 	}
 	out, err := members(d, 1)
@@ -150,14 +153,17 @@ func object(data []byte) (map[string]any, error) {
 }
 
 // members reads an object from behind its brace on.
-func members(d *json.Decoder, depth int) (map[string]any, error) {
+func members(d *jsontext.Decoder, depth int) (map[string]any, error) {
 	out := map[string]any{}
-	for d.More() {
-		token, err := d.Token()
-		name, ok := token.(string)
-		if err != nil || !ok {
+	for {
+		token, err := d.ReadToken()
+		if err != nil {
 			return nil, errors.New("malformed JSON")
 		}
+		if token.Kind() == jsontext.KindEndObject {
+			return out, nil
+		}
+		name := token.String() // nothing else than a string stands here
 		if _, twice := out[name]; twice {
 			return nil, fmt.Errorf("%q is given twice", clip(name))
 		}
@@ -165,42 +171,43 @@ func members(d *json.Decoder, depth int) (map[string]any, error) {
 			return nil, err
 		}
 	}
-	return out, end(d)
 }
 
 // value reads a value at a depth, which is the number of objects and lists around it.
-func value(d *json.Decoder, depth int) (any, error) {
-	token, err := d.Token()
+func value(d *jsontext.Decoder, depth int) (any, error) {
+	token, err := d.ReadToken()
 	if err != nil {
 		return nil, errors.New("malformed JSON")
 	}
-	open, ok := token.(json.Delim)
-	if !ok {
-		return token, nil
+	kind := token.Kind()
+	switch kind {
+	case jsontext.KindNull:
+		return nil, nil
+	case jsontext.KindTrue, jsontext.KindFalse:
+		return kind == jsontext.KindTrue, nil
+	case jsontext.KindString:
+		return token.String(), nil
+	case jsontext.KindNumber:
+		return json.Number(token.String()), nil
 	}
 	if depth >= maxDepth {
 		return nil, errors.New("nested too deeply")
 	}
-	if open == '{' {
+	if kind == jsontext.KindBeginObject {
 		return members(d, depth+1)
 	}
 	list := []any{}
-	for d.More() {
+	for d.PeekKind() != jsontext.KindEndArray {
 		element, err := value(d, depth+1)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, element)
 	}
-	return list, end(d)
-}
-
-// end reads the brace or bracket at the end.
-func end(d *json.Decoder) error {
-	if _, err := d.Token(); err != nil {
-		return errors.New("malformed JSON")
+	if _, err := d.ReadToken(); err != nil {
+		return nil, errors.New("malformed JSON")
 	}
-	return nil
+	return list, nil
 }
 
 // clip shortens a text from the token for an error message.
