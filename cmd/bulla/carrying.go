@@ -34,8 +34,18 @@ func (o *carrying) register(fs *pflag.FlagSet) {
 	cli.Own(fs, "output")
 }
 
-func (o *carrying) registerOnly(fs *pflag.FlagSet) {
-	fs.StringSliceVar(&o.only, "only", nil, "carry only this evidence: `KINDS` out of sig,att,sbom; the image is then not tagged")
+// untagged is what becomes of the tag in a registry: the image has other evidence there than where it comes from.
+const untagged = "; the image is then not tagged"
+
+func (o *carrying) registerOnly(fs *pflag.FlagSet, effect string) {
+	fs.StringSliceVar(&o.only, "only", nil, "carry only this evidence: `KINDS` out of sig,att,sbom"+effect)
+}
+
+func (o *carrying) checkOnly() error {
+	if err := carry.CheckOnly(o.only); err != nil {
+		return cli.Usagef("--only: %w", err)
+	}
+	return nil
 }
 
 // layoutPlace is where a layout lies: a directory or an archive.

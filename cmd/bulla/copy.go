@@ -34,7 +34,7 @@ bulla copy --dry-run registry.example.com/app:v1 mirror.example.com/app:v1
 bulla copy --key cosign.pub --log=none registry.example.com/app:v1 mirror.example.com/app:v1`,
 		Args: cobra.ExactArgs(2),
 		Flags: func(fs *pflag.FlagSet) {
-			o.registerOnly(fs)
+			o.registerOnly(fs, untagged)
 			fs.BoolVar(&o.sigOnly, "sig-only", false, "carry only signatures")
 			cli.Deprecate(fs, "sig-only", "--only=sig says the same")
 			fs.BoolVarP(&o.force, "force", "f", false, "replace what the tag holds now")
@@ -54,8 +54,8 @@ func (o *copyImage) run(ctx context.Context, c *cli.Call) error {
 	if o.sigOnly {
 		o.only = append(o.only, "sig")
 	}
-	if err := carry.CheckOnly(o.only); err != nil {
-		return cli.Usagef("--only: %w", err)
+	if err := o.checkOnly(); err != nil {
+		return err
 	}
 	source, err := registryClient(c, &o.carrying.registry)
 	if err != nil {

@@ -33,7 +33,8 @@ bulla load --file app.tar registry.example.com/app:v1`,
 			o.place.register(fs, "to load from")
 			fs.StringVar(&o.name, "image", "", "`NAME` or digest of the image, when the layout holds several")
 			fs.BoolVarP(&o.force, "force", "f", false, "replace what the tag holds now")
-			cli.Own(fs, "image", "force")
+			o.registerOnly(fs, untagged)
+			cli.Own(fs, "image", "force", "only")
 			o.carrying.registry.Register(fs)
 			o.registerOptional(fs)
 			cli.Output(fs, &o.carrying.output, "text", "text", "json")
@@ -44,6 +45,9 @@ bulla load --file app.tar registry.example.com/app:v1`,
 }
 
 func (o *load) run(ctx context.Context, c *cli.Call) error {
+	if err := o.checkOnly(); err != nil {
+		return err
+	}
 	l, err := layout.Open(o.place.path())
 	if err != nil {
 		return layoutError(err)
@@ -77,7 +81,10 @@ func (o *load) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	options := carry.Options{From: from, To: target.Store(img.Repository), Image: m, Tag: img.Tag, Force: o.force || c.Cosign}
+	options := carry.Options{From: from, To: target.Store(img.Repository), Image: m, Tag: img.Tag, Force: o.force || c.Cosign, Only: o.only}
+	if len(o.only) > 0 {
+		options.Tag = ""
+	}
 	var end func()
 	options.Progress, end = progress(c, "loading "+c.Args[0])
 	r, err := carry.Copy(ctx, options)

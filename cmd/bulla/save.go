@@ -32,7 +32,8 @@ bulla save --file app.tar registry.example.com/app:v1`,
 		Flags: func(fs *pflag.FlagSet) {
 			o.place.register(fs, "to save to")
 			fs.StringVar(&o.platform, "platform", "", "save only the image for a `PLATFORM` such as linux/arm64")
-			cli.Own(fs, "platform")
+			o.registerOnly(fs, "")
+			cli.Own(fs, "platform", "only")
 			o.register(fs)
 		},
 		Run: o.run,
@@ -40,6 +41,9 @@ bulla save --file app.tar registry.example.com/app:v1`,
 }
 
 func (o *save) run(ctx context.Context, c *cli.Call) error {
+	if err := o.checkOnly(); err != nil {
+		return err
+	}
 	client, err := registryClient(c, &o.registry)
 	if err != nil {
 		return err
@@ -60,7 +64,7 @@ func (o *save) run(ctx context.Context, c *cli.Call) error {
 	if m, err = platform(ctx, c, from, m, o.platform); err != nil {
 		return err
 	}
-	r, err := o.write(ctx, c, carry.Options{From: from, Image: m, Tag: img.Tag})
+	r, err := o.write(ctx, c, carry.Options{From: from, Image: m, Tag: img.Tag, Only: o.only})
 	if r != nil && len(r.Items) > 0 {
 		if printErr := o.printReport(c, r, c.Args[0], o.place.path()); err == nil {
 			err = printErr

@@ -93,7 +93,7 @@ func (o *verifyImages) register(fs *pflag.FlagSet) {
 	o.registry.Register(fs)
 	cli.Topic(fs, "Evidence", func(fs *pflag.FlagSet) {
 		fs.BoolVar(&o.checkClaims, "check-claims", true, "compare the image with what an older signature says of it")
-		fs.BoolVar(&o.localImage, "local-image", false, "verify images that were saved: each IMAGE is an OCI layout, a directory or a tar file")
+		fs.BoolVar(&o.localImage, "local-image", false, "verify images that were saved: each IMAGE is an OCI layout, a directory or a tar file; oci-layout:PATH as IMAGE says the same")
 		cli.LowersSecurity(fs, "check-claims")
 	})
 	cli.Output(fs, &o.output, "", "text", "json")
@@ -157,7 +157,11 @@ func (o *verifyImages) run(ctx context.Context, c *cli.Call) error {
 			return s
 		}
 		var err error
-		if o.used() {
+		if n, ok := parseLocal(ref); ok && !c.Cosign {
+			s := search()
+			s.kept = n.prefix + n.path
+			err = o.oneLocal(ctx, c, s, n)
+		} else if o.used() {
 			err = o.recursively(ctx, c, search, ref)
 		} else {
 			err = o.one(ctx, c, search(), ref)

@@ -14,7 +14,7 @@ import (
 func (o *verifyImages) local(ctx context.Context, c *cli.Call, req *verify.Request, beside evidence.Beside) error {
 	var failed error
 	for _, path := range c.Args {
-		err := o.oneLocal(ctx, c, &search{req: *req, beside: beside, attestations: o.attestations, finder: o.finder, kept: path}, path)
+		err := o.oneLocal(ctx, c, &search{req: *req, beside: beside, attestations: o.attestations, finder: o.finder, kept: path}, localName{path: path})
 		if err == nil {
 			continue
 		}
@@ -31,13 +31,15 @@ func (o *verifyImages) local(ctx context.Context, c *cli.Call, req *verify.Reque
 	return failed
 }
 
-func (o *verifyImages) oneLocal(ctx context.Context, c *cli.Call, s *search, path string) error {
+// oneLocal verifies one layout, or the image in it that is named.
+func (o *verifyImages) oneLocal(ctx context.Context, c *cli.Call, s *search, n localName) error {
+	path := n.path
 	l, err := layout.Open(path)
 	if err != nil {
 		return layoutError(err)
 	}
 	defer func() { _ = l.Close() }() // read only
-	digest, err := l.Root("")
+	digest, err := l.Root(n.image)
 	if err != nil {
 		return layoutError(err)
 	}
@@ -57,6 +59,6 @@ func (o *verifyImages) oneLocal(ctx context.Context, c *cli.Call, s *search, pat
 	if err != nil {
 		return err
 	}
-	img.Ref = path
+	img.Ref = s.kept
 	return o.image(ctx, c, s, img)
 }
