@@ -33,6 +33,9 @@ func (i *Image) Manifest() []byte { return i.body }
 // Parse reads a reference without asking the registry. When it names a digest, the result may be given to [Client.Find] as
 // it is, which saves a request; otherwise use [Client.Resolve].
 func (c *Client) Parse(ref string) (*Image, error) {
+	if checkDigest(ref) == nil {
+		return nil, fmt.Errorf("image reference %q is a digest without a repository: write REPOSITORY@%s", ref, ref)
+	}
 	parsed, err := name.ParseReference(ref, c.nameOpts...)
 	if err != nil {
 		return nil, fmt.Errorf("image reference %q: %w", printable(ref, maxDetail), err)

@@ -105,3 +105,15 @@ func summary(found *Evidence) string {
 	}
 	return b.String()
 }
+
+// A digest alone is not taken for a repository of that name.
+func TestParseDigestAlone(t *testing.T) {
+	c := newClient(t, Options{})
+	digest := "sha256:" + strings.Repeat("ab", 32)
+	if img, err := c.Parse(digest); err == nil || !strings.Contains(err.Error(), "write REPOSITORY@"+digest) {
+		t.Errorf("got %+v, %v", img, err)
+	}
+	if img, err := c.Parse("registry.example.com/app@" + digest); err != nil || img.Digest != digest {
+		t.Errorf("got %+v, %v", img, err)
+	}
+}

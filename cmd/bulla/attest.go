@@ -167,7 +167,7 @@ func (o *attestImages) one(ctx context.Context, c *cli.Call, to storage, claim *
 		return err
 	}
 	if o.again(to) {
-		switch r, err := o.attestedBefore(ctx, c, to, &opts, payload); {
+		switch r, err := o.attestedBefore(ctx, c, &to, &opts, payload); {
 		case err != nil:
 			return err
 		case r != nil:
@@ -184,7 +184,7 @@ func (o *attestImages) one(ctx context.Context, c *cli.Call, to storage, claim *
 	if err != nil {
 		return signingError(err, artifact.Name)
 	}
-	to.fresh = o.unique(to.bundle, &opts)
+	to.fresh = to.bare || o.unique(to.bundle, &opts)
 	r, err := newSigned(&opts, to.bundle, to.img.Ref, to.img.Digest)
 	if err != nil {
 		return err

@@ -68,12 +68,12 @@ func (o *signImages) before(ctx context.Context, c *cli.Call, run *imageRun) (r 
 	if !o.again(run.storage) {
 		return nil, "", nil
 	}
-	if r, err = o.signedBefore(ctx, c, run.storage, &run.opts); err != nil || !o.both() {
+	if r, err = o.signedBefore(ctx, c, &run.storage, &run.opts); err != nil || !o.both() {
 		return r, "", err
 	}
 	older := run.storage
 	older.older = true
-	found, err := o.signedBefore(ctx, c, older, &run.opts)
+	found, err := o.signedBefore(ctx, c, &older, &run.opts)
 	if err != nil || found == nil {
 		return r, "", err
 	}
@@ -108,7 +108,7 @@ func (o *signImages) state(ctx context.Context, c *cli.Call, run *imageRun, payl
 	if err != nil {
 		return nil, signingError(err, artifact.Name)
 	}
-	run.fresh = o.unique(run.bundle, &run.opts)
+	run.fresh = run.bare || o.unique(run.bundle, &run.opts)
 	return newSigned(&run.opts, run.bundle, run.img.Ref, run.img.Digest)
 }
 

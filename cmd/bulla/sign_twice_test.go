@@ -109,3 +109,28 @@ func TestSignTwiceWithoutLooking(t *testing.T) {
 		}
 	}
 }
+
+// Looking first stays within the requests that signing may take, docs/registries.md, also where an upload takes two and the
+// signature of a key store may be the same each time.
+func TestSignTwiceRequests(t *testing.T) {
+	x := newQuirkTemplate(t)
+	for _, test := range []struct {
+		quirk
+		most int
+	}{
+		{quirk{name: "API", api: true, quirks: testenv.Quirks{TwoStepUploads: true}}, 8},
+		{quirk{name: "tag", quirks: testenv.Quirks{TwoStepUploads: true}}, 11},
+	} {
+		for _, command := range [][]string{{"sign"}, {"attest", "--predicate", "p2.json"}} {
+			w := x.registry(t, test.quirk)
+			w.prepare(t, "bare", "app")
+			w.reg.Reset()
+			if code, out, said := quietly(append(command, "--key", quirkKey, "--log=none", w.image("app"))...); code != 0 {
+				t.Fatalf("status %d\n%s%s", code, out, said)
+			}
+			if n := w.reg.Total(); n > test.most {
+				t.Errorf("%s, %s: %d requests, want %d at most:\n%s", test.name, command[0], n, test.most, w.reg.Log())
+			}
+		}
+	}
+}

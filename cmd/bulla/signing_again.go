@@ -108,7 +108,7 @@ func layersOf() (oci.FindOptions, verify.Claims) {
 }
 
 // attestedBefore looks for an earlier bundle about an image that says the same.
-func (o *attestImages) attestedBefore(ctx context.Context, c *cli.Call, to storage, opts *sign.Options, payload []byte) (*signed, error) {
+func (o *attestImages) attestedBefore(ctx context.Context, c *cli.Call, to *storage, opts *sign.Options, payload []byte) (*signed, error) {
 	where, claims := bundlesOf(to.predicateType)
 	return o.foundBefore(ctx, c, opts, sought{to, where, &verify.Request{Policy: verify.Policy{Claims: claims}}, func(b *bundle.Bundle) bool {
 		return b.Envelope != nil && sameClaim(b.Envelope.Payload, payload)
@@ -130,7 +130,7 @@ func sameClaim(a, b []byte) bool {
 }
 
 // signedBefore looks for an earlier signature of an image.
-func (o *signImages) signedBefore(ctx context.Context, c *cli.Call, to storage, opts *sign.Options) (*signed, error) {
+func (o *signImages) signedBefore(ctx context.Context, c *cli.Call, to *storage, opts *sign.Options) (*signed, error) {
 	where, claims := bundlesOf(to.predicateType)
 	if to.older {
 		where, claims = layersOf()
@@ -148,7 +148,7 @@ func (o *signImages) signedBefore(ctx context.Context, c *cli.Call, to storage, 
 
 // sought is what is looked for: where, what it must meet, and which of it counts.
 type sought struct {
-	storage
+	*storage
 	where  oci.FindOptions
 	req    *verify.Request
 	counts func(b *bundle.Bundle) bool
@@ -188,13 +188,19 @@ func (s *imageSigning) foundBefore(ctx context.Context, c *cli.Call, opts *sign.
 		return earlier != nil || failed != nil
 	}
 	if !to.all {
+		var found *oci.Evidence
 		if e := s.ahead[to.img.Ref]; e != nil && !to.older {
 			if e.find(ctx, to.client, to.img.Ref, to.where); e.notFound == nil {
-				suffices(e.found.Items)
+				found, err = e.found, nil
+				suffices(found.Items)
+			} else {
+				err = e.notFound
 			}
 		} else {
-			_, _ = to.client.Find(ctx, to.img, firstPieces(to.where, suffices)) // whoever stores the signature meets the same registry
+			found, err = to.client.Find(ctx, to.img, firstPieces(to.where, suffices))
 		}
+		// An error is not told: whoever stores the signature meets the same registry.
+		to.bare = err == nil && len(found.Items) == 0 && !slices.ContainsFunc(found.Places, func(p oci.Place) bool { return p.Err != nil })
 		if errors.As(failed, new(*stopError)) {
 			return nil, failed
 		}

@@ -176,6 +176,7 @@ type storage struct {
 	predicateType string
 	upload        bool
 	older         bool // the format from before bundles
+	bare          bool // nothing of its kind was attached a moment ago
 	fresh         bool // the bundle cannot be attached already
 }
 
