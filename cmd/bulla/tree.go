@@ -13,15 +13,17 @@ import (
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/cli/flags"
 	"github.com/bulla-sign/bulla/internal/describe"
+	"github.com/bulla-sign/bulla/internal/report"
 	"github.com/bulla-sign/bulla/oci"
 )
 
 type tree struct {
-	registry flags.Registry
-	mode     flags.ReferrersMode
-	oci11    bool
-	output   cli.Choice
-	trust    optionalVerification
+	registry  flags.Registry
+	mode      flags.ReferrersMode
+	oci11     bool
+	recursive bool
+	output    cli.Choice
+	trust     optionalVerification
 }
 
 func treeCommand() *cli.Command {
@@ -32,8 +34,13 @@ func treeCommand() *cli.Command {
 
 Nothing is verified, unless flags say whom to trust, as for verify: then each piece of evidence is marked, with its signer or with what is wrong. The marks decide nothing; bulla verify does.
 
+With --recursive, an index for several platforms is followed by each image in it, and what is attached to that: what says something about the image for one platform is not attached to the index.
+
 That nothing is attached is said only when every place has answered so; otherwise the command ends with status 20 after showing what it found.`,
 		Example: `bulla tree registry.example.com/app:v1
+
+# of an index, and of the image for each platform
+bulla tree --recursive registry.example.com/app:v1
 
 # with marks: which of it is signed by whom
 bulla tree --key cosign.pub --log=none registry.example.com/app:v1`,
@@ -42,6 +49,8 @@ bulla tree --key cosign.pub --log=none registry.example.com/app:v1`,
 			o.registry.Register(fs)
 			o.mode.Register(fs)
 			cli.Topic(fs, "Evidence", func(fs *pflag.FlagSet) {
+				fs.BoolVarP(&o.recursive, "recursive", "r", false, "show what is attached to each image in an index, too")
+				cli.Own(fs, "recursive")
 				fs.BoolVar(&o.oci11, "experimental-oci11", true, "show the image's referrers, too")
 				cli.Deprecate(fs, "experimental-oci11", "referrers are always shown")
 			})
@@ -64,7 +73,58 @@ func (o *tree) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	done := c.Progress("looking for what is attached to %s", c.Args[0])
+	if !o.recursive {
+		return o.one(ctx, c, client, img)
+	}
+	c.JSONLines = true
+	images, err := allIn(ctx, c, client, img)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, img := range images {
+		err := o.one(ctx, c, client, img)
+		if err != nil {
+			c.Infof("%s: %v", report.Clean(img.Name()), err)
+		}
+		if failed == nil {
+			failed = err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return failed
+}
+
+// allIn are an image and, of an index, all images and indexes that it leads to, each once.
+func allIn(ctx context.Context, c *cli.Call, client *oci.Client, img *oci.Image) ([]*oci.Image, error) {
+	all := []*oci.Image{img}
+	seen := map[string]bool{img.Digest: true}
+	for i := 0; i < len(all); i++ {
+		if all[i] != img && !all[i].IsIndex() {
+			continue // what is no index lists nothing, and is not fetched for that
+		}
+		children, err := client.Children(ctx, all[i])
+		if err != nil {
+			return nil, imageError(c, err)
+		}
+		for _, child := range children {
+			if seen[child.Digest] {
+				continue
+			}
+			if seen[child.Digest] = true; len(all) >= maxTargets {
+				return nil, cli.Errorf(cli.ExitInput, "--recursive leads to more than %d manifests", maxTargets)
+			}
+			all = append(all, child)
+		}
+	}
+	return all, nil
+}
+
+// one shows what is attached to one image.
+func (o *tree) one(ctx context.Context, c *cli.Call, client *oci.Client, img *oci.Image) error {
+	done := c.Progress("looking for what is attached to %s", img.Ref)
 	nodes, places, err := client.Tree(ctx, img)
 	done()
 	if err != nil {
@@ -171,7 +231,11 @@ func title(n *oci.Node) string {
 
 func (t *shownTree) print(w io.Writer) error {
 	var out strings.Builder
-	fmt.Fprintln(&out, t.img.Name())
+	out.WriteString(t.img.Name())
+	if t.img.Platform != "" {
+		fmt.Fprintf(&out, " (%s)", describe.Printable(t.img.Platform))
+	}
+	out.WriteByte('\n')
 	if len(t.nodes) == 0 && !t.incomplete {
 		fmt.Fprintln(&out, "nothing is attached to this image")
 	}
@@ -237,6 +301,7 @@ func (t *shownTree) printCosign(w io.Writer) error {
 type attachedDocument struct {
 	Image    string         `json:"image"`
 	Digest   string         `json:"digest"`
+	Platform string         `json:"platform,omitempty"` // of an image in an index
 	Attached []attachedNode `json:"attached"`
 	Places   []askedPlace   `json:"places"`
 }
@@ -261,7 +326,7 @@ type askedPlace struct {
 }
 
 func (t *shownTree) document() attachedDocument {
-	doc := attachedDocument{Image: t.img.Ref, Digest: t.img.Digest, Attached: []attachedNode{}}
+	doc := attachedDocument{Image: t.img.Ref, Digest: t.img.Digest, Platform: t.img.Platform, Attached: []attachedNode{}}
 	for i := range t.nodes {
 		n := &t.nodes[i]
 		shown := attachedNode{

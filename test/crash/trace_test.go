@@ -239,6 +239,7 @@ func (d *disk) answer(args string) {
 func derived(path string) bool {
 	dir, base := filepath.Split(path)
 	inLog := strings.HasSuffix(filepath.Dir(filepath.Clean(dir)), "log")
-	return strings.Contains(path, "/index") || strings.HasSuffix(base, ".lock") ||
+	isIndex := filepath.Base(dir) == "log" && strings.HasSuffix(base, ".index")
+	return isIndex || strings.HasSuffix(base, ".lock") ||
 		inLog && (base == "checkpoint" || strings.HasPrefix(base, ".bulla-"))
 }
