@@ -6,7 +6,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/oci"
 	"github.com/bulla-sign/bulla/oci/carry"
 	"github.com/bulla-sign/bulla/oci/layout"
 )
@@ -14,9 +16,10 @@ import (
 type load struct {
 	carrying
 	optionalVerification
-	place layoutPlace
-	name  string
-	force bool
+	place   layoutPlace
+	name    string
+	bundles []string
+	force   bool
 }
 
 func loadCommand() *cli.Command {
@@ -25,16 +28,23 @@ func loadCommand() *cli.Command {
 		Use: "load [flags] IMAGE", Short: "Load a saved image and its evidence into a registry", Group: "Registry", BindEnv: true,
 		Long: `Load an image that bulla save or cosign save has written, or any OCI image layout, into a registry, with everything attached to it. Each piece is stored in the form that the registry can hold: as a referrer where it has the API, otherwise in the list under the referrers tag, into which it is merged; what lies under the older tags is merged into those.
 
+With --bundle, evidence about the image that lies in files, as sign --upload=false --bundle FILE leaves it, is attached in the same step. The tag comes last: who finds the image by it finds all of this.
+
 A load that was interrupted goes on where it stopped when it is run again. At the end everything is read back and compared; status 20 says that something is missing. With --key or --certificate-identity, what was loaded is then verified.`,
 		Example: `bulla load --dir app registry.example.com/app:v1
-bulla load --file app.tar registry.example.com/app:v1`,
+bulla load --file app.tar registry.example.com/app:v1
+
+# an archive that was signed before there was a registry for it
+bulla sign --upload=false --bundle app.sigstore.json docker-archive:app.tar
+bulla load --file app.tar --bundle app.sigstore.json registry.example.com/app:v1`,
 		Args: cobra.ExactArgs(1),
 		Flags: func(fs *pflag.FlagSet) {
 			o.place.register(fs, "to load from")
 			fs.StringVar(&o.name, "image", "", "`NAME` or digest of the image, when the layout holds several")
 			fs.BoolVarP(&o.force, "force", "f", false, "replace what the tag holds now")
+			fs.StringSliceVar(&o.bundles, "bundle", nil, "attach the Sigstore bundle in `FILE`, before the image gets its tag; repeatable")
 			o.registerOnly(fs, untagged)
-			cli.Own(fs, "image", "force", "only")
+			cli.Own(fs, "image", "force", "only", "bundle")
 			o.carrying.registry.Register(fs)
 			o.registerOptional(fs)
 			cli.Output(fs, &o.carrying.output, "text", "text", "json")
@@ -72,6 +82,10 @@ func (o *load) run(ctx context.Context, c *cli.Call) error {
 	if img.Digest != "" && img.Digest != digest {
 		return cli.Errorf(cli.ExitInput, "%s holds the image %s, not %s", o.place.path(), digest, img.Digest)
 	}
+	more, err := o.evidence(ctx, c, img, digest)
+	if err != nil {
+		return err
+	}
 	from := source.Store(layoutRepository())
 	m, err := from.Manifest(ctx, digest)
 	if err != nil {
@@ -85,10 +99,7 @@ func (o *load) run(ctx context.Context, c *cli.Call) error {
 	if len(o.only) > 0 {
 		options.Tag = ""
 	}
-	var end func()
-	options.Progress, end = progress(c, "loading "+c.Args[0])
-	r, err := carry.Copy(ctx, options)
-	end()
+	r, err := o.load(ctx, c, options, target, more)
 	if len(r.Items) > 0 {
 		if printErr := o.printReport(c, r, o.place.path(), c.Args[0]); err == nil {
 			err = printErr
@@ -98,4 +109,61 @@ func (o *load) run(ctx context.Context, c *cli.Call) error {
 		return carryError(c, err)
 	}
 	return check(target, img.Repository.Name()+"@"+digest)
+}
+
+// load carries the image and what is attached to it, attaches more, and then writes the tag.
+func (o *load) load(ctx context.Context, c *cli.Call, options carry.Options, target *oci.Client, more []*bundle.Bundle) (*carry.Report, error) {
+	var end func()
+	options.Progress, end = progress(c, "loading "+c.Args[0])
+	defer end()
+	if len(more) == 0 {
+		return carry.Copy(ctx, options)
+	}
+	tag := options.Tag
+	options.Tag = ""
+	r, err := carry.Copy(ctx, options)
+	if err != nil {
+		return r, err
+	}
+	repository, err := target.Parse(c.Args[0])
+	if err != nil {
+		return r, err
+	}
+	img, err := target.Resolve(ctx, repository.Repository.Name()+"@"+options.Image.Digest)
+	if err != nil {
+		return r, err
+	}
+	to := &attaching{registry: o.carrying.registry}
+	for _, b := range more {
+		if _, err := to.attachBundle(ctx, c, target, img, b); err != nil {
+			return r, err
+		}
+	}
+	if tag == "" {
+		return r, nil
+	}
+	options.Tag = tag
+	return carry.Copy(ctx, options)
+}
+
+// evidence reads the bundles of --bundle. Each must be about the image, and all are read before anything is written.
+func (o *load) evidence(ctx context.Context, c *cli.Call, target *oci.Image, digest string) ([]*bundle.Bundle, error) {
+	img := *target
+	img.Digest = digest
+	var out []*bundle.Bundle
+	for _, name := range o.bundles {
+		data, err := readAttachment(ctx, c, name)
+		if err != nil {
+			return nil, err
+		}
+		b, err := bundle.Decode(data)
+		if err != nil {
+			return nil, cli.Errorf(cli.ExitInput, "%s: %w", name, err)
+		}
+		if err := checkSubject(c, b, &img, name); err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	return out, nil
 }
