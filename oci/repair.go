@@ -267,6 +267,8 @@ func (r *repairer) unfit(digest, state, detail string) func() {
 		switch {
 		case listed && r.options.Prune && r.own:
 			state, detail = repair.Stays, detail+", and the registry makes the list by itself: only who runs it can take something out"
+		case listed && r.options.Prune && state == repair.Foreign && r.inTag[digest] && r.past != nil:
+			state, detail = repair.Stays, detail+keptListed
 		case listed && r.options.Prune:
 			if state == repair.Foreign && r.inTag[digest] {
 				r.stuck = append(r.stuck, len(r.entries))
@@ -342,13 +344,15 @@ func (r *repairer) write(ctx context.Context, l *listing) (bool, error) {
 	return u.wrote && err == nil, r.explain(err)
 }
 
-// stay says what is still listed: a tag that is written once keeps what it lists, and what a later list leaves out counts as
-// taken out only where the registry does not have it any more.
+// keptListed is why something stays listed: a tag that is written once keeps what it lists, and what a later list leaves out
+// counts as taken out only where the registry does not have it any more.
+const keptListed = ", and the registry keeps the tag that lists it as it is: it is listed for as long as the registry has it"
+
+// stay says what is still listed, after the registry has refused to have the tag written again.
 func (r *repairer) stay() {
 	for _, i := range r.stuck {
 		e := &r.entries[i]
-		e.State = repair.Stays
-		e.Detail += ", and the registry keeps the tag that lists it as it is: it is listed for as long as the registry has it"
+		e.State, e.Detail = repair.Stays, e.Detail+keptListed
 	}
 }
 

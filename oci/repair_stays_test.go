@@ -30,6 +30,7 @@ func TestRepairStays(t *testing.T) {
 
 			mustAttach(t, c, img, bundleOptions(newBundle(t)))
 			mustRepair(t, c, img, repair.Options{Prune: true}, "stays kept", false)
+			mustRepair(t, c, img, repair.Options{Prune: true, DryRun: true}, "stays kept", false)
 
 			last := string(reg.ReadManifest("app", continuation(tag, 1)))
 			reg.PushManifest(t, "app", continuation(tag, 2), typeOCIIndex, []byte(strings.Replace(last, `"manifests":[`, `"manifests":[`+foreign(another)+",", 1)))

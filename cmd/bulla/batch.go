@@ -22,7 +22,7 @@ type batch struct {
 	from       string
 	jobs       int
 	skipSigned bool
-	lookFirst  bool // of images: what is easily found is left out, see [imageSigning.again]
+	lookFirst  bool // of images: what is easily found is left out, see [imageSigning.foundBefore]
 }
 
 // Limits of a batch.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -52,6 +53,12 @@ func killedCommands() []killed {
 		}, after: exactly("signature", quirkSignatures)},
 		{name: "repair", repo: "foreign", args: with("--prune"), after: pruned, not: "immutable"},
 		{name: "load", repo: "none", args: toTag("--dir", "saved"), after: wholeThere, midway: wholeIfTagged},
+		{name: "load", repo: "none", args: toTag("--dir", "saved", "--bundle", "sig2.json"), after: loadedWithBundle, midway: func(w *quirkWorld, repo string) string {
+			if w.reg.ReadManifest(repo, "v1") == nil {
+				return ""
+			}
+			return loadedWithBundle(w, repo)
+		}},
 		{name: "copy", repo: "none", args: func(w *quirkWorld, repo string) []string {
 			return []string{w.x.reg.Host + "/app:v1", w.reg.Host + "/" + repo + ":v1"}
 		}, after: wholeThere, midway: wholeIfTagged},
@@ -101,6 +108,11 @@ func wholeThere(w *quirkWorld, repo string) string {
 		return fmt.Sprintf("it is not whole: %d\n%s%s", code, out, said)
 	}
 	return tagThere(w, repo)
+}
+
+// loadedWithBundle demands the image with all that was saved, and one bundle more.
+func loadedWithBundle(w *quirkWorld, repo string) string {
+	return cmp.Or(wholeThere(w, repo), exactly("signature", quirkSignatures+1)(w, repo))
 }
 
 // sbomReferrerThere demands the SBOM once among the referrers, and all that was there before.

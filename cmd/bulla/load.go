@@ -82,7 +82,7 @@ func (o *load) run(ctx context.Context, c *cli.Call) error {
 	if img.Digest != "" && img.Digest != digest {
 		return cli.Errorf(cli.ExitInput, "%s holds the image %s, not %s", o.place.path(), digest, img.Digest)
 	}
-	more, err := o.evidence(ctx, c, img, digest)
+	more, err := o.evidence(ctx, c, *img, digest)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,16 @@ func (o *load) run(ctx context.Context, c *cli.Call) error {
 	if len(o.only) > 0 {
 		options.Tag = ""
 	}
-	r, err := o.load(ctx, c, options, target, more)
+	var end func()
+	options.Progress, end = progress(c, "loading "+c.Args[0])
+	if img.Digest = digest; len(more) > 0 {
+		options.Before = func(ctx context.Context) error {
+			end()
+			return o.attach(ctx, c, target, img, more)
+		}
+	}
+	r, err := carry.Copy(ctx, options)
+	end()
 	if len(r.Items) > 0 {
 		if printErr := o.printReport(c, r, o.place.path(), c.Args[0]); err == nil {
 			err = printErr
@@ -111,44 +120,19 @@ func (o *load) run(ctx context.Context, c *cli.Call) error {
 	return check(target, img.Repository.Name()+"@"+digest)
 }
 
-// load carries the image and what is attached to it, attaches more, and then writes the tag.
-func (o *load) load(ctx context.Context, c *cli.Call, options carry.Options, target *oci.Client, more []*bundle.Bundle) (*carry.Report, error) {
-	var end func()
-	options.Progress, end = progress(c, "loading "+c.Args[0])
-	defer end()
-	if len(more) == 0 {
-		return carry.Copy(ctx, options)
-	}
-	tag := options.Tag
-	options.Tag = ""
-	r, err := carry.Copy(ctx, options)
-	if err != nil {
-		return r, err
-	}
-	repository, err := target.Parse(c.Args[0])
-	if err != nil {
-		return r, err
-	}
-	img, err := target.Resolve(ctx, repository.Repository.Name()+"@"+options.Image.Digest)
-	if err != nil {
-		return r, err
-	}
+// attach attaches what --bundle names to the image, which is there by then.
+func (o *load) attach(ctx context.Context, c *cli.Call, target *oci.Client, img *oci.Image, more []*bundle.Bundle) error {
 	to := &attaching{registry: o.carrying.registry}
 	for _, b := range more {
 		if _, err := to.attachBundle(ctx, c, target, img, b); err != nil {
-			return r, err
+			return err
 		}
 	}
-	if tag == "" {
-		return r, nil
-	}
-	options.Tag = tag
-	return carry.Copy(ctx, options)
+	return nil
 }
 
 // evidence reads the bundles of --bundle. Each must be about the image, and all are read before anything is written.
-func (o *load) evidence(ctx context.Context, c *cli.Call, target *oci.Image, digest string) ([]*bundle.Bundle, error) {
-	img := *target
+func (o *load) evidence(ctx context.Context, c *cli.Call, img oci.Image, digest string) ([]*bundle.Bundle, error) {
 	img.Digest = digest
 	var out []*bundle.Bundle
 	for _, name := range o.bundles {

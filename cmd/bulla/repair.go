@@ -30,7 +30,7 @@ Registries without the referrers API keep that list in one tag, which every prog
 
 Cosign's older tags with signatures and attestations are made whole where the registry keeps tags as they are, and their list goes on in further tags (sha256-HEX.1.sig, .2.sig and so on): when the first tag is gone, nobody finds the others, and repair puts back what the last one holds. With --scan it also finds what a missing number hides. Elsewhere a tag is all that there is of what it held.
 
-Nothing is taken out but with --prune, of the list of referrers alone, and nothing is verified: who vouches for the image is for verify to say. What is neither listed nor named nor tagged cannot be found, since no registry lists it.`,
+Nothing is taken out but with --prune, of the list of referrers alone; what cannot be taken out, as where the registry keeps tags as they are, makes the command fail. Nothing is verified: who vouches for the image is for verify to say. What is neither listed nor named nor tagged cannot be found, since no registry lists it.`,
 		Example: `# after "does not list sha256:..." of a command that signed
 bulla repair --add sha256:... registry.example.com/app@sha256:...
 

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -94,15 +93,9 @@ func TestSignTwiceWithoutLooking(t *testing.T) {
 	}
 
 	w.prepare(t, "bare", "cosign")
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for n := 1; n <= 2; n++ {
-		cmd := exec.Command(program)
-		cmd.Args = []string{"cosign", "sign", "--key", quirkKey, "--tlog-upload=false", "--use-signing-config=false", "-y", w.image("cosign")}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+		if code, said := process("cosign", "sign", "--key", quirkKey, "--tlog-upload=false", "--use-signing-config=false", "-y", w.image("cosign")); code != 0 {
+			t.Fatalf("status %d\n%s", code, said)
 		}
 		if got := w.lines("signature", "cosign"); got != n {
 			t.Errorf("by the name of cosign: there are %d signatures, want %d", got, n)

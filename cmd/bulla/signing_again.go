@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"slices"
 
@@ -159,70 +160,61 @@ type sought struct {
 // most cases, and an image with many must not cost more than it does elsewhere. Each piece costs two requests.
 const (
 	firstPortion = 4
-	maxPieces    = 16
+	maxPieces    = firstPortion + 4*firstPortion // two portions, see [oci.FindOptions]
 )
 
-// firstPieces are the options with which the search ends after the first pieces, or when one of them suffices.
-func firstPieces(where oci.FindOptions, suffices func([]oci.Item) bool) oci.FindOptions {
+// lookUntil are the options with which the search ends when one of the pieces suffices, or after the most that are looked at.
+func lookUntil(where oci.FindOptions, most int, suffices func([]oci.Item) bool) oci.FindOptions {
 	looked := 0
-	where.Portion, where.Brief = firstPortion, true
 	where.Enough = func(found *oci.Evidence) bool {
 		more := found.Items[looked:]
 		looked = len(found.Items)
-		return suffices(more) || looked >= maxPieces
+		return suffices(more) || looked >= most
 	}
 	return where
 }
 
+// firstPieces are the options of who looks at the first pieces only.
+func firstPieces(where oci.FindOptions, suffices func([]oci.Item) bool) oci.FindOptions {
+	where.Portion, where.Brief = firstPortion, true
+	return lookUntil(where, maxPieces, suffices)
+}
+
 // foundBefore looks for earlier evidence by the signer that is about to sign, until it is found or, with --skip-signed, every
-// place has answered.
-func (s *imageSigning) foundBefore(ctx context.Context, c *cli.Call, opts *sign.Options, to sought) (*signed, error) {
-	var err error
+// place has answered. Without the flag, what could not be read is no error: whoever stores the signature meets the same registry.
+func (s *imageSigning) foundBefore(ctx context.Context, c *cli.Call, opts *sign.Options, to sought) (earlier *signed, err error) {
 	if to.req.Artifact, err = imageArtifact(to.img); err != nil {
 		return nil, err
 	}
-	var earlier *signed
 	var failed error
 	suffices := func(items []oci.Item) bool {
 		earlier, failed = s.amongBefore(ctx, c, opts, to, items)
 		return earlier != nil || failed != nil
 	}
-	if !to.all {
-		var found *oci.Evidence
-		if e := s.ahead[to.img.Ref]; e != nil && !to.older {
-			if e.find(ctx, to.client, to.img.Ref, to.where); e.notFound == nil {
-				found, err = e.found, nil
-				suffices(found.Items)
-			} else {
-				err = e.notFound
-			}
-		} else {
-			found, err = to.client.Find(ctx, to.img, firstPieces(to.where, suffices))
+	var found *oci.Evidence
+	switch e := s.ahead[to.img.Ref]; {
+	case to.all:
+		found, err = to.client.Find(ctx, to.img, lookUntil(to.where, math.MaxInt, suffices))
+	case e != nil && !to.older:
+		e.find(ctx, to.client, to.img.Ref, to.where)
+		if found, err = e.found, e.notFound; err == nil {
+			suffices(found.Items)
 		}
-		// An error is not told: whoever stores the signature meets the same registry.
-		to.bare = err == nil && len(found.Items) == 0 && !slices.ContainsFunc(found.Places, func(p oci.Place) bool { return p.Err != nil })
-		if errors.As(failed, new(*stopError)) {
-			return nil, failed
-		}
-		return earlier, nil
+	default:
+		found, err = to.client.Find(ctx, to.img, firstPieces(to.where, suffices))
 	}
-	looked := 0
-	to.where.Enough = func(found *oci.Evidence) bool {
-		more := found.Items[looked:]
-		looked = len(found.Items)
-		return suffices(more)
+	if err == nil {
+		err = unansweredPlace(found.Places) // what was not seen may be what is looked for
 	}
-	found, err := to.client.Find(ctx, to.img, to.where)
 	switch {
-	case earlier != nil || failed != nil:
-		return earlier, failed
-	case err != nil:
+	case failed != nil && (to.all || errors.As(failed, new(*stopError))):
+		return nil, failed
+	case earlier != nil:
+		return earlier, nil
+	case err == nil:
+		to.bare = len(found.Items) == 0
+	case to.all:
 		return nil, signingRegistryError(c, err)
-	}
-	for i := range found.Places {
-		if err := found.Places[i].Err; err != nil {
-			return nil, signingRegistryError(c, err) // what was not seen may be what is looked for
-		}
 	}
 	return nil, nil
 }

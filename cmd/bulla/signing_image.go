@@ -75,27 +75,41 @@ func (s *imageSigning) resolve(ctx context.Context, c *cli.Call, client *oci.Cli
 // expand adds the manifests of indexes where that is asked for, and leaves each manifest in once.
 func (s *imageSigning) expand(ctx context.Context, c *cli.Call, client *oci.Client, all []*oci.Image, recursive bool) ([]*oci.Image, error) {
 	if recursive {
-		for i := 0; i < len(all); i++ {
-			if i >= maxTargets {
-				return nil, cli.Errorf(cli.ExitInput, "--recursive leads to more than %d manifests", maxTargets)
-			}
-			if !all[i].IsIndex() {
-				continue
-			}
-			children, err := client.Children(ctx, all[i])
-			if err != nil {
-				return nil, signingRegistryError(c, err)
-			}
-			all = append(all, children...)
+		var err error
+		if all, err = descend(ctx, client, all); err != nil {
+			return nil, signingRegistryError(c, err)
 		}
 	}
+	all = once(all)
+	return all, s.onePerFile(c, len(all), "bundle")
+}
+
+// descend adds the manifests that indexes list, and those that indexes among them list.
+func descend(ctx context.Context, client *oci.Client, all []*oci.Image) ([]*oci.Image, error) {
+	for i := 0; i < len(all); i++ {
+		if i >= maxTargets {
+			return nil, cli.Errorf(cli.ExitInput, "--recursive leads to more than %d manifests", maxTargets)
+		}
+		if !all[i].IsIndex() {
+			continue
+		}
+		children, err := client.Children(ctx, all[i])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, children...)
+	}
+	return all, nil
+}
+
+// once leaves each manifest in once.
+func once(all []*oci.Image) []*oci.Image {
 	seen := map[string]bool{}
-	all = slices.DeleteFunc(all, func(img *oci.Image) bool {
+	return slices.DeleteFunc(all, func(img *oci.Image) bool {
 		again := seen[img.Name()]
 		seen[img.Name()] = true
 		return again
 	})
-	return all, s.onePerFile(c, len(all), "bundle")
 }
 
 // imageList is work that is done for each of the images that the arguments name.

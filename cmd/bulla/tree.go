@@ -77,12 +77,17 @@ func (o *tree) run(ctx context.Context, c *cli.Call) error {
 		return o.one(ctx, c, client, img)
 	}
 	c.JSONLines = true
-	images, err := allIn(ctx, c, client, img)
+	if img.Manifest() == nil { // it was named by its digest
+		if img, err = client.Resolve(ctx, c.Args[0]); err != nil {
+			return imageError(c, err)
+		}
+	}
+	images, err := descend(ctx, client, []*oci.Image{img})
 	if err != nil {
-		return err
+		return imageError(c, err)
 	}
 	var failed error
-	for _, img := range images {
+	for _, img := range once(images) {
 		err := o.one(ctx, c, client, img)
 		if err != nil {
 			c.Infof("%s: %v", report.Clean(img.Name()), err)
@@ -95,31 +100,6 @@ func (o *tree) run(ctx context.Context, c *cli.Call) error {
 		}
 	}
 	return failed
-}
-
-// allIn are an image and, of an index, all images and indexes that it leads to, each once.
-func allIn(ctx context.Context, c *cli.Call, client *oci.Client, img *oci.Image) ([]*oci.Image, error) {
-	all := []*oci.Image{img}
-	seen := map[string]bool{img.Digest: true}
-	for i := 0; i < len(all); i++ {
-		if all[i] != img && !all[i].IsIndex() {
-			continue // what is no index lists nothing, and is not fetched for that
-		}
-		children, err := client.Children(ctx, all[i])
-		if err != nil {
-			return nil, imageError(c, err)
-		}
-		for _, child := range children {
-			if seen[child.Digest] {
-				continue
-			}
-			if seen[child.Digest] = true; len(all) >= maxTargets {
-				return nil, cli.Errorf(cli.ExitInput, "--recursive leads to more than %d manifests", maxTargets)
-			}
-			all = append(all, child)
-		}
-	}
-	return all, nil
 }
 
 // one shows what is attached to one image.

@@ -28,6 +28,7 @@ type verifyImages struct {
 	annotations  []string
 	checkClaims  bool
 	localImage   bool
+	listed       bool // the arguments come from a file that names images in registries
 	attestations bool // verify-attestation
 	kind         string
 	policies     []string
@@ -139,12 +140,11 @@ func (o *verifyImages) run(ctx context.Context, c *cli.Call) error {
 		return inputError(err)
 	}
 	o.warnInsecure(c, map[bool]string{false: "signature", true: "attestation"}[o.attestations])
-	if o.localImage {
-		return o.local(ctx, c, req, beside)
-	}
-	client, err := registryClientOf(c, &o.registry, o.MaxWorkers)
-	if err != nil {
-		return err
+	var client *oci.Client
+	if !o.localImage {
+		if client, err = registryClientOf(c, &o.registry, o.MaxWorkers); err != nil {
+			return err
+		}
 	}
 	var failed error
 	// Every image is judged for itself and by its own evidence; the first failure is what the command ends with.
@@ -157,10 +157,8 @@ func (o *verifyImages) run(ctx context.Context, c *cli.Call) error {
 			return s
 		}
 		var err error
-		if n, ok := parseLocal(ref); ok && !c.Cosign {
-			s := search()
-			s.kept = n.prefix + n.path
-			err = o.oneLocal(ctx, c, s, n)
+		if n, ok := o.inFiles(c, ref); ok {
+			err = o.oneLocal(ctx, c, search(), n)
 		} else if o.used() {
 			err = o.recursively(ctx, c, search, ref)
 		} else {

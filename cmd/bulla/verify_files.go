@@ -96,7 +96,7 @@ func (o *verifyNamed) run(ctx context.Context, c *cli.Call) error {
 	}
 	c.Infof("Extracted image(s): %s", report.Clean(strings.Join(images, ", ")))
 	of := *c
-	of.Args = images
+	of.Args, o.listed = images, true
 	return o.verifyImages.run(ctx, &of)
 }
 

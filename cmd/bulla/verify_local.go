@@ -4,37 +4,25 @@ import (
 	"context"
 
 	"github.com/bulla-sign/bulla/internal/cli"
-	"github.com/bulla-sign/bulla/internal/evidence"
-	"github.com/bulla-sign/bulla/internal/report"
 	"github.com/bulla-sign/bulla/oci/layout"
-	"github.com/bulla-sign/bulla/verify"
 )
 
-// local verifies images that were saved: the same search, asking a layout in place of a registry.
-func (o *verifyImages) local(ctx context.Context, c *cli.Call, req *verify.Request, beside evidence.Beside) error {
-	var failed error
-	for _, path := range c.Args {
-		err := o.oneLocal(ctx, c, &search{req: *req, beside: beside, attestations: o.attestations, finder: o.finder, kept: path}, localName{path: path})
-		if err == nil {
-			continue
-		}
-		if len(c.Args) > 1 {
-			c.Infof("%s: %v", report.Clean(path), err)
-		}
-		if failed == nil {
-			failed = err
-		}
-		if ctx.Err() != nil {
-			break
-		}
+// inFiles says whether an argument names an image in files. What a file lists names images in registries, whatever lies here
+// under the same name: that is where those who use the file get them from.
+func (o *verifyImages) inFiles(c *cli.Call, ref string) (localName, bool) {
+	switch {
+	case o.localImage:
+		return localName{path: ref}, true
+	case c.Cosign || o.listed:
+		return localName{}, false
 	}
-	return failed
+	return parseLocal(ref)
 }
 
-// oneLocal verifies one layout, or the image in it that is named.
+// oneLocal verifies an image that was saved: the same search, asking a layout in place of a registry.
 func (o *verifyImages) oneLocal(ctx context.Context, c *cli.Call, s *search, n localName) error {
-	path := n.path
-	l, err := layout.Open(path)
+	s.kept = n.prefix + n.path
+	l, err := layout.Open(n.path)
 	if err != nil {
 		return layoutError(err)
 	}
@@ -46,7 +34,7 @@ func (o *verifyImages) oneLocal(ctx context.Context, c *cli.Call, s *search, n l
 	if s.client, err = layoutClient(c, l); err != nil {
 		return err
 	}
-	done := c.Progress("reading %s", path)
+	done := c.Progress("reading %s", n.path)
 	err = l.Check(ctx, digest)
 	done()
 	if err != nil {

@@ -49,7 +49,7 @@ func TestWritersAreProcesses(t *testing.T) {
 			for i := range writers {
 				group.Go(func() {
 					args := append([]string{"sign", "--key", quirkKey, "--log=none", "-a", fmt.Sprintf("writer=%d", i)}, test.more...)
-					switch code, said := process(append(args, w.image("app"))...); code {
+					switch code, said := process("bulla", append(args, w.image("app"))...); code {
 					case 0:
 						stored.Add(1)
 					case cli.ExitUnknown:
@@ -79,15 +79,15 @@ func TestWritersAreProcesses(t *testing.T) {
 	}
 }
 
-// process runs the program in a process of its own.
-func process(args ...string) (code int, said string) {
+// process runs the program in a process of its own, by one of its names.
+func process(name string, args ...string) (code int, said string) {
 	program, err := os.Executable()
 	if err != nil {
 		return -1, err.Error()
 	}
 	var output bytes.Buffer
 	cmd := exec.Command(program)
-	cmd.Args = append([]string{"bulla"}, args...) // by this name the test binary is the program, see TestMain
+	cmd.Args = append([]string{name}, args...) // by these names the test binary is the program, see TestMain
 	cmd.Stdout, cmd.Stderr = &output, &output
 	err = cmd.Run()
 	var exit *exec.ExitError

@@ -18,6 +18,8 @@ type Options struct {
 	DryRun   bool      // write nothing: the report says what is missing at the target
 	Workers  int       // blobs carried at once; 0: 4
 	Progress func(done, known int)
+	// Before, when set, is called when everything is there, and before the tag is written. Its error ends the copy.
+	Before func(ctx context.Context) error
 }
 
 // Copy carries an image and reads everything back. The report is never nil; with a [*LossError] it says what is missing.
@@ -41,6 +43,11 @@ func Copy(ctx context.Context, o Options) (*Report, error) {
 	}
 	if o.DryRun {
 		return w.report, w.compare(ctx)
+	}
+	if o.Before != nil {
+		if err := o.Before(ctx); err != nil {
+			return w.report, err
+		}
 	}
 	if o.Tag != "" && !w.tagged {
 		if err := o.To.Put(ctx, o.Image, Where{Tag: o.Tag}); err != nil {
