@@ -53,7 +53,7 @@ func (b *batch) register(fs *pflag.FlagSet, what string) {
 // skipDefault says what is done without --skip-signed, by what is signed.
 var skipDefault = map[string]string{
 	"files":  "with --from that is the default",
-	"images": "without it, only the first pieces of evidence are looked at for one that says the same; --skip-signed=false signs in any case",
+	"images": "with --from that is the default; without either, only the first pieces of evidence are looked at for one that says the same; --skip-signed=false signs in any case",
 }
 
 // again says whether an earlier signature is looked for.

@@ -26,7 +26,7 @@ func loadCommand() *cli.Command {
 	o := &load{}
 	return &cli.Command{
 		Use: "load [flags] IMAGE", Short: "Load a saved image and its evidence into a registry", Group: "Registry", BindEnv: true,
-		Long: `Load an image that bulla save or cosign save has written, or any OCI image layout, into a registry, with everything attached to it. Each piece is stored in the form that the registry can hold: as a referrer where it has the API, otherwise in the list under the referrers tag, into which it is merged; what lies under the older tags is merged into those.
+		Long: `Load an image that bulla save or cosign save has written, any OCI image layout, or an archive of docker save, into a registry, with everything attached to it. Each piece is stored in the form that the registry can hold: as a referrer where it has the API, otherwise in the list under the referrers tag, into which it is merged; what lies under the older tags is merged into those.
 
 With --bundle, evidence about the image that lies in files, as sign --upload=false --bundle FILE leaves it, is attached in the same step. The tag comes last: who finds the image by it finds all of this.
 
