@@ -38,7 +38,7 @@ func TestProgramIsHeardWhileItRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	out, err := p.run(ctx, nil, "v1")
 	if err != nil || string(out) != "done\n" || asked.told.String() != "touch the tök[1men" {

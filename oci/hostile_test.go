@@ -148,7 +148,7 @@ func TestEndlessPing(t *testing.T) {
 		if read.Load() > 64<<20 {
 			t.Errorf("%d bytes were read", read.Load())
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Errorf("still reading after %d MiB", read.Load()>>20)
 	}
 }

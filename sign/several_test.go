@@ -24,7 +24,7 @@ func (m meeting) Timestamp(ctx context.Context, signature []byte) ([]byte, error
 	select {
 	case <-m.other:
 		return m.stamper.Timestamp(ctx, signature)
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		return nil, errors.New("nobody else was asked meanwhile")
 	}
 }

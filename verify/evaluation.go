@@ -70,7 +70,7 @@ func (e *evaluation) pass(name CheckName, spec string, facts ...Fact) {
 
 func (e *evaluation) fail(name CheckName, code reason.Code, spec, format string, args ...any) {
 	e.out.Checks = append(e.out.Checks, Check{
-		Name: name, Outcome: Failed, Code: code, Reason: oneLine(fmt.Sprintf(format, args...)), Spec: spec,
+		Name: name, Outcome: Failed, Code: code, Reason: told(format, args), Spec: spec,
 	})
 }
 
@@ -79,7 +79,7 @@ func (e *evaluation) notRequired(name CheckName, reason string, facts ...Fact) {
 }
 
 func (e *evaluation) warn(format string, args ...any) {
-	e.out.Warnings = append(e.out.Warnings, oneLine(fmt.Sprintf(format, args...)))
+	e.out.Warnings = append(e.out.Warnings, told(format, args))
 }
 
 // structure checks the rules of the bundle's version, and finds the signature and what it is over.

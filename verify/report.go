@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -199,6 +201,18 @@ func (c *CandidateReport) passed() int {
 		}
 	}
 	return n
+}
+
+// told is oneLine of a text put together from words of the evidence. They are cut before they are quoted: quoting twenty
+// megabytes to keep a thousand bytes of them is work that a hostile bundle would get for nothing.
+func told(format string, args []any) string {
+	short := slices.Clone(args)
+	for i, arg := range short {
+		if s, ok := arg.(string); ok && len(s) > maxReason {
+			short[i] = strings.ToValidUTF8(s[:maxReason], "") + "…"
+		}
+	}
+	return oneLine(fmt.Sprintf(format, short...))
 }
 
 // oneLine escapes what could move a cursor, start a line or turn text round: reasons repeat words of unverified evidence,

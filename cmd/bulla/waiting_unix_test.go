@@ -33,7 +33,7 @@ func waiting(t *testing.T, ctx context.Context, args ...string) (status int, sai
 	select {
 	case status = <-done:
 		return status, out.String()
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("bulla %s: still waiting", strings.Join(args, " "))
 		return 0, ""
 	}

@@ -22,7 +22,7 @@ func soon(t *testing.T, read func() error) error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("still waiting")
 		return nil
 	}

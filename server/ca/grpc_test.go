@@ -136,7 +136,7 @@ func TestGRPC(t *testing.T) {
 	w := newWorld(t, nil)
 	types := fulcio(t)
 	conn, rest := dialGRPC(t, w)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	key := newKey(t, elliptic.P256())
 	raw := w.idp.token(t, claims(nil))

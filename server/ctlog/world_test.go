@@ -201,7 +201,7 @@ func (w *world) open(t testing.TB, change ...func(*Config)) *Server {
 
 func closeLog(t testing.TB, s *Server) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.Close(ctx); err != nil {
 		t.Errorf("closing: %v", err)

@@ -45,7 +45,7 @@ func dial(t testing.TB, s *running, text string) net.Conn {
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	// The test itself must end, whatever the server does.
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(c, text); err != nil {
@@ -190,7 +190,7 @@ func TestSlowBodyHTTP2(t *testing.T) {
 		if err == nil {
 			t.Error("the body ended without error")
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the handler waits for the body")
 	}
 }
@@ -221,7 +221,7 @@ func TestSlowReader(t *testing.T) {
 		if err == nil {
 			t.Error("everything was written, to nobody")
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the handler still writes")
 	}
 }
@@ -385,7 +385,7 @@ func dialQuiet(t testing.TB, s *running) net.Conn { return dial(t, s, "") }
 
 func waitFor(t testing.TB, what func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !what(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !what(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it does not happen")
 		}

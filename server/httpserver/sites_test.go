@@ -21,9 +21,10 @@ func TestAddressInFlight(t *testing.T) {
 	for range 16 {
 		busy = append(busy, dial(t, s, slow))
 	}
+	waitFor(t, func() bool { return refusals(s, refusedAddressInFlight) >= 12 })
 	refused := 0
 	for _, c := range busy {
-		if err := c.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+		if err := c.SetReadDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
 		if answer, err := http.ReadResponse(bufio.NewReader(c), nil); err == nil {
@@ -52,7 +53,7 @@ func TestAddressInFlight(t *testing.T) {
 	for _, c := range busy {
 		_ = c.Close()
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		s.handler.sites.mu.Lock()
 		left := len(s.handler.sites.open)
 		s.handler.sites.mu.Unlock()

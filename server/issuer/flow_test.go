@@ -92,7 +92,7 @@ func TestDeviceFlow(t *testing.T) {
 	if dev.VerificationURI != in.url+"/device" || dev.VerificationURIComplete != in.url+"/device?user_code="+dev.UserCode {
 		t.Errorf("device: %+v", dev)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	type result struct {
 		token *oauth2.Token

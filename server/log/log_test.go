@@ -78,7 +78,7 @@ func (w *world) open(t testing.TB, change ...func(*Config)) (*Log, *httptest.Ser
 func shut(t testing.TB, l *Log, srv *httptest.Server) {
 	t.Helper()
 	srv.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := l.Close(ctx); err != nil {
 		t.Errorf("closing: %v", err)

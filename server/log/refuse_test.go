@@ -362,7 +362,7 @@ func TestTimeout(t *testing.T) {
 	if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" {
 		t.Errorf("%d: %s", status, answer)
 	}
-	l.cfg.Timeout = 10 * time.Second
+	l.cfg.Timeout = time.Minute
 	if status, _, answer = post(t, srv, request); status != http.StatusCreated {
 		t.Fatalf("%d: %s", status, answer)
 	}

@@ -23,7 +23,7 @@ import (
 // settle waits until all that is published is indexed.
 func settle(t testing.TB, l *Log) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		next, _, err := l.index.progress()
 		if err != nil {
 			t.Fatal(err)

@@ -481,7 +481,7 @@ func (w writer) Write(p []byte) (int, error) { return w(p) }
 
 func await(t testing.TB, what func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !what(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !what(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it does not happen")
 		}

@@ -112,7 +112,7 @@ func (l *ledger) view(ctx context.Context, path string) (*logView, error) {
 }
 
 // publication is how long the CT log may take from an SCT to a checkpoint that covers it: its interval is a second.
-const publication = 10 * time.Second
+const publication = time.Minute
 
 // ctView is view once the checkpoint covers every certificate: an SCT promises that it soon will.
 func (l *ledger) ctView(ctx context.Context, path string) (*logView, error) {

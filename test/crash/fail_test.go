@@ -197,7 +197,7 @@ func TestDiskFull(t *testing.T) {
 }
 
 func eventually(done func() bool) bool {
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		if done() {
 			return true
 		}

@@ -84,7 +84,7 @@ func (l *ledger) work(ctx context.Context, t *testing.T, loggers, entries, certi
 }
 
 // callLimit bounds a request: a server that is being traced is slow.
-const callLimit = 20 * time.Second
+const callLimit = time.Minute
 
 // log uploads one entry. The error is that of a server that does not answer any more.
 func (l *ledger) log(ctx context.Context) error {

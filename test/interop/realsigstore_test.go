@@ -48,7 +48,7 @@ func TestClientOfRealServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(log.Kill)
-	o := client.Options{Root: realRoot(t, ca, tsa, log), UserAgent: "bulla/test", Patience: 20 * time.Second}
+	o := client.Options{Root: realRoot(t, ca, tsa, log), UserAgent: "bulla/test", Patience: time.Minute}
 	authority, err := client.NewCA(ca.URL, o)
 	if err != nil {
 		t.Fatal(err)

@@ -214,7 +214,7 @@ func TestOperator(t *testing.T) {
 		Logs  []struct{ Size int }
 	}
 	err := json.Unmarshal([]byte(o.must("status", config, "-o", "json")), &status)
-	for end := time.Now().Add(20 * time.Second); err == nil && len(status.Logs) == 2 && status.Logs[0].Size < 2 && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); err == nil && len(status.Logs) == 2 && status.Logs[0].Size < 2 && time.Now().Before(end); {
 		time.Sleep(50 * time.Millisecond) // nobody waits for the CT log's checkpoints
 		err = json.Unmarshal([]byte(o.must("status", config, "-o", "json")), &status)
 	}

@@ -62,7 +62,7 @@ func TestAllInOne(t *testing.T) {
 	root, services := d.trusted()
 	d.mustSign("all in one").Verify(t, root, services.OIDC[0].URL)
 	s, err := p.Status(t.Context())
-	for end := time.Now().Add(20 * time.Second); err == nil && s.Logs[0].Size == 0 && time.Now().Before(end); { // nobody waits for the CT log's checkpoints
+	for end := time.Now().Add(time.Minute); err == nil && s.Logs[0].Size == 0 && time.Now().Before(end); { // nobody waits for the CT log's checkpoints
 		time.Sleep(50 * time.Millisecond)
 		s, err = p.Status(t.Context())
 	}

@@ -64,7 +64,7 @@ func (w *world) open(t testing.TB, change ...func(*Config)) *Log {
 
 func closeLog(t testing.TB, l *Log) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := l.Close(ctx); err != nil {
 		t.Errorf("closing: %v", err)
