@@ -8,15 +8,20 @@ import (
 	"unicode"
 )
 
-// Why a call failed; one of these is wrapped by every [Error].
+// Why a call failed; one of ErrUnavailable, ErrRefused and ErrAnswer is wrapped by every [Error].
 var (
 	// ErrUnavailable: no answer came, or one that says "not now". Later it may work.
 	ErrUnavailable = errors.New("it did not answer")
+	// ErrDown is wrapped beside ErrUnavailable where so many calls in a row got no answer that the next will get none either.
+	ErrDown = errors.New("it has not answered for some time")
 	// ErrRefused: the service understood and said no.
 	ErrRefused = errors.New("it refused")
 	// ErrAnswer: the answer is not one to what was asked, or does not hold what it claims.
 	ErrAnswer = errors.New("its answer is wrong")
 )
+
+// TransparencyLog is the Service of an [Error] about a log.
+const TransparencyLog = "transparency log"
 
 // Error says which service did not do what, and what came back.
 type Error struct {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/bulla-sign/bulla/trust"
@@ -29,7 +30,7 @@ type Options struct {
 	// Timeout is what one attempt may take; 0 for the service's own.
 	Timeout time.Duration
 	// Patience is how long to go on trying; 0 for a minute and a half, negative for a single attempt. The context of a call
-	// ends it earlier.
+	// ends it earlier. Once it was in vain the same client tries once each time, until it gets an answer.
 	Patience time.Duration
 	// Pause is the longest first pause before another attempt; 0 for half a second.
 	Pause time.Duration
@@ -82,6 +83,7 @@ type service struct {
 	kind string // "transparency log"
 	base string // address without a slash at its end
 	http *http.Client
+	vain atomic.Int64 // calls in a row that nothing came of
 }
 
 func newService(kind, address string, o Options, timeout time.Duration) (*service, error) {

@@ -31,7 +31,7 @@ const entriesV1 = "/api/v1/log/entries"
 
 // NewLogV1 returns the log at an address, the base below which api/v1/log/entries lies.
 func NewLogV1(address string, o Options) (*LogV1, error) {
-	s, err := newService("transparency log", address, o, logV1Timeout)
+	s, err := newService(TransparencyLog, address, o, logV1Timeout)
 	if err != nil {
 		return nil, err
 	}

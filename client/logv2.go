@@ -24,7 +24,7 @@ const logV2Timeout = 30 * time.Second
 
 // NewLogV2 returns the log at an address, the base below which api/v2/log/entries lies.
 func NewLogV2(address string, o Options) (*LogV2, error) {
-	s, err := newService("transparency log", address, o, logV2Timeout)
+	s, err := newService(TransparencyLog, address, o, logV2Timeout)
 	if err != nil {
 		return nil, err
 	}

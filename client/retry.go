@@ -11,9 +11,30 @@ import (
 	"time"
 )
 
-// do calls the service until it answers, it is pointless to go on, or patience ends.
+// maxVain is after how many calls in a row without an answer a service is taken to be away, see [ErrDown]: more than the
+// calls that a burst of failures meets at the same time.
+const maxVain = 8
+
+// do calls the service until it answers, it is pointless to go on, or patience ends. Patience that was in vain is not had
+// again: until the service answers once more, each call is a single attempt, so that a long list of things to sign does not
+// wait as often as it is long.
 func (s *service) do(ctx context.Context, r *request) (*answer, error) {
-	start := time.Now()
+	a, err := s.patiently(ctx, r)
+	switch {
+	case err == nil || !errors.Is(err, ErrUnavailable):
+		s.vain.Store(0)
+	case ctx.Err() != nil: // that the caller went away says nothing of the service
+	case s.vain.Add(1) >= maxVain:
+		err = &cause{ErrDown, err}
+	}
+	return a, err
+}
+
+func (s *service) patiently(ctx context.Context, r *request) (*answer, error) {
+	start, patience := time.Now(), s.Patience
+	if s.vain.Load() > 0 {
+		patience = -1
+	}
 	for attempt := 1; ; attempt++ {
 		a, wait, again, err := s.once(ctx, r)
 		if err == nil {
@@ -27,7 +48,7 @@ func (s *service) do(ctx context.Context, r *request) (*answer, error) {
 			fail.Err = &cause{ctx.Err(), err}
 			return nil, fail
 		}
-		left := s.Patience - time.Since(start)
+		left := patience - time.Since(start)
 		if !again || left <= 0 {
 			return nil, fail
 		}

@@ -32,12 +32,13 @@ type Signer interface {
 	Sign(ctx context.Context, alg algorithm.Algorithm, m algorithm.Message) ([]byte, error)
 }
 
-// Timestamper gets a time-stamp token over the bytes of a signature (RFC 3161): the DER of a TimeStampResp.
+// Timestamper gets a time-stamp token over the bytes of a signature (RFC 3161): the DER of a TimeStampResp. Its errors name
+// the authority.
 type Timestamper interface {
 	Timestamp(ctx context.Context, signature []byte) ([]byte, error)
 }
 
-// Logger enters a signature into a transparency log and returns the entry, with what the log signed.
+// Logger enters a signature into a transparency log and returns the entry, with what the log signed. Its errors name the log.
 type Logger interface {
 	Log(ctx context.Context, s *Signature) (*tlog.Entry, error)
 }
@@ -212,7 +213,7 @@ func (o *Options) finish(ctx context.Context, b *bundle.Bundle, artifact algorit
 	}
 	tokens, err := fromAll(o.Timestampers, func(t Timestamper) ([]byte, error) { return t.Timestamp(ctx, made.Bytes) })
 	if err != nil {
-		return nil, fmt.Errorf("timestamp: %w", err)
+		return nil, err
 	}
 	b.Material.Timestamps = append(b.Material.Timestamps, tokens...)
 	if !o.Defer {
@@ -229,7 +230,7 @@ func (o *Options) finish(ctx context.Context, b *bundle.Bundle, artifact algorit
 func (o *Options) log(ctx context.Context, b *bundle.Bundle, made *Signature) error {
 	entries, err := fromAll(o.Loggers, func(l Logger) (*tlog.Entry, error) { return l.Log(ctx, made) })
 	if err != nil {
-		return fmt.Errorf("transparency log: %w", err)
+		return err
 	}
 	for _, e := range entries {
 		b.Material.Entries = append(b.Material.Entries, *e)

@@ -267,7 +267,12 @@ func (r *batchRun) sum(errs []error, halted error) error {
 	text := fmt.Sprintf("%d of %d were not signed: %s%s", missing, len(errs), strings.Join(names, ", "), more)
 	if halted != nil {
 		code = exitCode(halted)
-		return cli.Errorf(code, "%w; %s", halted, text).WithHint("%s", again)
+		hint := again
+		var coded *cli.Error
+		if errors.As(halted, &coded) && coded.Hint != "" {
+			hint += "; " + coded.Hint
+		}
+		return cli.Errorf(code, "%w; %s", halted, text).WithHint("%s", hint)
 	}
 	return cli.Errorf(code, "%s", text).WithHint("%s", again)
 }

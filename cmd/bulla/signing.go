@@ -52,7 +52,7 @@ func (s *signing) register(fs *pflag.FlagSet) {
 			cli.ChoiceVar(fs, &s.log, "log", "whether the signature is entered into a transparency log; none says that it is not, on purpose", "require", "none")
 		}
 		cli.ChoiceVar(fs, &s.rekorVersion, "rekor-api-version", "major version of the API that the log at --rekor-url speaks", "1", "2")
-		fs.DurationVar(&s.patience, "patience", defaultPatience, "how long to go on asking a service that does not answer, each time it is needed and within --timeout; 0 asks once")
+		fs.DurationVar(&s.patience, "patience", defaultPatience, "how long to go on asking a service that does not answer, within --timeout; once that was in vain, once for each signature; 0 asks once")
 		cli.Own(fs, "rekor-api-version", "patience")
 	})
 	cli.ChoiceVar(fs, &s.format, "format", "what is written: a Sigstore bundle, cosign's older format, or both with one certificate", "", formatBundle, formatLegacy, formatBoth)
@@ -287,7 +287,23 @@ func signingError(err error, what string) error {
 		err = fmt.Errorf("signing %s: %w", what, err)
 	}
 	if errors.Is(err, client.ErrUnavailable) || errors.Is(err, client.ErrAnswer) {
-		return cli.Errorf(cli.ExitUnknown, "%w", err)
+		coded = cli.Errorf(cli.ExitUnknown, "%w", err)
+		err = coded
+	}
+	if errors.Is(err, client.ErrDown) {
+		return stop(coded)
+	}
+	return err
+}
+
+// failed is [signingError] for a signature that is made now: one that only lacks the log need not wait for it.
+func (s *signing) failed(c *cli.Call, err error, what string) error {
+	err = signingError(err, what)
+	var coded *cli.Error
+	var told *client.Error
+	if errors.As(err, &coded) && coded.Hint == "" && errors.Is(err, client.ErrUnavailable) && errors.As(err, &told) && told.Service == client.TransparencyLog && !c.Cosign &&
+		s.deferrable && !s.deferred() && !s.older() && s.dated(s.chosen) == nil {
+		_ = coded.WithHint("--log=defer signs without waiting for the log, and \"flush\" enters it later")
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bulla-sign/bulla/client"
@@ -57,15 +58,19 @@ func (s *signing) plan(ctx context.Context, c *cli.Call, source *trustsource.Sou
 		}
 		return s.choose(c, cfg, "signing config "+s.SigningConfig)
 	}
-	cfg, builtIn, err := signingConfigFrom(ctx, c, source)
+	from := "signing config of the initialized instance"
+	if source.Assumed() {
+		if !s.identified() {
+			// With a key nobody has to be identified, so nobody has said that anything is to become public.
+			return nil, nothingSaid(c)
+		}
+		from = "signing config of the public-good instance"
+	}
+	cfg, err := signingConfigFrom(ctx, c, source)
 	if err != nil {
 		return nil, inputError(err)
 	}
-	if builtIn && !s.identified() {
-		// With a key nobody has to be identified, so nobody has said that anything is to become public.
-		return nil, nothingSaid(c)
-	}
-	return s.choose(c, cfg, "signing config of the initialized instance")
+	return s.choose(c, cfg, from)
 }
 
 // nothingSaid is the error of a signature with a key of which nobody has said where it is to be logged.
@@ -208,12 +213,35 @@ func (s *signing) clientOptions(ctx context.Context, c *cli.Call, source *trusts
 	}
 	with := client.Options{
 		Root: root, Transport: c.Net.Guard(client.NewTransport(nil)), UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now,
-		Notify: func(r client.Retry) { c.Infof("%v; trying again in %s", r.Err, r.Pause.Round(100*time.Millisecond)) },
+		Notify: new(retries).teller(c),
 	}
 	if with.Patience = s.patience; s.patience == 0 {
 		with.Patience = -1 // a single attempt
 	}
 	return with, nil
+}
+
+// retries are what services are asked again for. Many signatures that are made at the same time meet the same failure, which is
+// told once.
+type retries struct {
+	mu    sync.Mutex
+	quiet map[string]time.Time // by address: until when nothing more is told of it
+}
+
+func (r *retries) teller(c *cli.Call) func(client.Retry) {
+	return func(again client.Retry) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		now := c.Now()
+		if now.Before(r.quiet[again.URL]) {
+			return
+		}
+		if r.quiet == nil {
+			r.quiet = map[string]time.Time{}
+		}
+		r.quiet[again.URL] = now.Add(again.Pause)
+		c.Infof("%v; trying again in %s", again.Err, again.Pause.Round(100*time.Millisecond))
+	}
 }
 
 func openLog(l trust.Service, with client.Options) (sign.Logger, error) {

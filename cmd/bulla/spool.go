@@ -108,14 +108,46 @@ func (s *signing) checkDefer(c *cli.Call, p *plan) error {
 	case len(p.logs) == 0:
 		return cli.Usagef("--log=defer has no effect: the services that are used name no transparency log").WithHint("say --log=none")
 	}
-	for _, l := range p.logs {
+	if err := s.dated(p.logs); err != nil {
+		return err
+	}
+	dir, err := s.spool.path(c)
+	if err != nil {
+		return err
+	}
+	// Before anybody is asked for anything, since what cannot be kept would be public and lost.
+	return writable(dir)
+}
+
+// dated refuses logs that state when they took an entry, where that would be too late.
+func (s *signing) dated(logs []trust.Service) error {
+	for _, l := range logs {
 		if l.MajorAPIVersion == 1 && (s.identified() || s.Certificate != "") {
 			return cli.Usagef("--log=defer does not go with a certificate and the log %s: it states when it took an entry, and that would be after the certificate has ended", l.URL).
 				WithHint("use a log of version 2, which leaves the time to the timestamp")
 		}
 	}
-	_, err := s.spool.path(c)
-	return err
+	return nil
+}
+
+// probeSize is what a file of the spool takes at least, in bytes.
+const probeSize = 4 << 10
+
+// writable makes sure that files can be put into the spool.
+func writable(dir string) error {
+	err := os.MkdirAll(dir, 0o700)
+	var f *os.File
+	if err == nil {
+		f, err = os.CreateTemp(dir, ".probe-")
+	}
+	if err == nil {
+		_, err = f.Write(make([]byte, probeSize))
+		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	if err != nil {
+		return cli.Errorf(cli.ExitIO, "signatures cannot be kept in %s until they are logged: %w", dir, err).WithHint("name another directory with --spool")
+	}
+	return nil
 }
 
 // keep puts a signature into the spool, before anything else hears of it.

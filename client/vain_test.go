@@ -1,0 +1,67 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/bulla-sign/bulla/client"
+	"github.com/bulla-sign/bulla/internal/testenv/services"
+)
+
+// A service that was waited for in vain is not waited for again by the same client until it answers; after some calls its
+// errors say that the others need not be made.
+func TestPatienceIsHadOnce(t *testing.T) {
+	s := services.New(t)
+	const path = "/api/v1/timestamp"
+	asked := func() int { return s.Count("POST", path) }
+	o := options(t, s)
+	o.Patience = 2 * time.Second
+	tsa, err := client.NewTSA(s.TSA, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := func() error {
+		_, err := tsa.Timestamp(context.Background(), []byte("a signature"))
+		return err
+	}
+
+	s.Fail(services.Fault{Path: path, Status: 503, Times: -1})
+	if err := call(); !errors.Is(err, client.ErrUnavailable) || errors.Is(err, client.ErrDown) || asked() < 2 {
+		t.Fatalf("the first, asked %d times: %v", asked(), err)
+	}
+	down := 0
+	for i := 2; i <= 10; i++ {
+		before := asked()
+		err := call()
+		if !errors.Is(err, client.ErrUnavailable) || asked() != before+1 {
+			t.Errorf("call %d: %v, asked %d times", i, err, asked()-before)
+		}
+		if errors.Is(err, client.ErrDown) {
+			down++
+		} else if down > 0 {
+			t.Errorf("call %d: not down any more: %v", i, err)
+		}
+	}
+	if down != 3 {
+		t.Errorf("%d of ten calls say that it is down, want the last three", down)
+	}
+
+	// A caller who goes away, or an answer that says no, is not the service's silence.
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := tsa.Timestamp(gone, []byte("x")); errors.Is(err, client.ErrDown) {
+		t.Errorf("the caller went away: %v", err)
+	}
+	s.Heal()
+	s.Fail(services.Fault{Path: path, Status: 400})
+	if err := call(); !errors.Is(err, client.ErrRefused) {
+		t.Errorf("refused: %v", err)
+	}
+	// Which was an answer, so that there is patience again.
+	s.Fail(services.Fault{Path: path, Status: 503, Times: 2})
+	if err := call(); err != nil {
+		t.Errorf("back: %v", err)
+	}
+}
