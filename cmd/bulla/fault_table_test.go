@@ -104,7 +104,7 @@ func (th *theater) play(t *testing.T, of fault.Service, way fault.Way, stage *fa
 	t.Helper()
 	want := fault.Wanted(of.Name, way.Name)
 	before := th.logged()
-	status, stderr := th.run(t, append(append([]string{"sign-blob", "--bundle", "out.json", "a.txt"}, th.flags...), way.Flags...)...)
+	status, stderr := th.run(t, append(append([]string{"sign-blob", "--bundle", "out.json", "a.txt"}, th.flags...), way.Flags()...)...)
 	if status != want.Status || !regexp.MustCompile(want.Says).MatchString(stderr) {
 		t.Errorf("ended with status %d, want %d and %q:\n%s", status, want.Status, want.Says, stderr)
 	}

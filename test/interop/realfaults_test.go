@@ -72,7 +72,7 @@ func TestRealFaults(t *testing.T) {
 					bundle, before := filepath.Join(t.TempDir(), "out.json"), size(t)
 					of.proxy.Fail(faults...)
 					defer of.proxy.Heal()
-					r, want := sign(t, bundle, way.Flags...), fault.Wanted(of.Name, way.Name)
+					r, want := sign(t, bundle, way.Flags()...), fault.Wanted(of.Name, way.Name)
 					if r.code != want.Status || !regexp.MustCompile(want.Says).MatchString(r.stderr) {
 						t.Errorf("want status %d and %q: %s", want.Status, want.Says, r)
 					}
@@ -141,8 +141,8 @@ func TestRepositoryFaults(t *testing.T) {
 			args := []string{"initialize", "--mirror", proxy.URL + mirror.Path, "--root", in.Root, "--root-checksum", in.RootSHA256}
 			proxy.Fail(faults...)
 			limited := args
-			if strings.HasPrefix(way.Flags[0], "--timeout") {
-				limited = append(slices.Clone(args), way.Flags...)
+			if way.Timeout > 0 {
+				limited = append(slices.Clone(args), way.Flags()...)
 			}
 			r := p.run(limited...)
 			proxy.Heal()

@@ -57,24 +57,36 @@ func (s *Stage) replay([]byte) []byte {
 // Way is one way to fail.
 type Way struct {
 	Name string
-	// Flags are what the command is run with besides: how long it may go on asking.
-	Flags []string
+	// Patience is how long to go on asking, 0 for a single time; Timeout, where it is set, is what the whole may take.
+	Patience, Timeout time.Duration
 	// Make returns the faults; nil says that the service cannot fail in this way.
 	Make func(of Service, s *Stage) []Fault
 }
 
-// Flags with which a command asks again, and asks once.
-var (
-	again = []string{"--patience=20s"}
-	once  = []string{"--patience=0s"}
-)
+// Flags are what bulla is run with besides.
+func (w *Way) Flags() []string {
+	if w.Timeout > 0 {
+		return []string{"--timeout=" + w.Timeout.String()}
+	}
+	return []string{"--patience=" + w.Patience.String()}
+}
 
-func simple(flags []string, name string, f Fault) Way {
-	return Way{name, flags, func(of Service, _ *Stage) []Fault {
+// again is the patience to ask again with.
+const again = 20 * time.Second
+
+func simple(patience time.Duration, name string, f Fault) Way {
+	return Way{Name: name, Patience: patience, Make: func(of Service, _ *Stage) []Fault {
 		f := f
 		f.Method, f.Path = of.Method, of.Path
 		return []Fault{f}
 	}}
+}
+
+// tooSlow asks again, too; the whole ends before there is an answer.
+func tooSlow() Way {
+	w := simple(again, "too slow", Fault{Slow: time.Minute, Times: -1})
+	w.Timeout = time.Second
+	return w
 }
 
 // Ways are the ways to fail, in the order of the table in docs/design/faults.md.
@@ -84,26 +96,26 @@ func Ways() []Way {
 		simple(again, "refused connection", Fault{Refuse: true}),
 		simple(again, "dropped after it was done", Fault{Drop: true}),
 		simple(again, "503 for a while", Fault{Status: 503, Times: 2}),
-		simple(once, "503 for good", Fault{Status: 503, Times: always}),
+		simple(0, "503 for good", Fault{Status: 503, Times: always}),
 		simple(again, "429, come back in a second", Fault{Status: 429, Header: map[string]string{"Retry-After": "1"}}),
 		simple(again, "429, come back in an hour", Fault{Status: 429, Header: map[string]string{"Retry-After": "3600"}, Times: always}),
 		simple(again, "409", Fault{Status: 409, Body: `{"code":6,"message":"there is one already"}`, Times: always}),
 		simple(again, "slow", Fault{Slow: 300 * time.Millisecond}),
-		simple([]string{"--timeout=1s"}, "too slow", Fault{Slow: time.Minute, Times: always}),
+		tooSlow(),
 		simple(again, "cut off once", Fault{Cut: 20}),
-		simple(once, "cut off", Fault{Cut: 20, Times: always}),
+		simple(0, "cut off", Fault{Cut: 20, Times: always}),
 		simple(again, "a web page", Fault{Status: 200, Body: "<html>please log in</html>", Times: always}),
-		{"another's answer", again, func(of Service, s *Stage) []Fault {
+		{Name: "another's answer", Patience: again, Make: func(of Service, s *Stage) []Fault {
 			return []Fault{{Method: of.Method, Path: of.Path, Edit: s.replay, Times: always}}
 		}},
-		{"another's key", again, func(of Service, s *Stage) []Fault {
+		{Name: "another's key", Patience: again, Make: func(of Service, s *Stage) []Fault {
 			if s.Impostor == nil {
 				return nil
 			}
 			return []Fault{{Method: of.Method, Path: of.Path, Else: s.Impostor, Times: always}}
 		}},
-		{"redirected to another host", again, redirect(http.StatusTemporaryRedirect)},
-		{"redirected as a GET", again, redirect(http.StatusFound)},
+		{Name: "redirected to another host", Patience: again, Make: redirect(http.StatusTemporaryRedirect)},
+		{Name: "redirected as a GET", Patience: again, Make: redirect(http.StatusFound)},
 	}
 }
 
