@@ -160,7 +160,7 @@ var rule = map[string]Want{
 	"429, come back in an hour":  {unknown, "it asks to come back in 1h0m0s, which is too late"},
 	"409":                        {fails, "HTTP 409: there is one already"},
 	"slow":                       {0, ""},
-	"too slow":                   {unknown, "deadline|no answer within"},
+	"too slow":                   {unknown, "deadline|no answer (within|yet)"},
 	"cut off once":               {0, "the answer was cut off; trying again"},
 	"cut off":                    {unknown, "the answer was cut off"},
 	"a web page":                 {unknown, `(it begins with "<html>please log in|is not a timestamp)`},
