@@ -144,6 +144,11 @@ func sameHost(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
+// lateError is an attempt that took longer than attempts may.
+type lateError struct{ within time.Duration }
+
+func (e *lateError) Error() string { return fmt.Sprintf("no answer within %s", e.within) }
+
 // request is one call to a service.
 type request struct {
 	asked       string // what for, in messages
@@ -169,7 +174,7 @@ func created(status int) bool { return status == http.StatusOK || status == http
 
 // once does one attempt. again says that another one may succeed; wait is the pause that the service asked for.
 func (s *service) once(ctx context.Context, r *request) (a *answer, wait time.Duration, again bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("no answer within %s", s.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, &lateError{s.Timeout})
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, r.method, r.url, bytes.NewReader(r.body))
 	if err != nil {
@@ -223,6 +228,7 @@ func (s *service) failed(ctx context.Context, err error) (error, bool) {
 	var redirect *redirectError
 	var certificate *tls.CertificateVerificationError
 	var name *net.DNSError
+	var late *lateError
 	switch {
 	case errors.As(err, &redirect):
 		return &cause{ErrAnswer, redirect}, false
@@ -230,8 +236,10 @@ func (s *service) failed(ctx context.Context, err error) (error, bool) {
 		return &cause{ErrUnavailable, err}, false
 	case errors.As(err, &name) && name.IsNotFound:
 		return &cause{ErrUnavailable, err}, false
-	case ctx.Err() != nil && context.Cause(ctx) != nil:
-		return &cause{ErrUnavailable, context.Cause(ctx)}, true
+	case errors.As(context.Cause(ctx), &late):
+		return &cause{ErrUnavailable, late}, true
+	case ctx.Err() != nil: // the caller's
+		return &cause{ErrUnavailable, errors.New("no answer yet")}, true
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return &cause{ErrUnavailable, errors.New("the answer was cut off")}, true
 	case errors.Is(err, io.EOF):

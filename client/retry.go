@@ -35,7 +35,7 @@ func (s *service) patiently(ctx context.Context, r *request) (*answer, error) {
 	if s.vain.Load() > 0 {
 		patience = -1
 	}
-	for attempt := 1; ; attempt++ {
+	for attempt, last := 1, false; ; attempt++ {
 		a, wait, again, err := s.once(ctx, r)
 		if err == nil {
 			return a, nil
@@ -45,35 +45,44 @@ func (s *service) patiently(ctx context.Context, r *request) (*answer, error) {
 			fail.Status = a.status
 		}
 		if ctx.Err() != nil {
-			fail.Err = &cause{ctx.Err(), err}
+			fail.Err = ended(ctx, err)
 			return nil, fail
 		}
 		left := patience - time.Since(start)
-		if !again || left <= 0 {
+		if !again || last || left <= 0 {
 			return nil, fail
 		}
 		pause := s.pause(attempt)
 		if wait > 0 {
 			pause = wait
 		}
-		if deadline, ok := ctx.Deadline(); ok {
-			left = min(left, time.Until(deadline))
+		if deadline, ok := ctx.Deadline(); ok && pause > time.Until(deadline) {
+			left = min(left, time.Until(deadline)/2) // the other half is for the answer
 		}
 		if pause > left {
 			if wait > 0 {
 				fail.Err = &cause{ErrUnavailable, fmt.Errorf("%w; it asks to come back in %s, which is too late", err, wait.Round(time.Second))}
 				return nil, fail
 			}
-			pause = left // one last attempt at the end of patience
+			pause, last = left, true
 		}
 		if s.Notify != nil {
 			s.Notify(Retry{Service: s.kind, URL: fail.URL, Err: fail, Pause: pause})
 		}
 		if err := sleep(ctx, pause); err != nil {
-			fail.Err = &cause{err, fail.Err}
+			fail.Err = ended(ctx, fail.Err)
 			return nil, fail
 		}
 	}
+}
+
+// ended is the error of a call whose caller's context ended.
+func ended(ctx context.Context, err error) error {
+	why := "interrupted"
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		why = "and time is up"
+	}
+	return &cause{ctx.Err(), fmt.Errorf("%w; %s", err, why)}
 }
 
 // pause returns how long to wait after so many attempts: a random part, at least half, of a time that doubles. The

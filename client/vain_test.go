@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,5 +64,41 @@ func TestPatienceIsHadOnce(t *testing.T) {
 	s.Fail(services.Fault{Path: path, Status: 503, Times: 2})
 	if err := call(); err != nil {
 		t.Errorf("back: %v", err)
+	}
+}
+
+// Little time is used for one more attempt, not for as many as fit, and who ended the call is told.
+func TestLittleTime(t *testing.T) {
+	s := services.New(t)
+	const path = "/api/v1/timestamp"
+	s.Fail(services.Fault{Path: path, Status: 503, Times: -1})
+	o := options(t, s)
+	o.Pause = time.Hour
+	tsa, err := client.NewTSA(s.TSA, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if _, err := tsa.Timestamp(ctx, []byte("x")); !errors.Is(err, client.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) || s.Count("POST", path) > 2 {
+		t.Errorf("asked %d times: %v", s.Count("POST", path), err)
+	}
+	for want, end := range map[string]func(context.Context) (context.Context, context.CancelFunc){
+		"no answer yet; interrupted": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			s.Fail(services.Fault{Path: path, Slow: 10 * time.Minute, Before: cancel})
+			return ctx, cancel
+		},
+		"no answer yet; and time is up": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			s.Fail(services.Fault{Path: path, Slow: 10 * time.Minute})
+			return context.WithTimeout(ctx, time.Second)
+		},
+	} {
+		s.Heal()
+		ctx, cancel := end(context.Background())
+		if _, err := tsa.Timestamp(ctx, []byte("x")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		cancel()
 	}
 }

@@ -182,7 +182,7 @@ func (o *attestImages) one(ctx context.Context, c *cli.Call, to storage, claim *
 	to.bundle, err = sign.Statement(ctx, payload, artifact.Message, opts)
 	done()
 	if err != nil {
-		return o.failed(c, err, artifact.Name)
+		return o.failed(ctx, c, err, artifact.Name)
 	}
 	to.fresh = to.bare || o.unique(to.bundle, &opts)
 	r, err := newSigned(&opts, to.bundle, to.img.Ref, to.img.Digest)

@@ -197,7 +197,7 @@ func (o *attestBlob) attest(ctx context.Context, c *cli.Call, a blobStatement, o
 	b, err := sign.Statement(ctx, payload, a.artifact, opts)
 	done()
 	if err != nil {
-		return o.failed(c, err, a.artifact.Name)
+		return o.failed(ctx, c, err, a.artifact.Name)
 	}
 	r, err := newSigned(&opts, b, a.artifact.Name, "sha256:"+digest)
 	if err != nil {

@@ -69,8 +69,8 @@ func (b *batch) args(cmd *cobra.Command, args []string) error {
 
 // load checks the flags and adds what is listed to the arguments.
 func (b *batch) load(ctx context.Context, c *cli.Call) error {
-	if b.jobs < 1 || b.jobs > maxJobs {
-		return cli.Usagef("--jobs %d: it is a number from 1 to %d", b.jobs, maxJobs)
+	if err := b.checkJobs(); err != nil {
+		return err
 	}
 	if c.Cosign {
 		b.jobs = 1 // in order, and no further than the first that fails
@@ -101,6 +101,13 @@ func (b *batch) load(ctx context.Context, c *cli.Call) error {
 	}
 	if c.Args = append(c.Args, listed...); len(c.Args) == 0 {
 		return cli.Errorf(cli.ExitInput, "--from %s lists nothing to sign", b.from)
+	}
+	return nil
+}
+
+func (b *batch) checkJobs() error {
+	if b.jobs < 1 || b.jobs > maxJobs {
+		return cli.Usagef("--jobs %d: it is a number from 1 to %d", b.jobs, maxJobs)
 	}
 	return nil
 }
@@ -155,6 +162,15 @@ func (b *batch) each(ctx context.Context, c *cli.Call, r batchRun) error {
 	if len(r.names) == 1 {
 		return r.do(ctx, c, 0)
 	}
+	errs, halted := b.all(ctx, c, r)
+	if c.Cosign {
+		return halted
+	}
+	return r.sum(errs, halted)
+}
+
+// all is [batch.each] without the error at the end: it returns that of each name, and what ended the batch early.
+func (b *batch) all(ctx context.Context, c *cli.Call, r batchRun) (errs []error, halted error) {
 	var output sync.Mutex
 	line := &statusLine{mu: &output, w: c.Err, shown: c.IsTerminal(c.Err)}
 	own, terminal := *c, c.IsTerminal
@@ -166,14 +182,14 @@ func (b *batch) each(ctx context.Context, c *cli.Call, r batchRun) error {
 		return terminal(stream)
 	}
 	c = &own
-	errs := make([]error, len(r.names))
+	errs = make([]error, len(r.names))
 	var mu sync.Mutex // guards what follows
-	next, done, halted := 0, 0, error(nil)
+	next, done := 0, 0
 	take := func() int {
 		mu.Lock()
 		defer mu.Unlock()
 		if halted == nil && ctx.Err() != nil {
-			halted = context.Cause(ctx)
+			halted = &endedError{ctx.Err()}
 		}
 		if halted != nil || next == len(r.names) {
 			return -1
@@ -199,13 +215,10 @@ func (b *batch) each(ctx context.Context, c *cli.Call, r batchRun) error {
 		}
 	})
 	line.show("")
-	if c.Cosign {
-		return halted
-	}
 	for i := next; i < len(errs); i++ {
 		errs[i] = halted
 	}
-	return r.sum(errs, halted)
+	return errs, halted
 }
 
 // parallel does the work for every number below n, so many at the same time.
@@ -245,21 +258,15 @@ func (r *batchRun) failed(c *cli.Call, i int, err error) {
 // sum makes the error of the whole: it has the status that all failures share, and names what is missing.
 func (r *batchRun) sum(errs []error, halted error) error {
 	var names []string
-	code := 0
 	for i, err := range errs {
-		if err == nil {
-			continue
-		}
-		names = append(names, describe.Printable(r.names[i]))
-		if own := exitCode(err); code == 0 || code == own {
-			code = own
-		} else {
-			code = cli.ExitFailure
+		if err != nil {
+			names = append(names, describe.Printable(r.names[i]))
 		}
 	}
 	if len(names) == 0 {
 		return nil
 	}
+	code := sharedCode(errs)
 	missing, more := len(names), ""
 	if missing > maxNamed {
 		names, more = names[:maxNamed], fmt.Sprintf(" and %d more", missing-maxNamed)
@@ -272,6 +279,9 @@ func (r *batchRun) sum(errs []error, halted error) error {
 		if errors.As(halted, &coded) && coded.Hint != "" {
 			hint += "; " + coded.Hint
 		}
+		if errors.Is(halted, context.DeadlineExceeded) {
+			hint += "; --timeout sets how long a command may take"
+		}
 		return cli.Errorf(code, "%w; %s", halted, text).WithHint("%s", hint)
 	}
 	return cli.Errorf(code, "%s", text).WithHint("%s", again)
@@ -279,17 +289,45 @@ func (r *batchRun) sum(errs []error, halted error) error {
 
 const again = "run the command again with --skip-signed: what is signed already is left out"
 
+// sharedCode is the status that all failures share, or else that of failures without a number of their own.
+func sharedCode(errs []error) int {
+	code := 0
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		if own := exitCode(err); code == 0 || code == own {
+			code = own
+		} else {
+			code = cli.ExitFailure
+		}
+	}
+	return code
+}
+
 // exitCode is the status that an error leads to.
 func exitCode(err error) int {
 	var coded *cli.Error
 	switch {
 	case errors.As(err, &coded):
 		return coded.Code
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled): // of which package cli makes its own
 		return cli.ExitUnknown
 	}
 	return cli.ExitFailure
 }
+
+// endedError says that a batch was told to stop, or had no more time.
+type endedError struct{ err error }
+
+func (e *endedError) Error() string {
+	if errors.Is(e.err, context.DeadlineExceeded) {
+		return "time is up"
+	}
+	return "interrupted"
+}
+
+func (e *endedError) Unwrap() error { return e.err }
 
 // statusLine is a stream that the jobs of a batch share. On a terminal its last line says how far the batch is; what is
 // written goes above it.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/bulla-sign/bulla/internal/cli"
 )
@@ -112,7 +113,15 @@ func TestBatchFailures(t *testing.T) {
 		cancel()
 		return nil
 	}})
-	if !errors.Is(err, context.Canceled) || !strings.HasSuffix(err.Error(), "1 of 2 were not signed: b") {
-		t.Errorf("cancelled: %v", err)
+	// Package cli makes its status for interruptions of errors with a status from ExitUnknown on.
+	if !errors.Is(err, context.Canceled) || err.Error() != "interrupted; 1 of 2 were not signed: b" || exitCode(err) < cli.ExitUnknown {
+		t.Errorf("cancelled: %v, status %d", err, exitCode(err))
+	}
+	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	err = (&batch{jobs: 1}).each(late, batchCall(new(bytes.Buffer), false), batchRun{names: []string{"a", "b"}})
+	var coded *cli.Error
+	if !errors.As(err, &coded) || coded.Code != cli.ExitUnknown || err.Error() != "time is up; 2 of 2 were not signed: a, b" || !strings.Contains(coded.Hint, "--timeout") {
+		t.Errorf("no time: %v", err)
 	}
 }

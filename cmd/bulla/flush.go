@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/spf13/pflag"
 
@@ -21,10 +22,12 @@ import (
 	"github.com/bulla-sign/bulla/oci"
 	"github.com/bulla-sign/bulla/oci/repair"
 	"github.com/bulla-sign/bulla/sign"
+	"github.com/bulla-sign/bulla/trust"
 )
 
 type flush struct {
 	signing
+	batch
 	registry flags.Registry
 	output   cli.Choice
 	list     bool
@@ -48,8 +51,9 @@ bulla flush --list`,
 		Lasting: func(*cli.Call) bool { return true },
 		Flags: func(fs *pflag.FlagSet) {
 			fs.BoolVar(&o.list, "list", false, "show what waits, and do nothing")
+			fs.IntVar(&o.jobs, "jobs", defaultJobs, "how many are logged at the same time, `N`")
 			o.spool.register(fs)
-			fs.DurationVar(&o.patience, "patience", defaultPatience, "how long to go on asking a log that does not answer; 0 asks once")
+			fs.DurationVar(&o.patience, "patience", defaultPatience, "how long to go on asking a log that does not answer; once that was in vain, once for each signature; 0 asks once")
 			fs.StringVar(&o.TrustedRoot, "trusted-root", "", "check with the trusted root in `FILE`, which verifiers will use, instead of the one that \"initialize\" set up")
 			o.trusting.register(fs, "Services and trust")
 			o.registry.Register(fs)
@@ -62,6 +66,9 @@ bulla flush --list`,
 func (o *flush) run(ctx context.Context, c *cli.Call) error {
 	if o.patience < 0 {
 		return cli.Usagef("--patience %s is negative", o.patience).WithHint("0 asks each log once")
+	}
+	if err := o.checkJobs(); err != nil {
+		return err
 	}
 	c.JSONLines = true
 	dir, err := o.spool.path(c)
@@ -97,36 +104,70 @@ func (o *flush) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return err
 	}
-	left, code := 0, 0
-	for _, path := range files {
-		if err := o.one(ctx, c, flushing{path, registry, with}); err != nil {
-			c.Warnf("%s: %v", path, err)
-			left++
-			if own := exitCode(err); code == 0 || code == own {
-				code = own
-			} else {
-				code = cli.ExitFailure
-			}
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
+	if o.list {
+		o.jobs = 1 // in their order
 	}
-	if left > 0 {
-		return cli.Errorf(code, "%d of %d are still not logged, and stay in %s", left, len(files), dir)
-	}
-	return nil
+	f := &flushing{registry: registry, with: with, logs: map[spooledLog]sign.Logger{}}
+	errs, halted := o.all(ctx, c, batchRun{names: files, do: func(ctx context.Context, c *cli.Call, i int) error {
+		return o.one(ctx, c, f, files[i])
+	}})
+	return flushed(errs, halted, dir)
 }
 
-// flushing is one file of the spool, and with what it is dealt with.
+// flushed is the error of the whole: how much stays.
+func flushed(errs []error, halted error, dir string) error {
+	left := 0
+	for _, err := range errs {
+		if err != nil {
+			left++
+		}
+	}
+	stay := fmt.Sprintf("%d of %d are still not logged, and stay in %s", left, len(errs), dir)
+	switch {
+	case left == 0:
+		return nil
+	case halted != nil:
+		return cli.Errorf(exitCode(halted), "%w; %s", halted, stay)
+	}
+	return cli.Errorf(sharedCode(errs), "%s", stay)
+}
+
+// flushing is what the files of the spool have in common: the registries and the logs.
 type flushing struct {
-	path     string
 	registry *oci.Client
 	with     client.Options
+
+	mu     sync.Mutex
+	logs   map[spooledLog]sign.Logger
+	images sync.Map // by the place of the evidence and the image's digest: *sync.Mutex
 }
 
-func (o *flush) one(ctx context.Context, c *cli.Call, f flushing) error {
-	data, err := readFileUpTo(ctx, f.path, maxSpooled)
+// log returns the client of a log: one for all, so that one that is away is waited for once.
+func (f *flushing) log(at spooledLog) (sign.Logger, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if l := f.logs[at]; l != nil {
+		return l, nil
+	}
+	l, err := openLog(trust.Service{URL: at.URL, MajorAPIVersion: at.Version}, f.with)
+	if err != nil {
+		return nil, cli.Errorf(cli.ExitInput, "%w", err)
+	}
+	f.logs[at] = l
+	return l, nil
+}
+
+// alone waits until nothing else changes what is attached to the image of e, of which several signatures may wait, and the list
+// of which may lie under one tag. The function that is returned lets the next one in.
+func (f *flushing) alone(e *spooled) func() {
+	v, _ := f.images.LoadOrStore(e.Evidence+"@"+e.Digest, new(sync.Mutex))
+	mu := v.(*sync.Mutex)
+	mu.Lock()
+	return mu.Unlock
+}
+
+func (o *flush) one(ctx context.Context, c *cli.Call, f *flushing, path string) error {
+	data, err := readFileUpTo(ctx, path, maxSpooled)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // another run was first
 	}
@@ -137,8 +178,16 @@ func (o *flush) one(ctx context.Context, c *cli.Call, f flushing) error {
 	if err != nil {
 		return cli.Errorf(cli.ExitInput, "%w", err)
 	}
-	e.path = f.path
-	opts, err := e.options(f.with)
+	e.path = path
+	if err := o.enter(ctx, c, f, e); err != nil {
+		return fmt.Errorf("%s: %w", artifactName(e.Artifact), err)
+	}
+	return nil
+}
+
+// enter logs a signature and puts what comes of it in its place.
+func (o *flush) enter(ctx context.Context, c *cli.Call, f *flushing, e *spooled) error {
+	opts, err := e.options(f)
 	if err != nil {
 		return err
 	}
@@ -147,7 +196,7 @@ func (o *flush) one(ctx context.Context, c *cli.Call, f flushing) error {
 		return err
 	}
 	if o.list {
-		r.Deferred = f.path
+		r.Deferred = e.path
 		return r.print(c, o.output.String())
 	}
 	made, err := e.log(ctx, &opts)
@@ -160,7 +209,12 @@ func (o *flush) one(ctx context.Context, c *cli.Call, f flushing) error {
 	if err := e.replaceFile(ctx, c, r); err != nil {
 		return err
 	}
-	if err := o.replaceReferrer(ctx, c, e, f.registry, r); err != nil {
+	if e.Attached {
+		next := f.alone(e)
+		err = o.replaceReferrer(ctx, c, e, f.registry, r)
+		next()
+	}
+	if err != nil {
 		return err
 	}
 	if err := os.Remove(e.path); err != nil {
@@ -170,8 +224,8 @@ func (o *flush) one(ctx context.Context, c *cli.Call, f flushing) error {
 }
 
 // options are those that the signature was made with, but for the private key.
-func (e *spooled) options(with client.Options) (sign.Options, error) {
-	o := sign.Options{ShortLived: e.ShortLived, Root: with.Root, Clock: with.Now, Certificates: e.made.Material.Certificates}
+func (e *spooled) options(f *flushing) (sign.Options, error) {
+	o := sign.Options{ShortLived: e.ShortLived, Root: f.with.Root, Clock: f.with.Now, Certificates: e.made.Material.Certificates}
 	o.Timestampers = make([]sign.Timestamper, e.Timestamps) // only counted
 	pub, err := algorithm.ParsePublicKey(e.PublicKey)
 	if err != nil {
@@ -181,10 +235,10 @@ func (e *spooled) options(with client.Options) (sign.Options, error) {
 	if o.Algorithm, err = algorithm.ForName(e.Algorithm); err != nil {
 		return o, cli.Errorf(cli.ExitInput, "%w", err)
 	}
-	for _, l := range e.services() {
-		logger, err := openLog(l, with)
+	for _, l := range e.Logs {
+		logger, err := f.log(l)
 		if err != nil {
-			return o, cli.Errorf(cli.ExitInput, "%w", err)
+			return o, err
 		}
 		o.Loggers = append(o.Loggers, logger)
 	}
@@ -241,9 +295,6 @@ func (e *spooled) replaceFile(ctx context.Context, c *cli.Call, r *signed) error
 
 // replaceReferrer attaches the bundle to the image, and then removes the unlogged one.
 func (o *flush) replaceReferrer(ctx context.Context, c *cli.Call, e *spooled, registry *oci.Client, r *signed) error {
-	if !e.Attached {
-		return nil
-	}
 	img, err := registry.Resolve(ctx, e.Repository+"@"+e.Digest)
 	if err != nil {
 		return signingRegistryError(c, err)

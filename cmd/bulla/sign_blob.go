@@ -264,7 +264,7 @@ func (o *signBlob) sign(ctx context.Context, c *cli.Call, to blobTarget, opts *s
 	b, err := sign.Blob(ctx, to.artifact.Message, *opts)
 	done()
 	if err != nil {
-		return nil, o.failed(c, err, to.artifact.Name)
+		return nil, o.failed(ctx, c, err, to.artifact.Name)
 	}
 	once.b, once.opts = b, *opts
 	return b, nil

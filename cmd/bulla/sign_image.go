@@ -106,7 +106,7 @@ func (o *signImages) state(ctx context.Context, c *cli.Call, run *imageRun, payl
 	run.bundle, err = sign.Statement(ctx, payload, artifact.Message, run.opts)
 	done()
 	if err != nil {
-		return nil, o.failed(c, err, artifact.Name)
+		return nil, o.failed(ctx, c, err, artifact.Name)
 	}
 	run.fresh = run.bare || o.unique(run.bundle, &run.opts)
 	return newSigned(&run.opts, run.bundle, run.img.Ref, run.img.Digest)
@@ -128,7 +128,7 @@ func (o *signImages) simple(ctx context.Context, c *cli.Call, run *imageRun) ([]
 		b, err := sign.SimpleSigning(ctx, payload, artifact.Message, run.opts)
 		done()
 		if err != nil {
-			return nil, o.failed(c, err, artifact.Name)
+			return nil, o.failed(ctx, c, err, artifact.Name)
 		}
 		l, err := olderLayer(b, artifact.Message, &run.opts)
 		if err != nil {

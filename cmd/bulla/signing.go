@@ -296,13 +296,18 @@ func signingError(err error, what string) error {
 	return err
 }
 
+// mayWait says whether --log=defer could have been said.
+func (s *signing) mayWait(c *cli.Call) bool {
+	return !c.Cosign && s.deferrable && !s.deferred() && !s.older() && s.dated(s.chosen) == nil
+}
+
 // failed is [signingError] for a signature that is made now: one that only lacks the log need not wait for it.
-func (s *signing) failed(c *cli.Call, err error, what string) error {
+func (s *signing) failed(ctx context.Context, c *cli.Call, err error, what string) error {
 	err = signingError(err, what)
 	var coded *cli.Error
 	var told *client.Error
-	if errors.As(err, &coded) && coded.Hint == "" && errors.Is(err, client.ErrUnavailable) && errors.As(err, &told) && told.Service == client.TransparencyLog && !c.Cosign &&
-		s.deferrable && !s.deferred() && !s.older() && s.dated(s.chosen) == nil {
+	if ctx.Err() == nil && errors.As(err, &coded) && coded.Hint == "" && errors.Is(err, client.ErrUnavailable) && errors.As(err, &told) &&
+		told.Service == client.TransparencyLog && s.mayWait(c) {
 		_ = coded.WithHint("--log=defer signs without waiting for the log, and \"flush\" enters it later")
 	}
 	return err

@@ -266,12 +266,3 @@ func parseSpooled(data []byte) (*spooled, error) {
 	}
 	return &e, nil
 }
-
-// services are the logs as a signing config has them.
-func (e *spooled) services() []trust.Service {
-	var out []trust.Service
-	for _, l := range e.Logs {
-		out = append(out, trust.Service{URL: l.URL, MajorAPIVersion: l.Version})
-	}
-	return out
-}
