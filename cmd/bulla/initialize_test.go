@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -120,12 +121,24 @@ type terminal struct {
 	home string
 	now  time.Time
 	env  map[string]string
-	dial network.Dial // nil: the real thing
+	dial network.Dial
+}
+
+// withinThisMachine is a dialer for which there is nothing else.
+func withinThisMachine(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("tests do not leave this machine for %s", address)
+	}
+	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
 func newTerminal(t *testing.T) *terminal {
 	home := t.TempDir()
-	return &terminal{t: t, home: home, now: world.SigningTime.Add(time.Hour), env: map[string]string{"HOME": home}}
+	return &terminal{t: t, home: home, now: world.SigningTime.Add(time.Hour), env: map[string]string{"HOME": home}, dial: withinThisMachine}
 }
 
 func (x *terminal) run(args ...string) (status int, stdout, stderr string) {

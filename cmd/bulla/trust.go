@@ -13,6 +13,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/cli/buildinfo"
 	"github.com/bulla-sign/bulla/internal/report"
 	"github.com/bulla-sign/bulla/internal/trustsource"
+	"github.com/bulla-sign/bulla/trust/publicgood"
 	"github.com/bulla-sign/bulla/tuf"
 )
 
@@ -39,14 +40,15 @@ func instancesOf(c *cli.Call) (trustsource.Instances, error) {
 
 type listedInstance struct {
 	Name   string `json:"name"`
-	Mirror string `json:"mirror,omitempty"` // empty for what is built in
+	Mirror string `json:"mirror,omitempty"` // empty for what is built in, and where nobody can tell
+	Note   string `json:"note,omitempty"`   // what is to be known of it, for people
 }
 
 func trustListCommand() *cli.Command {
 	var output cli.Choice
 	return &cli.Command{
 		Use: "list [flags]", Short: "List the instances that can be trusted",
-		Long: `List the instances that --instance takes: the default one, which "initialize" set up, those that were added, and the public-good instance that is built in. No network is used.`,
+		Long: `List the instances that --instance takes: the default one, which "initialize" set up and which is the public-good instance otherwise, those that were added, and the public-good instance as it is built in. No network is used.`,
 		Example: `bulla trust list
 bulla trust list --output json`,
 		Flags: func(fs *pflag.FlagSet) { cli.Output(fs, &output, "text", "text", "json") },
@@ -59,11 +61,11 @@ bulla trust list --output json`,
 				return c.PrintJSON(all)
 			}
 			for _, i := range all {
-				mirror := i.Mirror
-				if mirror == "" {
-					mirror = "the public-good instance as it was when this program was built"
+				line := i.Mirror
+				if i.Note != "" {
+					line = strings.TrimSpace(line + " (" + i.Note + ")")
 				}
-				if _, err := fmt.Fprintf(c.Out, "%-20s %s\n", i.Name, report.Clean(mirror)); err != nil {
+				if _, err := fmt.Fprintf(c.Out, "%-20s %s\n", i.Name, report.Clean(line)); err != nil {
 					return err
 				}
 			}
@@ -72,34 +74,46 @@ bulla trust list --output json`,
 	}
 }
 
+// listInstances lists all instances. One whose files are broken is listed with what is wrong: it can be removed or replaced.
 func listInstances(c *cli.Call) ([]listedInstance, error) {
-	all := []listedInstance{}
 	instances, err := instancesOf(c)
 	if err != nil {
 		return nil, err
-	}
-	mirror, err := tuf.Initialized(instances.Home)
-	if err != nil {
-		return nil, err
-	}
-	if mirror != "" {
-		all = append(all, listedInstance{trustsource.Default, mirror})
 	}
 	names, err := instances.List()
 	if err != nil {
 		return nil, err
 	}
+	all := []listedInstance{defaultInstance(c, instances.Home)}
 	for _, name := range names {
+		i := listedInstance{Name: name}
 		home, err := instances.HomeOf(name)
 		if err == nil {
-			mirror, err = tuf.Initialized(home)
+			i.Mirror, err = tuf.Initialized(home)
 		}
 		if err != nil {
-			return nil, err
+			i.Note = "broken: " + err.Error()
 		}
-		all = append(all, listedInstance{name, mirror})
+		all = append(all, i)
 	}
-	return append(all, listedInstance{Name: trustsource.BuiltInName}), nil
+	return append(all, listedInstance{Name: trustsource.BuiltInName, Note: "the public-good instance as of " + publicgood.Date + ", when this program was built"}), nil
+}
+
+// defaultInstance is what commands trust that name nothing.
+func defaultInstance(c *cli.Call, home string) listedInstance {
+	i := listedInstance{Name: trustsource.Default}
+	if i.Mirror, _ = c.LookupEnv("TUF_MIRROR"); i.Mirror != "" {
+		i.Note = "from TUF_MIRROR"
+		return i
+	}
+	var err error
+	switch i.Mirror, err = tuf.Initialized(home); {
+	case err != nil:
+		i.Note = "broken: " + err.Error()
+	case i.Mirror == "":
+		i.Mirror, i.Note = trustsource.PublicMirror, "the public-good instance, since nothing was initialized"
+	}
+	return i
 }
 
 type trustAdd struct {

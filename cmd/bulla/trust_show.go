@@ -220,11 +220,6 @@ func trustNamed(c *cli.Call) string {
 	if len(c.Args) > 0 {
 		return c.Args[0]
 	}
-	if mirror, err := tuf.Initialized(tuf.Home(c.LookupEnv)); err == nil && mirror == "" {
-		if mirror, _ = c.LookupEnv("TUF_MIRROR"); mirror == "" {
-			return trustsource.BuiltInName
-		}
-	}
 	return trustsource.Default
 }
 

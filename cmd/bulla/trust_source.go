@@ -10,10 +10,12 @@ import (
 	"github.com/bulla-sign/bulla/internal/cli/buildinfo"
 	"github.com/bulla-sign/bulla/internal/trustsource"
 	"github.com/bulla-sign/bulla/trust"
+	"github.com/bulla-sign/bulla/trust/publicgood"
 	"github.com/bulla-sign/bulla/tuf"
 )
 
-// trustSource finds the trust of a command whose flags name none: the initialized TUF repository, or the built-in root.
+// trustSource finds the trust of a command whose flags name none: the TUF repository that was initialized, or else that of
+// the public-good instance, or what is built in of it.
 // A command makes one and takes from it both the trusted root and the signing config.
 func trustSource(c *cli.Call) *trustsource.Source {
 	return &trustsource.Source{
@@ -38,17 +40,16 @@ func rootFrom(ctx context.Context, c *cli.Call, s *trustsource.Source) (*trust.R
 	return s.Root(ctx)
 }
 
-// signingConfigFrom is the default signing config of a command, and whether it is that of the public instance as built in.
-func signingConfigFrom(ctx context.Context, c *cli.Call, s *trustsource.Source) (cfg *trust.SigningConfig, builtIn bool, err error) {
-	t, err := initializedTrust(ctx, c, s)
-	if err != nil {
-		return nil, false, err
+// signingConfigFrom is the default signing config of a command.
+func signingConfigFrom(ctx context.Context, c *cli.Call, s *trustsource.Source) (*trust.SigningConfig, error) {
+	if _, err := initializedTrust(ctx, c, s); err != nil {
+		return nil, err
 	}
-	cfg, err = s.SigningConfig(ctx)
-	return cfg, t == nil && s.File == nil, err
+	return s.SigningConfig(ctx)
 }
 
-// initializedTrust returns the trust of the initialized repository, nil if there is none, and warns of what is old.
+// initializedTrust returns the trust of the repository that was initialized, or of the public-good instance, nil if what is
+// built in stands in for it, and warns of what is old.
 func initializedTrust(ctx context.Context, c *cli.Call, s *trustsource.Source) (*tuf.Trust, error) {
 	done := c.Progress("refreshing what is trusted")
 	t, err := s.Trust(ctx)
@@ -56,13 +57,17 @@ func initializedTrust(ctx context.Context, c *cli.Call, s *trustsource.Source) (
 	if err != nil {
 		return nil, fmt.Errorf("trusted root: %w", err)
 	}
-	if t == nil {
-		if value, _ := c.LookupEnv("TUF_ROOT_JSON"); value != "" {
-			c.Warnf("TUF_ROOT_JSON has no effect without TUF_MIRROR: the public root that is built in is trusted")
+	s.TellOnce(func() {
+		if value, _ := c.LookupEnv("TUF_ROOT_JSON"); value != "" && s.Assumed() {
+			c.Warnf("TUF_ROOT_JSON has no effect without TUF_MIRROR: the public-good instance is trusted from the root that is built in")
 		}
-		return nil, nil
-	}
-	s.TellOnce(func() { tellTrust(c, t, s.Ahead) })
+		if t != nil {
+			tellTrust(c, t, s.Ahead)
+		} else if err := s.Unheard(); err != nil {
+			c.Warnf("the keys of the public-good instance could not be fetched, and are those of %s, when this program was built (--offline does not ask): %v",
+				publicgood.Date, err)
+		}
+	})
 	return t, nil
 }
 

@@ -41,7 +41,7 @@ func TestInstances(t *testing.T) {
 	x.want(1, "TUF, "+second.mirror(), verifyAlice(artifact, bundle, "--instance", "theirs")...)
 	x.want(1, "public-good, embedded", verifyAlice(artifact, bundle)...)
 	x.want(22, `there is no instance "nosuch"`, verifyAlice(artifact, bundle, "--instance", "nosuch")...)
-	x.want(22, "nothing was initialized", verifyAlice(artifact, bundle, "--instance", "default")...)
+	x.want(1, "public-good, embedded", verifyAlice(artifact, bundle, "--instance", "default")...)
 	x.want(21, "trusted-root", verifyAlice(artifact, bundle, "--instance", "ours", "--trusted-root", "x")...)
 	x.want(21, "--instance was given an empty value", verifyAlice(artifact, bundle, "--instance", "")...)
 
@@ -77,6 +77,60 @@ func TestInstances(t *testing.T) {
 	if out := x.want(0, "built-in", "bulla", "trust", "list", "--output", "json"); strings.Contains(out, "ours") {
 		t.Errorf("still there:\n%s", out)
 	}
+
+	// What is broken is listed with what is wrong, and can be removed.
+	x.want(0, "public-good instance, since nothing was initialized", "bulla", "trust", "list")
+	x.want(0, site.mirror(), add("ours", site)...)
+	for _, name := range []string{"remote.json", "instances/ours/remote.json"} {
+		if err := os.WriteFile(filepath.Join(x.home, ".sigstore", "root", filepath.FromSlash(name)), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := x.want(0, "built-in", "bulla", "trust", "list"); strings.Count(out, "(broken: ") != 2 {
+		t.Errorf("lists\n%s", out)
+	}
+	x.want(22, "remote.json", verifyAlice(artifact, bundle, "--instance", "ours")...)
+	x.want(0, "removed ours", "bulla", "trust", "remove", "ours")
+	x.env["TUF_MIRROR"] = site.mirror()
+	x.want(0, "from TUF_MIRROR", "bulla", "trust", "list")
+}
+
+// Where nobody has set anything up the public-good instance is asked, except offline or if what is built in is named; the
+// report and a warning say that what is built in stands in for it. Signing with a key asks nobody before it is clear that
+// something is to be logged.
+func TestPublicGoodIsAsked(t *testing.T) {
+	w := world.New(t)
+	x := newTerminal(t)
+	c := new(canary)
+	x.dial = c.dial
+	artifact, bundle := writeEvidence(t, w)
+	const warning, at = "the keys of the public-good instance could not be fetched, and are those of ", "tuf-repo-cdn.sigstore.dev:443"
+	asked := func(want bool) {
+		t.Helper()
+		if seen := c.take(); (len(seen) == 1 && seen[0] == at) != want || !want && len(seen) != 0 {
+			t.Errorf("asked %q", seen)
+		}
+	}
+	out := x.want(1, warning, verifyAlice(artifact, bundle)...)
+	if !strings.Contains(out, "trusted root: public-good, embedded of") || strings.Count(out, warning) != 1 {
+		t.Errorf("says\n%s", out)
+	}
+	asked(true)
+	x.want(0, "public-good, embedded", "bulla", "trust", "show")
+	asked(true)
+	for _, more := range [][]string{{"--offline"}, {"--instance", "built-in"}} {
+		if out := x.want(1, "public-good, embedded", verifyAlice(artifact, bundle, more...)...); strings.Contains(out, warning) {
+			t.Errorf("%v: says\n%s", more, out)
+		}
+	}
+	x.want(0, "built-in: public-good, embedded", "bulla", "trust", "show", "built-in")
+	x.env["COSIGN_PASSWORD"] = ""
+	key, _, _ := writeKey(t, t.TempDir(), "k")
+	x.want(0, "", "bulla", "import-key-pair", "--key", key, "--output-key-prefix", key)
+	x.want(21, "nothing says which transparency log", "bulla", "sign-blob", "--key", key+".key", "--bundle", artifact+".new", artifact)
+	x.env["BULLA_INSTANCE"] = "built-in"
+	x.want(1, "public-good, embedded", verifyAlice(artifact, bundle)...)
+	asked(false)
 }
 
 func TestExportedTrust(t *testing.T) {

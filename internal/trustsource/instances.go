@@ -17,7 +17,7 @@ import (
 
 // Names of instances that are there without having been added.
 const (
-	// Default is what `bulla initialize` or `cosign initialize` set up.
+	// Default is what `bulla initialize` or `cosign initialize` set up, or else the public-good instance.
 	Default = "default"
 	// BuiltInName is the public-good instance as the program was built with it.
 	BuiltInName = "built-in"

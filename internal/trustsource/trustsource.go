@@ -1,6 +1,6 @@
 // Package trustsource finds what is trusted where no flag says so: the TUF repository that `bulla initialize`, `cosign
-// initialize` or the variables of either have set up, refreshed if the network allows it, or else the public-good instance
-// as it was when the program was built.
+// initialize` or the variables of either have set up, or else that of the public-good instance, refreshed if the network
+// allows it. The public-good instance as it was when the program was built stands in until its repository was reached once.
 package trustsource
 
 import (
@@ -35,13 +35,21 @@ var stagingRoot string
 // maxRootFile bounds a root.json: the public instance's has 6 kB.
 const maxRootFile = 256 << 10
 
+const (
+	// askEvery is how often the public-good instance is asked where nobody has set anything up: who has not asked for
+	// the network is to wait for it once a day. Its timestamps hold for a week.
+	askEvery = 24 * time.Hour
+	// askTime bounds that question: there is something to go on with, and where packets vanish nobody waits for long.
+	askTime = 10 * time.Second
+)
+
 // Source answers for one command. What it found it keeps, so that a command asks the mirror once.
 type Source struct {
 	// LookupEnv finds TUF_ROOT, TUF_MIRROR, TUF_ROOT_JSON, and the home directory.
 	LookupEnv func(string) (string, bool)
 	// Offline keeps it from the network: what is kept must do.
 	Offline bool
-	// Instance names one of [Instances], [Default] or [BuiltInName]; empty: the default if there is one, or else what is built in.
+	// Instance names one of [Instances], [Default] or [BuiltInName]; empty: the default.
 	Instance string
 	// File stands in for everything else.
 	File *portable.Trust
@@ -52,18 +60,33 @@ type Source struct {
 	// Ahead is how long before its expiry trust is to be warned of; 0: never.
 	Ahead time.Duration
 
-	told  sync.Once
-	once  sync.Once
-	found *tuf.Trust
-	err   error
+	told    sync.Once
+	once    sync.Once
+	found   *tuf.Trust
+	err     error
+	unheard error
 }
 
-// Trust returns what the repository says that is set up, nil if none is. An error means that one is set up and nothing
-// valid is known of it: nothing else stands in for it. It wraps [tuf.ErrNoAnswer] if the mirror was not heard.
+// Trust returns what the repository says, nil if what is built in stands in for it, see [Source.Unheard]. An error means
+// that there is a repository and nothing valid is known of it: nothing else stands in for it, neither for one that was set
+// up nor for the public-good instance once it was reached. It wraps [tuf.ErrNoAnswer] if the mirror was not heard.
 func (s *Source) Trust(ctx context.Context) (*tuf.Trust, error) {
 	s.once.Do(func() { s.found, s.err = s.load(ctx) })
 	return s.found, s.err
 }
+
+// Assumed says that the public-good instance is trusted without that anybody has initialized it. It asks nobody.
+func (s *Source) Assumed() bool {
+	if s.File != nil {
+		return false
+	}
+	config, err := s.config()
+	return err == nil && config.assumed
+}
+
+// Unheard says why the public-good instance was asked and what is built in stands in for it all the same; nil if that is
+// not so. It is known after [Source.Trust].
+func (s *Source) Unheard() error { return s.unheard }
 
 // TellOnce calls a function that tells the user about the trust, the first time alone: a command takes several things from it.
 func (s *Source) TellOnce(tell func()) { s.told.Do(tell) }
@@ -107,23 +130,71 @@ func (s *Source) load(ctx context.Context) (*tuf.Trust, error) {
 	if err != nil || config.Mirror == "" {
 		return nil, err
 	}
-	c, err := tuf.New(config)
+	c, err := tuf.New(config.Config)
 	if err != nil {
 		return nil, err
 	}
-	if s.Offline {
+	switch {
+	case config.assumed:
+		return s.assume(ctx, c, config.Config)
+	case s.Offline:
 		return c.Cached()
 	}
 	return c.Load(ctx)
 }
 
-// config finds the repository by cosign's rules: TUF_MIRROR comes before what was initialized, and TUF_ROOT_JSON before
-// the root that is kept. The mirror is empty if there is none.
-func (s *Source) config() (tuf.Config, error) {
-	config := tuf.Config{Home: tuf.Home(s.LookupEnv), HTTP: s.HTTP, UserAgent: s.UserAgent, Now: s.Now}
+// assume returns what the public-good instance says, which nobody has set up. It is asked now and then, and what is built
+// in stands in until that went well once. From then on it does only if it is newer: it could be what was withdrawn since.
+func (s *Source) assume(ctx context.Context, c *tuf.Client, config tuf.Config) (*tuf.Trust, error) {
+	t, problem := c.Cached()
+	age := s.now().Sub(c.Checked())
+	if recent := age >= 0 && age < askEvery; problem == nil && (s.Offline || recent) {
+		return t, nil
+	}
+	var unheard error
+	if !s.Offline {
+		fresh, err := c.Refresh(ctx)
+		if err == nil {
+			return fresh, nil
+		}
+		if t, problem = c.Cached(); problem == nil {
+			t.Problem = err
+			return t, nil
+		}
+		unheard, problem = err, err
+	}
+	builtIn, err := publicgood.Root()
+	if err != nil {
+		return nil, err
+	}
+	if isKept(config, "timestamp.json") && !builtIn.Source.Date.After(c.Checked()) {
+		return nil, fmt.Errorf("%w; what is built in is older and does not stand in for it, unless it is named (--instance %s)", problem, BuiltInName)
+	}
+	s.unheard = unheard
+	return nil, ctx.Err() // the user's time may be over
+}
+
+func (s *Source) now() time.Time {
+	if s.Now == nil {
+		return time.Now()
+	}
+	return s.Now()
+}
+
+// repository is what is to be trusted, and whether nobody has set it up.
+type repository struct {
+	tuf.Config
+	assumed bool
+}
+
+// config finds the repository by cosign's rules: TUF_MIRROR comes before what was initialized, which comes before the
+// public-good instance, and TUF_ROOT_JSON before the root that is kept. The mirror is empty if what is built in is named.
+func (s *Source) config() (repository, error) {
+	config := repository{Config: tuf.Config{Home: tuf.Home(s.LookupEnv), HTTP: s.HTTP, UserAgent: s.UserAgent, Now: s.Now}}
 	switch s.Instance {
 	case "", Default:
 	case BuiltInName:
+		config.assumed = true
 		return config, nil
 	default:
 		var err error
@@ -140,8 +211,10 @@ func (s *Source) config() (tuf.Config, error) {
 		}
 	}
 	if config.Mirror == "" {
-		if s.Instance == Default {
-			return config, errors.New("nothing was initialized here, so there is no default instance")
+		config.assumed = true
+		config.Mirror, config.Timeout = PublicMirror, askTime
+		if !isRoot(keptFile(config.Config, "root.json")) { // what is broken nobody would initialize again
+			config.Root = BuiltIn(PublicMirror)
 		}
 		return config, nil
 	}
@@ -153,24 +226,47 @@ func (s *Source) config() (tuf.Config, error) {
 		config.Root = data
 		return config, nil
 	}
-	kept, err := isKept(config)
-	if err == nil && !kept {
+	if _, err := tuf.CacheName(config.Mirror); err != nil {
+		return config, err
+	}
+	if !isKept(config.Config, "root.json") {
 		config.Root = BuiltIn(config.Mirror)
 		if config.Root == nil {
-			err = fmt.Errorf("%s was not initialized here, and TUF_ROOT_JSON names no root.json to begin with", config.Mirror)
+			return config, fmt.Errorf("%s was not initialized here, and TUF_ROOT_JSON names no root.json to begin with", config.Mirror)
 		}
 	}
-	return config, err
+	return config, nil
 }
 
-// isKept says whether the cache has a root of the mirror.
-func isKept(config tuf.Config) (bool, error) {
-	name, err := tuf.CacheName(config.Mirror)
-	if err != nil || config.Home == "" {
-		return false, err
+// isKept says whether the cache has a file of the mirror.
+func isKept(config tuf.Config, file string) bool {
+	name, err := keptFile(config, file)
+	if err == nil {
+		_, err = os.Stat(name)
 	}
-	_, err = os.Stat(filepath.Join(config.Home, name, "root.json"))
-	return err == nil, nil
+	return err == nil
+}
+
+// keptFile is where the cache has a file of the mirror, if it has it.
+func keptFile(config tuf.Config, file string) (string, error) {
+	name, err := tuf.CacheName(config.Mirror)
+	if err == nil && config.Home == "" {
+		err = errors.New("there is no home directory")
+	}
+	return filepath.Join(config.Home, name, file), err
+}
+
+// isRoot says whether a file is a root that is signed as it demands itself.
+func isRoot(name string, err error) bool {
+	if err != nil {
+		return false
+	}
+	data, err := readRoot(name)
+	if err != nil {
+		return false
+	}
+	d, err := tuf.ParseDocument(data)
+	return err == nil && d.Role() == tuf.RootRole && d.Verify(d) == nil
 }
 
 // BuiltIn returns the root.json of Sigstore's own repositories, nil for others.

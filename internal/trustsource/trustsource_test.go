@@ -43,12 +43,16 @@ func TestBuiltInRoots(t *testing.T) {
 	}
 }
 
-// Where nothing is set up nobody is asked.
+// Where nothing is set up and nothing was ever heard, what is built in stands in, without that anybody is asked if it is
+// named, or without a network.
 func TestNothingSetUp(t *testing.T) {
 	for _, env := range []map[string]string{nil, {"HOME": t.TempDir()}, {"TUF_ROOT": t.TempDir()}} {
 		s := source(t, env)
+		if s.Offline = env["HOME"] != ""; !s.Offline {
+			s.Instance = BuiltInName
+		}
 		got, err := s.Trust(context.Background())
-		if got != nil || err != nil {
+		if got != nil || err != nil || s.Unheard() != nil || !s.Assumed() {
 			t.Errorf("%v: %+v, %v", env, got, err)
 		}
 		if root, err := s.Root(context.Background()); err != nil || !root.Source.Embedded {
