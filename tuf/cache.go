@@ -140,7 +140,7 @@ func (c *cache) save(ctx context.Context, s state, now time.Time) error {
 	if there := c.read(); s.equal(there) || overtaken(there, s, now) {
 		return c.writeNote(now) // somebody else was there first: no need to stand in line
 	}
-	unlock, err := c.lockToWrite(ctx)
+	unlock, err := c.lockToWrite(ctx, lockTime)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func overtaken(disk, s state, now time.Time) bool {
 
 // saveRoot keeps a newer root alone, unless another process has kept one since.
 func (c *cache) saveRoot(ctx context.Context, before, root []byte) error {
-	unlock, err := c.lockToWrite(ctx)
+	unlock, err := c.lockToWrite(ctx, lockTime)
 	if err != nil {
 		return err
 	}
@@ -201,12 +201,13 @@ func (c *cache) saveRoot(ctx context.Context, before, root []byte) error {
 	return nil
 }
 
-func (c *cache) lockToWrite(ctx context.Context) (func(), error) {
+// lockToWrite makes the directories and waits for whoever writes there.
+func (c *cache) lockToWrite(ctx context.Context, wait time.Duration) (func(), error) {
 	// Others have no business here: who may write here decides what is trusted.
 	if err := os.MkdirAll(filepath.Join(c.dir, "targets"), 0o700); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, lockTime)
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	return durable.Lock(ctx, c.lockFile, durable.Exclusive)
 }

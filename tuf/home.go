@@ -74,7 +74,7 @@ func Initialize(ctx context.Context, config Config) (*Trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := kept.lockToWrite(ctx)
+	unlock, err := kept.lockToWrite(ctx, initializeTime)
 	if err != nil {
 		return nil, fmt.Errorf("initializing trust: %w", err)
 	}

@@ -44,6 +44,8 @@ const (
 	// lockTime is how long a process waits for others that write the same cache. Writing takes milliseconds. Where many
 	// stand in line what they would write is much the same, and not worth more waiting.
 	lockTime = 500 * time.Millisecond
+	// initializeTime is how long initializing waits for them. It has to write, and somebody waits for it.
+	initializeTime = 30 * time.Second
 	// noteEvery is how old the note of the last refresh may be before it is written anew.
 	noteEvery = 10 * time.Minute
 )
