@@ -27,6 +27,7 @@ func TestEvidenceScript(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("VECTORS", vectors)
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("HTTPS_PROXY", nowhere)
 			env.Setenv("DOCKER_CONFIG", filepath.Join(env.WorkDir, "docker"))
 			env.Setenv("TRUST", filepath.Join(env.WorkDir, "trust"))
 			s := &stage{t: t, world: world.New(t), keys: map[string]crypto.Signer{}, made: map[string]*bundle.Bundle{}}

@@ -36,7 +36,7 @@ func TestKeylessScript(t *testing.T) {
 			env.Values[servicesKey{}] = s
 			for name, value := range map[string]string{
 				"SERVICES": s.URL, "TSA": s.TSA, "ISSUER": s.Issuer, "EMAIL": s.Email, "REGISTRY": images.api.Host, "TAGS": images.tags.Host,
-				"HOME": env.WorkDir, "DOCKER_CONFIG": filepath.Join(env.WorkDir, "docker"), "COSIGN_PASSWORD": "pw",
+				"HOME": env.WorkDir, "HTTPS_PROXY": nowhere, "DOCKER_CONFIG": filepath.Join(env.WorkDir, "docker"), "COSIGN_PASSWORD": "pw",
 			} {
 				env.Setenv(name, value)
 			}
@@ -63,7 +63,7 @@ func TestKeylessScript(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"image": images.image, "exits": images.exits, "count": images.count, "manifest": images.manifest, "keypair": keyPairFiles,
+			"image": images.image, "index": images.index, "exits": images.exits, "count": images.count, "manifest": images.manifest, "keypair": keyPairFiles,
 			"fault": addFault, "heal": heal, "requests": requests, "lines": lines, "strip": images.strip,
 		},
 	})

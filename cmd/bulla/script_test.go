@@ -43,6 +43,7 @@ func TestScript(t *testing.T) {
 			env.Setenv("KMS", kms)
 			env.Setenv("BULLA_TESTKMS_DIR", env.WorkDir)
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("HTTPS_PROXY", nowhere)
 			env.Setenv("DOCKER_CONFIG", filepath.Join(env.WorkDir, "docker"))
 			return nil
 		},

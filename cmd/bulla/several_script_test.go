@@ -31,7 +31,7 @@ func TestSeveralScript(t *testing.T) {
 			second.World.V2 = mint.NewLogV2(t, mint.LogOptions{Host: "log.second.test"})
 			env.Values[servicesKey{}], env.Values[secondKey{}] = first, second
 			for name, value := range map[string]string{
-				"SERVICES": first.URL, "SECOND": second.URL, "ISSUER": first.Issuer, "EMAIL": first.Email, "HOME": env.WorkDir, "COSIGN_PASSWORD": "pw",
+				"SERVICES": first.URL, "SECOND": second.URL, "ISSUER": first.Issuer, "EMAIL": first.Email, "HOME": env.WorkDir, "HTTPS_PROXY": nowhere, "COSIGN_PASSWORD": "pw",
 			} {
 				env.Setenv(name, value)
 			}

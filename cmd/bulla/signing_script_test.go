@@ -43,6 +43,7 @@ func TestSigningScript(t *testing.T) {
 			env.Setenv("TAGS", s.tags.Host)
 			env.Setenv("COSIGN_PASSWORD", "pw")
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("HTTPS_PROXY", nowhere)
 			env.Setenv("DOCKER_CONFIG", filepath.Join(env.WorkDir, "docker"))
 			return nil
 		},

@@ -57,6 +57,7 @@ func TestVerifyScript(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("VECTORS", vectors)
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("HTTPS_PROXY", nowhere)
 			env.Setenv("DOCKER_CONFIG", filepath.Join(env.WorkDir, "docker"))
 			env.Setenv("TRUST", filepath.Join(env.WorkDir, "trust"))
 			env.Setenv("ESC", "\x1b")
