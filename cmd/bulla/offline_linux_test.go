@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/bulla-sign/bulla/internal/testenv"
+	"github.com/bulla-sign/bulla/internal/trustsource"
 	"github.com/bulla-sign/bulla/trust/publicgood"
 )
 
@@ -82,5 +85,96 @@ func TestOfflineInNamespace(t *testing.T) {
 	}
 	if n := namespace(t, env, calls("")); n == 0 {
 		t.Error("online: the kernel sent nothing, so that this test could not fail")
+	}
+}
+
+// elsewhere runs a script in a network namespace of its own, from which everything but this machine is reached through one
+// device, and returns how many packets went into that, and how many datagrams were sent anywhere.
+func elsewhere(t *testing.T, env []string, script string) (packets, datagrams int) {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", `set -e
+PATH="$PATH:/usr/sbin:/sbin"
+ip link set lo up
+ip link add out type veth peer name far
+ip link set out addrgenmode none
+ip link set far addrgenmode none up
+ip link set out up
+ip addr add 198.51.100.1/24 dev out
+ip neigh add 198.51.100.2 lladdr 02:00:00:00:00:01 dev out
+ip route add default via 198.51.100.2 dev out
+set +e
+`+script+`
+awk '$1 == "out:" { print $11 }' /proc/net/dev
+cat /proc/net/snmp /proc/net/snmp6 | awk '
+$1 == "Udp:" && $5 ~ /^[0-9]+$/ { n += $5 }
+$1 == "Udp6OutDatagrams" { n += $2 }
+END { print n + 0 }'`)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	var out, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &log
+	err := cmd.Run()
+	if _, bad := fmt.Sscan(out.String(), &packets, &datagrams); err != nil || bad != nil {
+		t.Fatalf("%v, %v: %s\n%s", err, bad, out.String(), log.String())
+	}
+	t.Logf("%d packets, %d datagrams\n%s", packets, datagrams, log.String())
+	return packets, datagrams
+}
+
+// quoted is a call as a shell reads it. The registry is at an address of this machine, at which nobody listens.
+func quoted(name string, args []string) string {
+	words := append(strings.Fields(name), args...)
+	for i, word := range words {
+		words[i] = "'" + strings.ReplaceAll(strings.ReplaceAll(word, "registry.invalid", "127.0.0.1:9"), "'", `'\''`) + "'"
+	}
+	return `"$BULLA" ` + strings.Join(words, " ") + " >&2 &"
+}
+
+// Every command in a network namespace: with --offline no packet leaves the machine, and no name is looked up, while the
+// registry that is named, which is at an address of this machine, may be asked.
+func TestOfflineEveryCommandInNamespace(t *testing.T) {
+	t.Parallel()
+	testenv.Unwatched(t)
+	probe := exec.Command("/bin/sh", "-c", "PATH=$PATH:/usr/sbin:/sbin; ip link add out type veth peer name far")
+	probe.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	if out, err := probe.CombinedOutput(); err != nil {
+		t.Skipf("no network namespace with a device can be made here: %v %s", err, out)
+	}
+	dir := t.TempDir()
+	calls := wander(t, dir)
+	exe, err := os.Executable()
+	if err == nil {
+		err = os.Symlink(exe, filepath.Join(dir, "bulla"))
+	}
+	for _, name := range []string{"Dockerfile", "pod.yaml"} {
+		file := filepath.Join(dir, name)
+		data, errRead := os.ReadFile(file)
+		if err = errors.Join(err, errRead); err == nil {
+			err = os.WriteFile(file, bytes.ReplaceAll(data, []byte("registry.invalid"), []byte("127.0.0.1:9")), 0o600)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := []string{
+		"HOME=" + dir, "DOCKER_CONFIG=" + dir, "TUF_MIRROR=" + trustsource.PublicMirror, "BULLA=" + filepath.Join(dir, "bulla"), "HTTPS_PROXY=", "HTTP_PROXY=",
+		"ACTIONS_ID_TOKEN_REQUEST_URL=http://192.0.2.9/x", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=t", "COSIGN_PASSWORD=",
+	}
+	var lines []string
+	for name, all := range calls {
+		for _, args := range all {
+			lines = append(lines, quoted(name, append(args, "--offline", "--timeout", "20s")))
+			if len(lines)%20 == 0 { // a registry that is away is asked again after a while
+				lines = append(lines, "wait")
+			}
+		}
+	}
+	if packets, datagrams := elsewhere(t, env, strings.Join(append(lines, "wait"), "\n")); packets != 0 || datagrams != 0 {
+		t.Errorf("offline: %d packets left the machine, %d datagrams were sent", packets, datagrams)
+	}
+	packets, datagrams := elsewhere(t, env, quoted("sign-blob", []string{"-y", "--rekor-url", "http://192.0.2.9", "--use-signing-config=false", exe, "--timeout", "1s"})+
+		"\n"+quoted("initialize", []string{"--timeout", "1s"})+"\nwait")
+	if packets == 0 || datagrams == 0 {
+		t.Error("online nothing leaves the machine, so that this test could not fail")
 	}
 }
