@@ -81,7 +81,7 @@ func (o *initialize) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return inputError(fmt.Errorf("nothing was changed: %w", err))
 	}
-	return o.print(c, home, t)
+	return o.print(c, "", home, t)
 }
 
 // check refuses flags that contradict each other or would have no effect.

@@ -11,8 +11,8 @@ import (
 	"github.com/bulla-sign/bulla/tuf"
 )
 
-// print says what is trusted from now on. In cosign's place, which says nothing, it goes to standard error.
-func (o *initialize) print(c *cli.Call, home string, t *tuf.Trust) error {
+// print says what is trusted from now on, by the instance of that name if it has one. In cosign's place, which says nothing, it goes to standard error.
+func (o *initialize) print(c *cli.Call, name, home string, t *tuf.Trust) error {
 	s := summarize(c, home, t)
 	if o.output.String() == "json" {
 		return c.PrintJSON(s)
@@ -28,7 +28,11 @@ func (o *initialize) print(c *cli.Call, home string, t *tuf.Trust) error {
 		}
 		fmt.Fprintf(&b, "  %-24s %s\n", label, report.Clean(strings.Join(values, ", ")))
 	}
-	fmt.Fprintf(&b, "trusted from now on: %s\n", report.Clean(s.Mirror))
+	if name != "" {
+		fmt.Fprintf(&b, "--instance %s trusts from now on: %s\n", name, report.Clean(s.Mirror))
+	} else {
+		fmt.Fprintf(&b, "trusted from now on: %s\n", report.Clean(s.Mirror))
+	}
 	var roles []string
 	for _, r := range s.Roles {
 		roles = append(roles, fmt.Sprintf("%s %d until %s", r.Name, r.Version, r.Expires.UTC().Format("2006-01-02")))

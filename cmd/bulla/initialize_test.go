@@ -34,6 +34,7 @@ type tufSite struct {
 	t       *testing.T
 	key     crypto.Signer
 	version int64
+	revoked []byte // published with the rest unless nil
 
 	mu    sync.Mutex
 	files map[string][]byte
@@ -62,6 +63,9 @@ func (s *tufSite) publish(root, config []byte, now time.Time) {
 	files := []tuf.Target{{Name: "trusted_root.json", Data: root}}
 	if config != nil {
 		files = append(files, tuf.Target{Name: "signing_config.v0.2.json", Data: config})
+	}
+	if s.revoked != nil {
+		files = append(files, tuf.Target{Name: "revocations.v1.json", Data: s.revoked})
 	}
 	for _, f := range files {
 		s.files["/tuf/targets/"+f.FileName()] = f.Data

@@ -164,7 +164,7 @@ func (o *trustAdd) run(ctx context.Context, c *cli.Call) error {
 	if err != nil {
 		return inputError(fmt.Errorf("nothing was changed: %w", err))
 	}
-	return o.print(c, instances.Home, t)
+	return o.print(c, name, instances.Home, t)
 }
 
 func trustRemoveCommand() *cli.Command {

@@ -35,7 +35,7 @@ func TestInstances(t *testing.T) {
 		return append([]string{"bulla", "trust", "add", name, "--mirror", s.mirror(), "--root", s.mirror() + "/root.json"}, more...)
 	}
 	x.want(0, "built-in", "bulla", "trust", "list")
-	x.want(0, "trusted from now on: "+site.mirror(), add("ours", site)...)
+	x.want(0, "--instance ours trusts from now on: "+site.mirror(), add("ours", site)...)
 	x.want(0, second.mirror(), add("theirs", second)...)
 	x.want(0, "TUF, "+site.mirror(), verifyAlice(artifact, bundle, "--instance", "ours")...)
 	x.want(1, "TUF, "+second.mirror(), verifyAlice(artifact, bundle, "--instance", "theirs")...)
@@ -235,6 +235,58 @@ func TestRevoke(t *testing.T) {
 	if after := filesBelow(t, dir); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
+}
+
+// A key alone needs nothing of the instance, but whether it was revoked.
+func TestRevokedKeyAlone(t *testing.T) {
+	x := newTerminal(t)
+	x.env["COSIGN_PASSWORD"] = ""
+	root := testenv.ReadVector(t, "tuf", "root-signing", "targets", "trusted_root.json")
+	site := newTUFSite(t, root, nil, x.now)
+	dir := t.TempDir()
+	artifact := filepath.Join(dir, "a")
+	if err := os.WriteFile(artifact, []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key, public, _ := writeKey(t, dir, "k")
+	x.want(0, "", "bulla", "import-key-pair", "--key", key, "--output-key-prefix", filepath.Join(dir, "sealed"))
+	x.want(0, "", "bulla", "sign-blob", "--key", filepath.Join(dir, "sealed.key"), "--log=none", "--bundle", artifact+".json", artifact)
+	verify := []string{"bulla", "verify-blob", "--key", public, "--log=none", "--bundle", artifact + ".json", artifact}
+	c := new(canary)
+	x.dial = c.dial
+	x.want(0, "Verified", verify...)
+	if seen := c.take(); len(seen) != 0 {
+		t.Errorf("where nothing is set up %q was asked", seen)
+	}
+	x.dial = withinThisMachine
+	x.want(0, site.mirror(), "bulla", "initialize", "--mirror", site.mirror(), "--root", site.mirror()+"/root.json")
+	if out := x.want(0, "Verified", verify...); strings.Contains(out, "trusted root") {
+		t.Errorf("nothing of the trusted root was needed:\n%s", out)
+	}
+	site.setDown(true)
+	x.want(0, "could not be refreshed", verify...)
+	x.now = x.now.AddDate(0, 0, 8)
+	x.want(0, "whether the key or the artifact was revoked is not known", verify...)
+	x.want(20, "expired", append(verify, "--trust-max-age", "720h")...)
+
+	list := filepath.Join(dir, "list")
+	x.want(0, "", "bulla", "trust", "revoke", "--list", list, "--key", filepath.Join(dir, "sealed.key"), "--public-key", public, "--reason", "stolen")
+	var err error
+	if site.revoked, err = os.ReadFile(list); err != nil {
+		t.Fatal(err)
+	}
+	site.publish(root, nil, x.now)
+	site.setDown(false)
+	out := x.want(1, "is revoked for all time", verify...)
+	if !strings.Contains(out, "trusted root: TUF, "+site.mirror()) {
+		t.Errorf("does not say who revokes:\n%s", out)
+	}
+	x.want(1, "stolen", append(verify, "--offline")...)
+	x.want(0, "Verified", append(verify, "--instance", "built-in")...)
+	// One that has revoked is not done without.
+	site.setDown(true)
+	x.now = x.now.AddDate(0, 0, 8)
+	x.want(20, "expired", verify...)
 }
 
 // After a key was replaced, a set of keys with windows verifies what the old one signed in its time, and nothing later.

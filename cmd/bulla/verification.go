@@ -123,13 +123,14 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 	if err := v.signers(ctx, c, &req.Policy); err != nil {
 		return nil, err
 	}
-	// A key without log and timestamps rests on nothing but itself.
-	if v.Key != "" && v.ignoresLog() && !v.wantsTimestamp() && v.TrustedRoot == "" && !v.trusting.named() {
-		return req, nil
-	}
 	source, err := v.trusting.source(ctx, c)
 	if err != nil {
 		return nil, err
+	}
+	// A key without log and timestamps rests on nothing but itself. It may be revoked.
+	if v.Key != "" && v.ignoresLog() && !v.wantsTimestamp() && v.TrustedRoot == "" && !v.trusting.named() {
+		req.Root, err = v.revoking(ctx, c, source)
+		return req, err
 	}
 	from := v.trust(ctx, c, source)
 	names := from.Variables()

@@ -32,6 +32,9 @@ const (
 //go:embed staging_root.json
 var stagingRoot string
 
+// revocations is the target by which repositories revoke, see package tuf.
+const revocations = "revocations.v1.json"
+
 // maxRootFile bounds a root.json: the public instance's has 6 kB.
 const maxRootFile = 256 << 10
 
@@ -82,6 +85,12 @@ func (s *Source) Assumed() bool {
 	}
 	config, err := s.config()
 	return err == nil && config.assumed
+}
+
+// HasRevoked says that the cache holds a list of revocations of the repository, valid still or not.
+func (s *Source) HasRevoked() bool {
+	config, err := s.config()
+	return err == nil && isKept(config.Config, filepath.Join("targets", revocations))
 }
 
 // Unheard says why the public-good instance was asked and what is built in stands in for it all the same; nil if that is
