@@ -28,8 +28,7 @@ type attestBlob struct {
 }
 
 func attestBlobCommand() *cli.Command {
-	o := &attestBlob{}
-	o.deferrable = true
+	o := &attestBlob{blobSigning: blobSigning{signing: &signing{deferrable: true}}}
 	return &cli.Command{
 		Use: "attest-blob [flags] FILE...", Short: "Sign a statement about files", Group: "Sign", BindEnv: true,
 		Long: `Sign a statement about a file, such as its provenance or its bill of materials, or the same about each of several.
@@ -51,7 +50,7 @@ bulla attest-blob --key cosign.key --log=none --predicate provenance.json \
 			fs.StringVar(&o.hash, "hash", "", "SHA-256 of the file in `HEX`; the file is then not read, it only lends its name")
 			o.signing.register(fs)
 			o.batch.register(fs, "files, URLs or digests")
-			o.registerBundleDir(fs)
+			registerBundleDir(fs, &o.bundleDir)
 			cli.Output(fs, &o.output, "text", "text", "json")
 			fs.StringVar(&o.outSignature, "output-signature", "", "write the envelope to `FILE`")
 			fs.StringVar(&o.outAttestation, "output-attestation", "", "write the statement to `FILE`")

@@ -21,6 +21,8 @@ type signImages struct {
 	annotations []string
 	recursive   bool
 	upload      bool
+	blobs       listedBlobs
+	stated      onceEach // by digest, see sameStatement
 
 	// Deprecated, mostly of the older format:
 	outSignature, outPayload, outCertificate string
@@ -45,7 +47,9 @@ The signature is time-stamped and entered into a transparency log by the service
 
 Before anything is stored the signature is verified, under the trusted root that verifiers will use.
 
-An image that is not in a registry yet is signed where it lies: oci-layout:DIRECTORY gets the signature beside the image, and load brings both into a registry, the evidence before the tag. What lies in an archive (oci-archive:FILE or docker-archive:FILE) can be signed into a file; load pushes it with the digest that was signed.`,
+An image that is not in a registry yet is signed where it lies: oci-layout:DIRECTORY gets the signature beside the image, and load brings both into a registry, the evidence before the tag. What lies in an archive (oci-archive:FILE or docker-archive:FILE) can be signed into a file; load pushes it with the digest that was signed.
+
+blob:FILE is signed in the same run as sign-blob signs FILE, which may also be a URL or a digest (blob:sha256:...): the bundle lies beside the file, or in --bundle-dir. What is the same, by its digest, is signed once, however many files or repositories have it.`,
 		Example: `# with an identity: in CI with the job's own, elsewhere by logging in
 bulla sign registry.example.com/app@sha256:...
 
@@ -57,6 +61,9 @@ bulla sign --key cosign.key --log=none registry.example.com/app@sha256:...
 
 # all that a file lists, eight at a time; run again, it signs what is still missing
 bulla sign --from images.txt --jobs 8
+
+# a release: images and files with one certificate
+bulla sign registry.example.com/app@sha256:... blob:app.tar.gz blob:app.spdx.json
 
 # now, and into the log later
 bulla sign --log=defer registry.example.com/app@sha256:... ; bulla flush
@@ -82,6 +89,7 @@ func (o *signImages) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.upload, "upload", true, "attach the signature to the image")
 	o.signing.register(fs)
 	o.batch.register(fs, "images")
+	registerBundleDir(fs, &o.blobs.dir)
 	o.registry.Register(fs)
 	o.mode.Register(fs)
 	cli.Output(fs, &o.output, "text", "text", "json")
@@ -157,6 +165,7 @@ func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 	if err := o.load(ctx, c); err != nil {
 		return err
 	}
+	o.blobs.take(c)
 	if err := o.check(c); err != nil {
 		return err
 	}
@@ -169,6 +178,9 @@ func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 		return err
 	}
 	n, local, err := o.local(c)
+	if err == nil {
+		err = o.prepareBlobs(c)
+	}
 	if err != nil {
 		return err
 	}
@@ -208,7 +220,7 @@ func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 // runBundles signs the images that the arguments name.
 func (o *signImages) runBundles(ctx context.Context, c *cli.Call, client *oci.Client, raw map[string][]byte, opts sign.Options) error {
 	return o.forEach(ctx, c, imageList{
-		client: client, batch: &o.batch, must: o.upload || o.recursive, recursive: o.recursive,
+		blobs: o.blobs.run(opts), client: client, batch: &o.batch, must: o.upload || o.recursive, recursive: o.recursive,
 		do: func(ctx context.Context, c *cli.Call, img *oci.Image) error {
 			o.rename(img)
 			return o.one(ctx, c, imageRun{storage{client: client, img: img, upload: o.upload, predicateType: signPredicate}, raw, opts})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"sync"
 
 	"github.com/spf13/pflag"
 
@@ -18,7 +17,7 @@ import (
 
 type signBlob struct {
 	blobSigning
-	made      sync.Map // bundles of this run by the digest of what they are about: *onceBundle
+	made      onceEach // by the digest of the content
 	algorithm string
 	output    string // text or json; otherwise, as cosign has it, the file for the signature
 
@@ -29,8 +28,7 @@ type signBlob struct {
 }
 
 func signBlobCommand() *cli.Command {
-	o := &signBlob{}
-	o.deferrable = true
+	o := &signBlob{blobSigning: blobSigning{signing: &signing{deferrable: true}}}
 	return &cli.Command{
 		Use: "sign-blob [flags] FILE...", Short: "Sign files", Group: "Sign", BindEnv: true,
 		Long: `Sign files, or whatever else is given as a stream of bytes: - is standard input.
@@ -64,7 +62,7 @@ tar c src | bulla sign-blob --key cosign.key --log=none --bundle src.sigstore.js
 		Flags: func(fs *pflag.FlagSet) {
 			o.signing.register(fs)
 			o.batch.register(fs, "files, URLs or digests")
-			o.registerBundleDir(fs)
+			registerBundleDir(fs, &o.bundleDir)
 			fs.StringVarP(&o.output, "output", "o", "text", "how the result is printed, `text|json`")
 			cli.Topic(fs, "Key", func(fs *pflag.FlagSet) {
 				fs.StringVar(&o.algorithm, "signing-algorithm", "", "how to sign, the `NAME` of an algorithm that fits the key, in place of the key's usual one")
@@ -239,35 +237,24 @@ func (o *signBlob) write(c *cli.Call, r *signed, to blobTarget, m fresh) error {
 	return o.writeLegacy(c, r, m.b, nil)
 }
 
-// onceBundle is the bundle for one digest.
-type onceBundle struct {
-	mu   sync.Mutex
-	opts sign.Options // as used
-	b    *bundle.Bundle
-}
-
 // sign makes one signature for each content, however many files hold it. The options become those that were used.
 func (o *signBlob) sign(ctx context.Context, c *cli.Call, to blobTarget, opts *sign.Options) (*bundle.Bundle, error) {
-	v, _ := o.made.LoadOrStore(to.digest, new(onceBundle))
-	once := v.(*onceBundle)
-	once.mu.Lock()
-	defer once.mu.Unlock()
-	if once.b != nil && !c.Cosign {
-		*opts = once.opts
-		return once.b, nil
-	}
-	if err := o.ready(ctx, c, opts); err != nil {
-		return nil, stop(err)
-	}
-	announce(c, to.ref)
-	done := c.Progress("signing %s", to.artifact.Name)
-	b, err := sign.Blob(ctx, to.artifact.Message, *opts)
-	done()
+	m, _, err := o.made.get(c, to.digest, func() (fresh, error) {
+		used := *opts
+		if err := o.ready(ctx, c, &used); err != nil {
+			return fresh{}, stop(err)
+		}
+		announce(c, to.ref)
+		done := c.Progress("signing %s", to.artifact.Name)
+		b, err := sign.Blob(ctx, to.artifact.Message, used)
+		done()
+		return fresh{b, &used}, o.failed(ctx, c, err, to.artifact.Name)
+	})
 	if err != nil {
-		return nil, o.failed(ctx, c, err, to.artifact.Name)
+		return nil, err
 	}
-	once.b, once.opts = b, *opts
-	return b, nil
+	*opts = *m.opts
+	return m.b, nil
 }
 
 // writeLegacy writes what cosign wrote before there were Sigstore bundles: its own bundle, the signature, the certificate.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/oci"
 	"github.com/bulla-sign/bulla/sign"
 )
 
@@ -101,15 +102,28 @@ func (o *signImages) state(ctx context.Context, c *cli.Call, run *imageRun, payl
 	if err != nil {
 		return nil, err
 	}
-	announce(c)
-	done := c.Progress("signing %s", artifact.Name)
-	run.bundle, err = sign.Statement(ctx, payload, artifact.Message, run.opts)
-	done()
+	m, _, err := o.stated.get(c, o.sameStatement(c, run.img), func() (fresh, error) {
+		used := run.opts
+		announce(c)
+		done := c.Progress("signing %s", artifact.Name)
+		b, err := sign.Statement(ctx, payload, artifact.Message, used)
+		done()
+		return fresh{b, &used}, o.failed(ctx, c, err, artifact.Name)
+	})
 	if err != nil {
-		return nil, o.failed(ctx, c, err, artifact.Name)
+		return nil, err
 	}
-	run.fresh = run.bare || o.unique(run.bundle, &run.opts)
-	return newSigned(&run.opts, run.bundle, run.img.Ref, run.img.Digest)
+	run.bundle, run.fresh = m.b, run.bare || o.unique(m.b, m.opts)
+	return newSigned(m.opts, run.bundle, run.img.Ref, run.img.Digest)
+}
+
+// sameStatement is what images have in common that one signature serves: their digest, since the statement names nothing else.
+// Where evidence of several repositories is kept in one place, each has its own, as it would have in runs of its own.
+func (o *signImages) sameStatement(c *cli.Call, img *oci.Image) string {
+	if o.keptIn(c, img) != img.Repository.Name() {
+		return img.Name()
+	}
+	return img.Digest
 }
 
 // simple signs the image in the older format, which says the same in other words and so is another signature.

@@ -25,13 +25,13 @@ const besideSuffix = ".sigstore.json"
 
 // blobSigning is what the commands have in common that sign something about files: many at a time, each with a bundle.
 type blobSigning struct {
-	signing
+	*signing
 	batch
 	bundleDir string
 }
 
-func (o *blobSigning) registerBundleDir(fs *pflag.FlagSet) {
-	fs.StringVar(&o.bundleDir, "bundle-dir", "", "write the bundles into `DIR`, each named after its file or digest")
+func registerBundleDir(fs *pflag.FlagSet, dir *string) {
+	fs.StringVar(dir, "bundle-dir", "", "write the bundles of files into `DIR`, each named after its file or digest")
 	cli.Own(fs, "bundle-dir")
 	cli.Exclusive(fs, "bundle", "bundle-dir")
 }

@@ -45,9 +45,14 @@ func (s *imageSigning) targets(ctx context.Context, c *cli.Call, client *oci.Cli
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, img)
+		images, err := s.expand(ctx, c, client, img, recursive)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, images...)
 	}
-	return s.expand(ctx, c, client, all, recursive)
+	all = once(all)
+	return all, s.onePerFile(c, len(all), "bundle")
 }
 
 // resolve finds the digest of one reference. With must the registry is asked for one that names its digest, too.
@@ -72,16 +77,17 @@ func (s *imageSigning) resolve(ctx context.Context, c *cli.Call, client *oci.Cli
 	return img, nil
 }
 
-// expand adds the manifests of indexes where that is asked for, and leaves each manifest in once.
-func (s *imageSigning) expand(ctx context.Context, c *cli.Call, client *oci.Client, all []*oci.Image, recursive bool) ([]*oci.Image, error) {
-	if recursive {
-		var err error
-		if all, err = descend(ctx, client, all); err != nil {
-			return nil, signingRegistryError(c, err)
-		}
+// expand adds the manifests of an index where that is asked for.
+func (s *imageSigning) expand(ctx context.Context, c *cli.Call, client *oci.Client, img *oci.Image, recursive bool) ([]*oci.Image, error) {
+	all := []*oci.Image{img}
+	if !recursive {
+		return all, nil
 	}
-	all = once(all)
-	return all, s.onePerFile(c, len(all), "bundle")
+	all, err := descend(ctx, client, all)
+	if err != nil {
+		return nil, signingRegistryError(c, err)
+	}
+	return all, nil
 }
 
 // descend adds the manifests that indexes list, and those that indexes among them list.
@@ -120,29 +126,23 @@ type imageList struct {
 	recursive bool
 	check     func(img *oci.Image) error // of all, before anything is done for one; nil: none
 	do        func(ctx context.Context, c *cli.Call, img *oci.Image) error
+	blobs     batchRun // what else is signed in the same run
 }
 
 // forEach finds the images and does the work. One that was listed and is not there is among those that failed.
 func (s *imageSigning) forEach(ctx context.Context, c *cli.Call, l imageList) error {
-	found, errs := make([]*oci.Image, len(c.Args)), make([]error, len(c.Args))
-	parallel(len(c.Args), l.batch.jobs, func(i int) {
-		found[i], errs[i] = s.resolve(ctx, c, l.client, c.Args[i], l.must)
-	})
-	if i := slices.IndexFunc(errs, func(err error) bool {
-		return err != nil && (l.batch.from == "" || exitCode(err) == cli.ExitUsage)
-	}); i >= 0 {
-		return errs[i]
-	}
-	found = slices.DeleteFunc(found, func(img *oci.Image) bool { return img == nil })
-	images, err := s.expand(ctx, c, l.client, found, l.recursive)
+	images, missing, err := s.find(ctx, c, l)
 	if err != nil {
 		return err
 	}
 	r := batchRun{json: s.output.String() == "json", do: func(ctx context.Context, c *cli.Call, i int) error {
-		if i >= len(images) {
-			return errs[i-len(images)]
+		switch {
+		case i < len(images):
+			return l.do(ctx, c, images[i])
+		case i < len(images)+len(missing):
+			return missing[i-len(images)].err
 		}
-		return l.do(ctx, c, images[i])
+		return l.blobs.do(ctx, c, i-len(images)-len(missing))
 	}}
 	for _, img := range images {
 		if l.check != nil {
@@ -152,13 +152,41 @@ func (s *imageSigning) forEach(ctx context.Context, c *cli.Call, l imageList) er
 		}
 		r.names = append(r.names, img.Ref)
 	}
+	for _, m := range missing {
+		r.names = append(r.names, m.ref)
+	}
+	r.names = append(r.names, l.blobs.names...)
+	return s.waiting(l.batch.each(ctx, c, r))
+}
+
+// missingImage is a reference that led to no image, and why.
+type missingImage struct {
+	ref string
+	err error
+}
+
+// find looks up the images, each manifest once. Where a file lists them what is not found is an outcome like others; of
+// arguments it is an error, before anything is done.
+func (s *imageSigning) find(ctx context.Context, c *cli.Call, l imageList) (images []*oci.Image, missing []missingImage, err error) {
+	found, errs := make([][]*oci.Image, len(c.Args)), make([]error, len(c.Args))
+	parallel(len(c.Args), l.batch.jobs, func(i int) {
+		img, err := s.resolve(ctx, c, l.client, c.Args[i], l.must)
+		if err == nil {
+			found[i], err = s.expand(ctx, c, l.client, img, l.recursive)
+		}
+		errs[i] = err
+	})
 	for i, err := range errs {
-		if err != nil {
-			r.names = append(r.names, c.Args[i])
+		switch {
+		case err == nil:
+		case l.batch.from == "" || exitCode(err) == cli.ExitUsage:
+			return nil, nil, err
+		default:
+			missing = append(missing, missingImage{c.Args[i], err})
 		}
 	}
-	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
-	return s.waiting(l.batch.each(ctx, c, r))
+	images = once(slices.Concat(found...))
+	return images, missing, s.onePerFile(c, len(images)+len(l.blobs.names), "bundle")
 }
 
 // onePerFile refuses flags that name one file where there are several signatures to write.

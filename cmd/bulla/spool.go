@@ -179,12 +179,10 @@ func (s *signing) keep(c *cli.Call, o *sign.Options, r *signed, e spooled) error
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	// One signature may be of several files with equal contents, or of an image in several repositories.
 	sum := sha256.Sum256(e.Unlogged)
+	sum = sha256.Sum256(append(sum[:], e.Evidence+"\x00"+e.File...))
 	e.path = filepath.Join(dir, hex.EncodeToString(sum[:])+spoolSuffix)
-	if e.Repository == "" && e.File != "" { // equal contents have one signature and several files
-		sum = sha256.Sum256(append(sum[:], e.File...))
-		e.path = filepath.Join(dir, hex.EncodeToString(sum[:])+spoolSuffix)
-	}
 	if err := e.write(); err != nil {
 		return fmt.Errorf("keeping the signature until it is logged: %w", err)
 	}
