@@ -134,7 +134,10 @@ func (w *workflow) updateTimestamp(ctx context.Context) error {
 		return w.current(name, kept)
 	}
 	data, err := w.fetch(ctx, maxTimestamp, name)
-	if err != nil {
+	switch {
+	case errors.Is(err, errAbsent): // every repository has one
+		return fmt.Errorf("%w: is there a TUF repository at this address?", err)
+	case err != nil:
 		return err
 	}
 	d, err := parseAs(TimestampRole, data, maxTimestamp)

@@ -28,6 +28,8 @@ const (
 	instancesLock = 10 * time.Second
 	// replaceTime is how long somebody who wants to use an instance waits for one who replaces it.
 	replaceTime = 2 * time.Second
+	// leftAfter is the age at which what another process was adding or removing has been left by it: either takes seconds.
+	leftAfter = time.Hour
 )
 
 // Instances are the named instances beside a TUF cache. Each has a home of its own, HOME/instances/NAME, laid out as the
@@ -123,6 +125,7 @@ func (i Instances) Add(ctx context.Context, name string, config tuf.Config, repl
 	if err := os.MkdirAll(i.dir(), 0o700); err != nil {
 		return nil, err
 	}
+	i.sweep()
 	// A name with a dot is none of an instance, so that nobody takes what is not ready for one.
 	stage, err := os.MkdirTemp(i.dir(), ".adding-")
 	if err != nil {
@@ -148,6 +151,19 @@ func (i Instances) Add(ctx context.Context, name string, config tuf.Config, repl
 		}
 	}
 	return t, os.Rename(config.Home, filepath.Join(i.dir(), name))
+}
+
+// sweep removes what was left by processes that were killed.
+func (i Instances) sweep() {
+	entries, _ := os.ReadDir(i.dir())
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".adding-") && !strings.HasPrefix(e.Name(), ".removing-") {
+			continue
+		}
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > leftAfter {
+			_ = os.RemoveAll(filepath.Join(i.dir(), e.Name()))
+		}
+	}
 }
 
 func errThere(name string) error {
