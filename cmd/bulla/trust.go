@@ -22,7 +22,7 @@ func trustCommand() *cli.Command {
 		Use: "trust", Short: "Manage what is trusted: instances, files to carry, revocations", Group: "Trust",
 		Example: `bulla trust list
 bulla trust add ours --mirror https://sigstore.example.com/tuf --root root.json`,
-		Long: `Manage what is trusted. An instance is a Sigstore that publishes its keys in a TUF repository. "initialize" sets up the default one; others have names, and --instance says which one a command trusts.`,
+		Long: `Manage what is trusted. An instance is a Sigstore that publishes its keys in a TUF repository. "initialize" sets up the default one, which is the public-good instance otherwise; others have names, and --instance says which one a command trusts.`,
 		Commands: []*cli.Command{
 			trustListCommand(), trustAddCommand(), trustRemoveCommand(), trustShowCommand(), trustDiffCommand(), trustExportCommand(), trustRevokeCommand(),
 		},
