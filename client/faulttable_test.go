@@ -100,7 +100,7 @@ func (th *theater) sign(ctx context.Context, t *testing.T, c content, patience t
 		t.Fatal(err)
 	}
 	log := openLog(t, th.log, th.ends[th.log].URL, o)
-	login := &oidc.Login{Issuer: th.Issuer, ClientID: "secretive", ClientSecret: services.Secret, Transport: &th.wire, Now: th.Now}
+	login := &oidc.Login{Issuer: th.Issuer, ClientID: "secretive", ClientSecret: services.Secret, Transport: &th.wire, Patience: patience, Now: th.Now}
 	session := &sign.Session{Authority: ca, Now: th.Now, Identity: func(ctx context.Context) (sign.Identity, error) {
 		token, err := login.ClientCredentials(ctx)
 		if err != nil {

@@ -63,10 +63,11 @@ func (l *Login) Browser(ctx context.Context) (*Token, error) {
 		open = OpenBrowser
 	}
 	fmt.Fprintf(l.Out, "Your browser will now be opened to:\n%s\n", u)
-	if err := open(ctx, u.String()); err != nil {
-		fmt.Fprintf(l.Out, "No browser could be started (%v): open the address yourself, on this computer.\n", err)
-	}
-	code, err := back.wait(ctx, state)
+	opened := make(chan error, 1)
+	go func() { opened <- open(ctx, u.String()) }()
+	code, err := back.wait(ctx, state, opened, func(err error) {
+		fmt.Fprintf(l.Out, "No browser could be started (%v): open the address yourself, on this computer. On another one there is the device flow.\n", err)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("logging in: %w", err)
 	}
@@ -125,8 +126,8 @@ type outcome struct {
 }
 
 // wait serves the callback until the login ends. Requests that do not know the state are not part of it, and change
-// nothing.
-func (c *callback) wait(ctx context.Context, state string) (string, error) {
+// nothing. failed is told if the browser was not opened.
+func (c *callback) wait(ctx context.Context, state string, opened <-chan error, failed func(error)) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("nobody logged in within %s", patience))
 	defer cancel()
 	ended := make(chan outcome, 1)
@@ -175,15 +176,22 @@ func (c *callback) wait(ctx context.Context, state string) (string, error) {
 			_ = server.Close() // nothing more can be done for the page
 		}
 	}()
-	select {
-	case o := <-ended:
-		return o.code, o.err
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
+	for {
+		select {
+		case err := <-opened:
+			if err != nil {
+				failed(err)
+			}
+		case o := <-ended:
+			return o.code, o.err
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
 	}
 }
 
-// OpenBrowser opens an address in the user's browser and does not wait for it.
+// OpenBrowser opens an address in the user's browser. It returns when the program that does so has ended, which may be at
+// once, or when the browser is closed.
 func OpenBrowser(ctx context.Context, address string) error {
 	if !strings.HasPrefix(address, "https://") && !strings.HasPrefix(address, "http://") {
 		return errors.New("it is not a web address")
@@ -199,10 +207,9 @@ func OpenBrowser(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), path, args...)
-	if err := cmd.Start(); err != nil {
-		return err
+	// A browser outlives the login.
+	if err := exec.CommandContext(context.WithoutCancel(ctx), path, args...).Run(); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	go func() { _ = cmd.Wait() }() // only so that no zombie is left
 	return nil
 }

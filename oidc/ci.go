@@ -9,12 +9,20 @@ import (
 	"net/http"
 	"net/url"
 	"os/exec"
+	"time"
 )
 
 // GitHub Actions: a job with the permission id-token: write gets an address to ask and a token to ask with.
 func lookGitHub(e *Environment) (string, bool) {
 	return "the variables ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN (permission id-token: write)",
 		e.env("ACTIONS_ID_TOKEN_REQUEST_URL") != "" && e.env("ACTIONS_ID_TOKEN_REQUEST_TOKEN") != ""
+}
+
+func lacksGitHub(e *Environment) string {
+	if e.env("GITHUB_ACTIONS") != "true" {
+		return ""
+	}
+	return "this is a GitHub Actions job that may not have a token: give it permissions: {id-token: write} (a pull request from a fork gets none)"
 }
 
 func getGitHub(ctx context.Context, e *Environment) (string, error) {
@@ -44,6 +52,13 @@ func getGitHub(ctx context.Context, e *Environment) (string, error) {
 func lookBuildkite(e *Environment) (string, bool) {
 	return "the variables BUILDKITE_AGENT_ACCESS_TOKEN and BUILDKITE_JOB_ID",
 		e.env("BUILDKITE_AGENT_ACCESS_TOKEN") != "" && e.env("BUILDKITE_JOB_ID") != ""
+}
+
+func lacksBuildkite(e *Environment) string {
+	if e.env("BUILDKITE") != "true" {
+		return ""
+	}
+	return "this is a Buildkite job that was not handed its agent's access: pass BUILDKITE_AGENT_ACCESS_TOKEN and BUILDKITE_JOB_ID on, into a container too"
 }
 
 func getBuildkite(ctx context.Context, e *Environment) (string, error) {
@@ -81,6 +96,13 @@ func lookCircleCI(e *Environment) (string, bool) {
 	return "the variable CIRCLECI and the program circleci", e.env("CIRCLECI") == "true" && err == nil
 }
 
+func lacksCircleCI(e *Environment) string {
+	if e.env("CIRCLECI") != "true" {
+		return ""
+	}
+	return "this is a CircleCI job without the program circleci, which gets its tokens: it is not on PATH"
+}
+
 func getCircleCI(ctx context.Context, e *Environment) (string, error) {
 	claims, err := json.Marshal(map[string]string{"aud": e.audience()})
 	if err != nil {
@@ -89,9 +111,11 @@ func getCircleCI(ctx context.Context, e *Environment) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "circleci", "run", "oidc", "get", "--claims", string(claims))
+	cmd.WaitDelay = time.Second // for what it started and left behind, which may hold its output open
 	out, stderr := &limited{most: MaxToken + 1}, &limited{most: 1024}
 	cmd.Stdout, cmd.Stderr = out, stderr
-	if err := cmd.Run(); err != nil {
+	// That something else still had its output when it ended well is no failure: what it said is whole.
+	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return "", fmt.Errorf("circleci run oidc get: %w: %s", err, clean(stderr.String()))
 	}
 	return out.String(), nil

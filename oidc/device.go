@@ -20,6 +20,8 @@ const (
 	slowDown      = 5 * time.Second // RFC 8628 3.5
 	maxCode       = 64              // characters of a code that a person types
 	maxQR         = 512             // bytes of an address that is drawn
+	maxLife       = 3600            // seconds that a person is waited for
+	marginQR      = 4               // light squares around a code, which scanners want
 )
 
 // deviceAnswer is the answer of the device authorization endpoint (RFC 8628 3.2).
@@ -32,7 +34,7 @@ type deviceAnswer struct {
 	Interval float64 `json:"interval"`   // seconds
 }
 
-// Device logs in with a browser anywhere: it tells a code and an address, draws the address where Draw allows it, and waits
+// Device logs in with a browser anywhere: it tells a code and an address, draws the address where Columns allow it, and waits
 // until the user has been there (RFC 8628).
 func (l *Login) Device(ctx context.Context) (*Token, error) {
 	p, err := l.discover(ctx)
@@ -57,6 +59,9 @@ func (l *Login) Device(ctx context.Context) (*Token, error) {
 	if err := a.check(); err != nil {
 		return nil, fmt.Errorf("logging in: %s: %w", where(p.doc.Device), err)
 	}
+	if deadline, ok := ctx.Deadline(); ok {
+		a.Expires = min(a.Expires, time.Until(deadline).Seconds()) // after which nobody waits
+	}
 	l.tell(&a)
 	raw, err := p.poll(ctx, &a, verifier)
 	if err != nil {
@@ -69,11 +74,12 @@ func (a *deviceAnswer) check() error {
 	switch {
 	case a.Device == "" || a.User == "" || len(a.User) > maxCode || clean(a.User) != a.User:
 		return errors.New("the answer holds no code")
-	case !strings.HasPrefix(a.Address, "https://") && !strings.HasPrefix(a.Address, "http://") || clean(a.Address) != a.Address:
-		return errors.New("the answer holds no address to go to")
+	case private(a.Address) != nil || clean(a.Address) != a.Address:
+		return errors.New("the answer holds no address that it is safe to go to")
 	case a.Expires <= 0:
 		return errors.New("the code has expired already")
 	}
+	a.Expires = min(a.Expires, maxLife)
 	return nil
 }
 
@@ -81,11 +87,11 @@ func (a *deviceAnswer) check() error {
 // the same, so that it can be compared with the one that the page shows (RFC 8628 3.3.1).
 func (l *Login) tell(a *deviceAnswer) {
 	full := a.Complete
-	if full == "" || clean(full) != full || len(full) > maxQR || !strings.HasPrefix(full, "http") {
+	if full == "" || clean(full) != full || len(full) > maxQR || private(full) != nil {
 		full = a.Address
 	}
-	if l.Draw && len(full) <= maxQR {
-		if code, err := qr.Encode(full, qr.L); err == nil {
+	if len(full) <= maxQR {
+		if code, err := qr.Encode(full, qr.L); err == nil && code.Size+2*marginQR <= l.Columns {
 			fmt.Fprintln(l.Out, draw(code))
 		}
 	}
@@ -96,7 +102,7 @@ func (l *Login) tell(a *deviceAnswer) {
 // draw draws a QR code in half blocks, two rows of it a line, black on white whatever the terminal's colours, with the
 // margin of four that scanners want.
 func draw(code *qr.Code) string {
-	const margin, on, off = 4, "\x1b[30;107m", "\x1b[0m"
+	const margin, on, off = marginQR, "\x1b[30;107m", "\x1b[0m"
 	var b strings.Builder
 	for y := -margin; y < code.Size+margin; y += 2 {
 		b.WriteString(on)
@@ -119,7 +125,7 @@ func draw(code *qr.Code) string {
 
 // poll waits until the user has logged in (RFC 8628 3.4, 3.5).
 func (p *provider) poll(ctx context.Context, a *deviceAnswer, verifier string) (string, error) {
-	life := min(time.Duration(min(a.Expires, 3600)*float64(time.Second)), time.Hour)
+	life := time.Duration(a.Expires * float64(time.Second))
 	ctx, cancel := context.WithTimeoutCause(ctx, life, errors.New("nobody logged in before the code expired"))
 	defer cancel()
 	interval := usualInterval

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -45,14 +46,37 @@ func getGoogle(ctx context.Context, e *Environment) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text, err := e.fetch().text(ctx, c)
+	text, err := e.within().text(ctx, c)
 	return string(text), err
+}
+
+// within asks without a proxy, whatever the environment says: the metadata server is of the machine's own network, and
+// anybody on the way could read its tokens, which are not encrypted.
+func (e *Environment) within() *fetcher {
+	f := e.fetch()
+	from := e.Transport
+	if from == nil {
+		from = http.DefaultTransport
+	}
+	if t, ok := from.(*http.Transport); ok {
+		t = t.Clone()
+		t.Proxy, t.DisableKeepAlives = nil, true // nobody will close its connections
+		f.client.Transport = t
+	}
+	return f
 }
 
 const accountVariable = "GOOGLE_SERVICE_ACCOUNT_NAME"
 
 func lookImpersonation(e *Environment) (string, bool) {
 	return "the variable " + accountVariable + " on a machine of Google's", e.env(accountVariable) != "" && onGoogle(e)
+}
+
+func lacksImpersonation(e *Environment) string {
+	if e.env(accountVariable) == "" {
+		return ""
+	}
+	return accountVariable + " is set, and this is no machine of Google's whose account could impersonate that one"
 }
 
 // iamEndpoint is Google's service that gives out tokens of other service accounts.
@@ -63,12 +87,14 @@ func getImpersonation(ctx context.Context, e *Environment) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f := e.fetch()
 	var access struct {
 		Token string `json:"access_token"`
 	}
-	if err := f.do(ctx, c, &access); err != nil {
+	if err := e.within().do(ctx, c, &access); err != nil {
 		return "", err
+	}
+	if access.Token == "" {
+		return "", fmt.Errorf("%s: the answer holds no access token", where(c.url))
 	}
 	base := iamEndpoint
 	if e.GoogleIAM != "" {
@@ -81,7 +107,7 @@ func getImpersonation(ctx context.Context, e *Environment) (string, error) {
 	var answer struct {
 		Token string `json:"token"`
 	}
-	err = f.do(ctx, call{
+	err = e.fetch().do(ctx, call{
 		method: http.MethodPost, body: string(body), contentType: "application/json",
 		url:    strings.TrimRight(base, "/") + "/v1/projects/-/serviceAccounts/" + url.PathEscape(e.env(accountVariable)) + ":generateIdToken",
 		header: map[string]string{"Authorization": "Bearer " + access.Token},

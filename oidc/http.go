@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,25 +17,40 @@ import (
 const (
 	// maxAnswer bounds what a provider answers, in bytes: a discovery document or a token with its siblings.
 	maxAnswer = 256 << 10
-	// attempts is how often a request is made that got no answer, or "not now".
-	attempts = 3
 	// timeout is what one attempt may take.
 	timeout = 20 * time.Second
+	// usualPatience outlasts a provider that restarts or is overloaded for a minute.
+	usualPatience = 90 * time.Second
+	// maxPause bounds the growing pauses between attempts, so that a provider that is back is noticed soon.
+	maxPause = 15 * time.Second
+	// maxRetryAfter bounds what Retry-After may say, against overflow: nobody waits for a day.
+	maxRetryAfter = 24 * time.Hour
 )
 
 // ErrUnavailable is wrapped by the errors of providers that did not answer, or said "not now".
 var ErrUnavailable = errors.New("the provider did not answer")
 
-// fetcher does requests. None is redirected: what it carries is for the address that was asked.
-type fetcher struct {
-	client    http.Client
+// asking is how providers are asked, see [Environment].
+type asking struct {
+	transport http.RoundTripper
 	userAgent string
-	pause     time.Duration // before the second attempt
+	patience  time.Duration
+	notify    func(error, time.Duration)
 }
 
-func newFetcher(transport http.RoundTripper, userAgent string) *fetcher {
-	f := &fetcher{userAgent: userAgent, pause: time.Second}
-	f.client.Transport = transport
+// fetcher does requests. None is redirected: what it carries is for the address that was asked.
+type fetcher struct {
+	asking
+	client http.Client
+	pause  time.Duration // before the second attempt
+}
+
+func newFetcher(a asking) *fetcher {
+	f := &fetcher{asking: a, pause: time.Second}
+	if f.patience == 0 {
+		f.patience = usualPatience
+	}
+	f.client.Transport = a.transport
 	f.client.CheckRedirect = func(req *http.Request, _ []*http.Request) error {
 		return &redirectError{clean(req.URL.Scheme + "://" + req.URL.Host)}
 	}
@@ -50,6 +66,7 @@ func (e *redirectError) Error() string { return "it redirects to " + e.to + ", w
 type statusError struct {
 	status int
 	body   []byte
+	wait   time.Duration // what Retry-After asks for; 0: nothing that can be used
 }
 
 // Error says the status, and the reason where the answer is an error by RFC 6749 5.2 or a plain sentence.
@@ -108,19 +125,48 @@ func (f *fetcher) do(ctx context.Context, c call, v any) error {
 
 // text is do for answers that are text.
 func (f *fetcher) text(ctx context.Context, c call) ([]byte, error) {
-	for attempt := 1; ; attempt++ {
+	start := time.Now()
+	for pause, last := f.pause, false; ; pause = min(2*pause, maxPause) {
 		body, err := f.once(ctx, c)
 		if err == nil {
 			return body, nil
 		}
+		var status *statusError
+		wait := pause
+		if errors.As(err, &status) && status.wait > 0 {
+			wait = status.wait
+		}
 		err = fmt.Errorf("%s: %w", where(c.url), err)
-		if attempt == attempts || !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+		left := f.patience - time.Since(start)
+		if left <= 0 || last || !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
 			return nil, err
 		}
-		if sleep(ctx, f.pause<<(attempt-1)) != nil {
+		if wait > left {
+			if status != nil && status.wait > 0 {
+				return nil, fmt.Errorf("%w; it asks to come back in %s, which is too late", err, wait)
+			}
+			wait, last = left, true
+		}
+		if f.notify != nil {
+			f.notify(err, wait)
+		}
+		if sleep(ctx, wait) != nil {
 			return nil, err
 		}
 	}
+}
+
+// retryAfter reads the header (RFC 9110 10.2.3): seconds or a date. 0: it says nothing that can be used.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	text := strings.TrimSpace(h.Get("Retry-After"))
+	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return max(0, min(at.Sub(now), maxRetryAfter)).Round(time.Second)
 }
 
 func (f *fetcher) once(ctx context.Context, c call) ([]byte, error) {
@@ -157,7 +203,7 @@ func (f *fetcher) once(ctx context.Context, c call) ([]byte, error) {
 	case len(body) > maxAnswer:
 		return nil, fmt.Errorf("the answer has more than %d bytes", maxAnswer)
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return nil, &statusError{resp.StatusCode, body}
+		return nil, &statusError{resp.StatusCode, body, retryAfter(resp.Header, time.Now())}
 	}
 	return body, nil
 }

@@ -4,10 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +53,7 @@ func TestParse(t *testing.T) {
 	for _, bad := range []string{
 		"", ".", "..", "a.b.c", "a.e30.", jwt(`{}`), jwt(`{"iss":"i"}`), jwt(`[]`), jwt(`{"iss":"i","sub":1}`), jwt(`{"iss":"i","sub":"s","iss":"j"}`),
 		jwt(`{"iss":"i","sub":"s","exp":"soon"}`), jwt(`{"iss":"i","sub":"s","exp":-1}`), jwt(`{"iss":"i","sub":"s","exp":1e300}`),
-		jwt(`{"iss":"i","sub":"s","aud":{}}`), jwt(`{"iss":"i","sub":"s"}`) + ".x", jwt(`{"iss":"i","sub":"s"} {}`),
+		jwt(`{"iss":"i","sub":"s","aud":{}}`), jwt(`{"iss":"i","sub":"s"}`) + ".x", jwt(`{"iss":"i","sub":"s"}`) + "\r\nX: y", "a b" + jwt(`{"iss":"i","sub":"s"}`), jwt(`{"iss":"i","sub":"s"} {}`),
 		jwt(`{"iss":"i","sub":"s","x":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`),
 		strings.Repeat(".", 1_000_000), strings.Repeat("a", oidc.MaxToken+1),
 	} {
@@ -98,13 +99,13 @@ func TestFromFlag(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, value := range []string{raw, file} {
-		if token, err := oidc.FromFlag(value); err != nil || token.Raw != raw {
+		if token, err := oidc.FromFlag(t.Context(), value); err != nil || token.Raw != raw {
 			t.Errorf("%.40s: %v", value, err)
 		}
 	}
 	// Neither a broken token nor a missing file is repeated in full.
 	for _, bad := range []string{"nosuch", raw[:40], "eyJx.!.sig", strings.Repeat("secret", 100)} {
-		_, err := oidc.FromFlag(bad)
+		_, err := oidc.FromFlag(t.Context(), bad)
 		if err == nil || len(bad) > 200 && strings.Contains(err.Error(), bad) {
 			t.Errorf("%.40s: %v", bad, err)
 		}
@@ -112,7 +113,7 @@ func TestFromFlag(t *testing.T) {
 	if err := os.WriteFile(file, make([]byte, oidc.MaxToken+10), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := oidc.FromFlag(file); err == nil || !strings.Contains(err.Error(), "more than 32768 bytes") {
+	if _, err := oidc.FromFlag(t.Context(), file); err == nil || !strings.Contains(err.Error(), "more than 32768 bytes") {
 		t.Error(err)
 	}
 }
@@ -160,7 +161,7 @@ func TestFileAndVariable(t *testing.T) {
 		t.Errorf("broken: %s, %v", name, err)
 	}
 	found := map[string]bool{}
-	for _, f := range oidc.Look(e) {
+	for _, f := range oidc.Look(t.Context(), e) {
 		found[f.Name] = f.Found
 		if f.Looked == "" {
 			t.Errorf("%s does not say what it looks for", f.Name)
@@ -201,6 +202,39 @@ func browse(t *testing.T, header func(*http.Request)) func(context.Context, stri
 	}
 }
 
+type writerFunc func(p []byte)
+
+func (f writerFunc) Write(p []byte) (int, error) {
+	f(p)
+	return len(p), nil
+}
+
+// The program that opens browsers says by its status that there is none, as where there is no display.
+func TestOpenBrowser(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there it has another name")
+	}
+	bin := t.TempDir()
+	t.Setenv("PATH", bin)
+	if err := oidc.OpenBrowser(t.Context(), "https://issuer.example/"); !errors.Is(err, exec.ErrNotFound) {
+		t.Errorf("without the program: %v", err)
+	}
+	for status, want := range map[string]string{"0": "", "3": "xdg-open: exit status 3"} {
+		script := "#!/bin/sh\n[ \"$*\" = https://issuer.example/ ] || exit 9\nexit " + status + "\n"
+		if err := os.WriteFile(filepath.Join(bin, "xdg-open"), []byte(script), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := oidc.OpenBrowser(t.Context(), "https://issuer.example/"); want == "" && err != nil || want != "" && (err == nil || err.Error() != want) {
+			t.Errorf("status %s: %v", status, err)
+		}
+	}
+	for _, bad := range []string{"", "-h", "file:///etc/passwd", "javascript:alert(1)"} {
+		if err := oidc.OpenBrowser(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "not a web address") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
 func TestBrowser(t *testing.T) {
 	s := services.New(t)
 	for _, redirect := range []string{"", "http://localhost:0/auth/callback", "http://127.0.0.1:0/x"} {
@@ -218,12 +252,17 @@ func TestBrowser(t *testing.T) {
 	// No browser can be started: the address is told all the same, and used by hand.
 	var out strings.Builder
 	l := login(s, &out)
-	hand := browse(t, nil)
-	l.Open = func(ctx context.Context, address string) error {
-		_ = hand(ctx, address)
+	hand, page := browse(t, nil), ""
+	l.Open = func(_ context.Context, address string) error {
+		page = address
 		return errors.New("no display")
 	}
-	if _, err := l.Browser(context.Background()); err != nil || !strings.Contains(out.String(), "No browser could be started (no display)") {
+	l.Out = writerFunc(func(p []byte) {
+		if out.Write(p); strings.HasPrefix(string(p), "No browser could be started (no display)") {
+			_ = hand(t.Context(), page)
+		}
+	})
+	if _, err := l.Browser(context.Background()); err != nil {
 		t.Errorf("%v, %s", err, out.String())
 	}
 	for _, bad := range []string{"https://localhost/x", "http://evil.example/x", "http://u:p@localhost/", "http://localhost/?x", "::"} {
@@ -292,46 +331,6 @@ func TestBrowserCallback(t *testing.T) {
 	}
 }
 
-func TestDevice(t *testing.T) {
-	s := services.New(t)
-	s.Polls("authorization_pending")
-	var out strings.Builder
-	l := login(s, &out)
-	l.Draw = true
-	token, err := l.Device(context.Background())
-	if err != nil || token.Email != s.Email {
-		t.Fatalf("%v, %v", token, err)
-	}
-	for _, want := range []string{"\x1b[30;107m", "▀", "Enter the verification code WDJB-MJHT in your browser at: " + s.Issuer + "/device?user_code=WDJB-MJHT\n", "Code will be valid for 300 seconds\n"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("did not say %q", want)
-		}
-	}
-	for _, line := range strings.Split(out.String(), "\n") {
-		if strings.HasPrefix(line, "\x1b") && !strings.HasSuffix(line, "\x1b[0m") {
-			t.Error("a line of the drawing colours the rest of the terminal")
-		}
-	}
-	out.Reset()
-	l.Draw = false
-	s.Polls("access_denied")
-	if _, err := l.Device(context.Background()); err == nil || !strings.Contains(err.Error(), "refused") || strings.Contains(out.String(), "\x1b") {
-		t.Errorf("%v, %q", err, out.String())
-	}
-	for code, want := range map[string]string{"expired_token": "before the code expired", "invalid_client": "invalid_client"} {
-		s.Polls(code)
-		if _, err := l.Device(context.Background()); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", code, err)
-		}
-	}
-	s.Polls("slow_down", "authorization_pending")
-	ctx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
-	defer cancel()
-	if _, err := l.Device(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("slow down: %v", err)
-	}
-}
-
 func TestClientCredentials(t *testing.T) {
 	s := services.New(t)
 	var out strings.Builder
@@ -347,57 +346,5 @@ func TestClientCredentials(t *testing.T) {
 	l.ClientSecret = ""
 	if _, err := l.ClientCredentials(context.Background()); err == nil {
 		t.Error("without a secret")
-	}
-}
-
-// What a provider says of itself is not believed: another's name, addresses in the clear, no PKCE.
-func TestDiscovery(t *testing.T) {
-	s := services.New(t)
-	doc := func(edit string) string {
-		fields := map[string]string{
-			"issuer": s.Issuer, "authorization_endpoint": s.Issuer + "/auth", "token_endpoint": s.Issuer + "/token", "device_authorization_endpoint": s.Issuer + "/device/code",
-		}
-		name, value, _ := strings.Cut(edit, "=")
-		fields[name] = value
-		challenges := `["S256"]`
-		if name == "challenges" {
-			challenges = value
-		}
-		return fmt.Sprintf(`{"issuer":%q,"authorization_endpoint":%q,"token_endpoint":%q,"device_authorization_endpoint":%q,"code_challenge_methods_supported":%s}`,
-			fields["issuer"], fields["authorization_endpoint"], fields["token_endpoint"], fields["device_authorization_endpoint"], challenges)
-	}
-	for edit, want := range map[string]string{
-		"issuer=https://other.example":                      "says that it is https://other.example",
-		"issuer=" + s.Issuer + "/":                          "says that it is",
-		"token_endpoint=http://evil.example/token":          "is not an https address",
-		"authorization_endpoint=javascript:alert(1)":        "is not the address of a provider",
-		"device_authorization_endpoint=http://10.0.0.1/x":   "is not an https address",
-		"token_endpoint=":                                   "names no token endpoint",
-		"authorization_endpoint=":                           "names no authorization endpoint",
-		`challenges=["plain"]`:                              "does not offer PKCE",
-		"challenges=null":                                   "does not offer PKCE",
-		"token_endpoint=https://user:canary@evil.example/x": "is not the address of a provider",
-	} {
-		s.Heal()
-		s.Fail(services.Fault{Path: "/oidc/.well-known", Status: 200, Body: doc(edit), Times: -1})
-		var out strings.Builder
-		l := login(s, &out)
-		l.Open = func(context.Context, string) error { t.Errorf("%s: opened", edit); return nil }
-		if _, err := l.Browser(context.Background()); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {
-			t.Errorf("%s: %v", edit, err)
-		}
-	}
-	s.Heal()
-	s.Fail(services.Fault{Path: "/oidc/.well-known", Status: 302, Header: map[string]string{"Location": "https://evil.example/"}, Times: -1})
-	var out strings.Builder
-	if _, err := login(s, &out).Device(context.Background()); err == nil || !strings.Contains(err.Error(), "it redirects to https://evil.example, which is not followed") {
-		t.Error(err)
-	}
-	for _, bad := range []string{"", "http://issuer.example", "ftp://x", "https://u:p@x"} {
-		l := login(s, &out)
-		l.Issuer = bad
-		if _, err := l.Device(context.Background()); err == nil {
-			t.Errorf("%q was used", bad)
-		}
 	}
 }

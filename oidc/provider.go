@@ -26,11 +26,14 @@ type Login struct {
 	RedirectURL string
 	Transport   http.RoundTripper
 	UserAgent   string
+	// Patience and Notify are those of [Environment].
+	Patience time.Duration
+	Notify   func(err error, pause time.Duration)
 	// Out is where the user is told what to do.
 	Out io.Writer
-	// Draw allows QR codes on Out, which then is a terminal.
-	Draw bool
-	// Open opens an address in the user's browser; [OpenBrowser] when nil.
+	// Columns is the width of the terminal that Out is, on which QR codes are drawn that fit; 0: it is none.
+	Columns int
+	// Open opens an address in the user's browser, for as long as it likes; [OpenBrowser] when nil.
 	Open func(ctx context.Context, address string) error
 	// Now is the present time; nil takes the system's clock.
 	Now func() time.Time
@@ -58,7 +61,7 @@ func (l *Login) discover(ctx context.Context) (*provider, error) {
 	if err := private(l.Issuer); err != nil {
 		return nil, fmt.Errorf("identity provider: %w", err)
 	}
-	p := &provider{Login: l, fetch: newFetcher(l.Transport, l.UserAgent)}
+	p := &provider{Login: l, fetch: newFetcher(asking{l.Transport, l.UserAgent, l.Patience, l.Notify})}
 	c := call{method: http.MethodGet, url: strings.TrimRight(l.Issuer, "/") + "/.well-known/openid-configuration"}
 	if err := p.fetch.do(ctx, c, &p.doc); err != nil {
 		return nil, fmt.Errorf("identity provider: %w", err)
@@ -80,9 +83,16 @@ func (l *Login) discover(ctx context.Context) (*provider, error) {
 	return p, nil
 }
 
+// silentHost is where Microsoft Entra ID has its issuers, which check PKCE and do not say so in their documents; cosign makes
+// the same exception.
+const silentHost = "login.microsoftonline.com"
+
 // needsChallenges refuses a provider that does not check PKCE: a code that another program of this computer caught could
 // be used by it.
 func (p *provider) needsChallenges() error {
+	if u, err := url.Parse(p.Issuer); err == nil && len(p.doc.Challenges) == 0 && u.Scheme == "https" && u.Host == silentHost {
+		return nil
+	}
 	if !slices.Contains(p.doc.Challenges, "S256") {
 		return fmt.Errorf("identity provider %s does not offer PKCE with S256, without which logging in is not safe", where(p.Issuer))
 	}

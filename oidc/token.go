@@ -44,6 +44,10 @@ func Parse(raw string) (*Token, error) {
 	if !one || !two || strings.Contains(signature, ".") || signature == "" {
 		return nil, errors.New("identity token: it is not a signed JSON Web Token of three parts")
 	}
+	// Whatever reads it later, in a header or a form, sees one word.
+	if strings.ContainsFunc(raw, foreign) {
+		return nil, errors.New("identity token: it has characters that are not those of base64url")
+	}
 	data, err := base64.RawURLEncoding.DecodeString(payload)
 	if err != nil {
 		return nil, errors.New("identity token: its second part is not base64url")
@@ -59,6 +63,11 @@ func Parse(raw string) (*Token, error) {
 		return nil, errors.New("identity token: it lacks an issuer (iss) or a subject (sub)")
 	}
 	return t, nil
+}
+
+// foreign finds what is neither base64url (RFC 4648 5) nor a dot.
+func foreign(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
 }
 
 func (t *Token) claim(d *protojson.Decoder, name string) error {
@@ -132,6 +141,15 @@ func (t *Token) Who() string {
 		return clean(t.Email)
 	}
 	return clean(t.Subject)
+}
+
+// Describe says in a line whose token it is, of whom, for whom and until when, fit to be printed.
+func (t *Token) Describe() string {
+	text := fmt.Sprintf("one of %s, for %s, about %s", clean(t.Issuer), clean(strings.Join(t.Audience, ", ")), t.Who())
+	if !t.Expires.IsZero() {
+		text += ", until " + t.Expires.UTC().Format(time.RFC3339)
+	}
+	return text
 }
 
 // Check refuses a token that no authority would take: one that has expired, or is meant for others. audience may be

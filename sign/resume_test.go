@@ -41,6 +41,16 @@ func TestResumeRefuses(t *testing.T) {
 	if err := s2.Resume(key, certify(key)); err != nil {
 		t.Fatal(err)
 	}
+	_, until := s2.Certificate()
+	for at, want := range map[time.Time]error{until.Add(time.Second): sign.ErrEnding, until.Add(-time.Second): sign.ErrEnding, until.Add(-3 * time.Minute): nil} {
+		late := &sign.Session{Now: func() time.Time { return at }}
+		if err := late.Resume(key, certify(key)); !errors.Is(err, want) {
+			t.Errorf("%s before it ends: %v", until.Sub(at), err)
+		}
+		if cert, _ := late.Certificate(); (cert == nil) != (want != nil) {
+			t.Errorf("%s before it ends the certificate is in use, or not", until.Sub(at))
+		}
+	}
 	o := sign.Options{Root: w.Root(t), Clock: clock, Timestampers: []sign.Timestamper{stamping{t, w, clock}}}
 	before := ca.issued
 	if err := s2.Use(t.Context(), &o); err != nil || o.Signer != sign.Signer(key) || ca.issued != before {

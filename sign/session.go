@@ -69,8 +69,12 @@ func (s *Session) Prepare(o *Options) error {
 	return nil
 }
 
+// ErrEnding says that a certificate has ended, or ends before a signature could be made and time-stamped.
+var ErrEnding = errors.New("it is too late to sign with the certificate")
+
 // Resume goes on with a key and its certificate of an earlier session: DER, the key's own first. They are used as long as
-// they live; what comes after is made anew.
+// they live; what comes after is made anew. What does not live long enough for a signature is refused with [ErrEnding], and
+// the session is as it was.
 func (s *Session) Resume(key Signer, chain [][]byte) error {
 	if len(chain) == 0 {
 		return errors.New("there is no certificate")
@@ -88,6 +92,9 @@ func (s *Session) Resume(key Signer, chain [][]byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.now().Add(margin).After(leaf.NotAfter) {
+		return fmt.Errorf("%w: it ends at %s", ErrEnding, leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
 	s.signer, s.chain, s.until = key, chain, leaf.NotAfter
 	return nil
 }
@@ -99,12 +106,8 @@ func (s *Session) Use(ctx context.Context, o *Options) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now
-	if s.Now != nil {
-		now = s.Now
-	}
-	if now().Add(margin).After(s.until) {
-		if err := s.renew(ctx, now); err != nil {
+	if s.now().Add(margin).After(s.until) {
+		if err := s.renew(ctx); err != nil {
 			return err
 		}
 	}
@@ -112,7 +115,14 @@ func (s *Session) Use(ctx context.Context, o *Options) error {
 	return nil
 }
 
-func (s *Session) renew(ctx context.Context, now func() time.Time) error {
+func (s *Session) now() time.Time {
+	if s.Now != nil {
+		return s.Now()
+	}
+	return time.Now()
+}
+
+func (s *Session) renew(ctx context.Context) error {
 	id, err := s.Identity(ctx)
 	if err != nil {
 		return err
@@ -134,7 +144,7 @@ func (s *Session) renew(ctx context.Context, now func() time.Time) error {
 	if err != nil {
 		return fmt.Errorf("the new certificate: %w", err)
 	}
-	if at := now(); at.After(leaf.NotAfter) {
+	if at := s.now(); at.After(leaf.NotAfter) {
 		return fmt.Errorf("the new certificate expired at %s, and it is %s here: is the clock right?", leaf.NotAfter.UTC().Format(time.RFC3339), at.UTC().Format(time.RFC3339))
 	}
 	s.signer, s.chain, s.until = key, chain, leaf.NotAfter

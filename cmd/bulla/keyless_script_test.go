@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -46,15 +47,11 @@ func TestKeylessScript(t *testing.T) {
 				"job.jwt":      []byte(s.Token(services.Claims{"email": nil, "sub": "https://ci.example/job"})),
 				"doubtful.jwt": []byte(s.Token(services.Claims{"email_verified": false})),
 			}
-			for name, cfg := range signingConfigs(s) {
-				made, err := trust.NewSigningConfig(cfg)
-				if err != nil {
-					return err
-				}
-				if files[name], err = made.Encode(); err != nil {
-					return err
-				}
+			configs, err := signingConfigFiles(s)
+			if err != nil {
+				return err
 			}
+			maps.Copy(files, configs)
 			for name, data := range files {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), data, 0o600); err != nil {
 					return err
@@ -89,6 +86,21 @@ func signingConfigs(s *services.Services) map[string]trust.SigningConfig {
 	noTSA.TSAs, noTSA.TSAConfig = nil, trust.Selection{}
 	noLog.Logs, noLog.LogConfig = nil, trust.Selection{}
 	return map[string]trust.SigningConfig{"v1.json": with(1), "v2.json": with(2), "notsa.json": noTSA, "nolog.json": noLog}
+}
+
+// signingConfigFiles are what signing configs are as files, by name.
+func signingConfigFiles(s *services.Services) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for name, cfg := range signingConfigs(s) {
+		made, err := trust.NewSigningConfig(cfg)
+		if err != nil {
+			return nil, err
+		}
+		if files[name], err = made.Encode(); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
 }
 
 // addFault, called "fault JSON", adds a fault, such as {"Path":"/api/v2/log","Status":503,"Times":2}.

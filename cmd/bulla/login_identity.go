@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -16,7 +15,6 @@ import (
 	"github.com/bulla-sign/bulla/internal/cli/flags"
 	"github.com/bulla-sign/bulla/internal/describe"
 	"github.com/bulla-sign/bulla/keys"
-	"github.com/bulla-sign/bulla/oidc"
 	"github.com/bulla-sign/bulla/sign"
 )
 
@@ -52,71 +50,18 @@ func (o *identityLogin) register(fs *pflag.FlagSet) {
 	})
 }
 
-// finding is one place of --explain.
-type finding struct {
-	Source string `json:"source"`
-	Looked string `json:"lookedFor"`
-	Found  bool   `json:"found"`
-	Used   bool   `json:"used"` // it is the first that is there
-}
-
-// findings lists what is looked for, in order: what a flag gives, the kept session, the surroundings, a person.
-func (o *identityLogin) findings(ctx context.Context, c *cli.Call) ([]finding, error) {
-	out := []finding{{Source: "flag", Looked: "--identity-token", Found: o.IdentityToken != ""}}
-	kept, err := readSession(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	path, err := sessionPath(c)
-	if err != nil {
-		return nil, err
-	}
-	out = append(out, finding{Source: "session", Looked: "the file " + path + ", which \"login\" writes", Found: kept != nil})
-	for _, f := range oidc.Look(&oidc.Environment{LookupEnv: c.LookupEnv}) {
-		out = append(out, finding{Source: f.Name, Looked: f.Looked, Found: f.Found && !o.DisableAmbient && (o.Provider == "" || o.Provider == f.Name)})
-	}
-	out = append(out, finding{Source: "browser", Looked: "a terminal, to log in from", Found: c.IsTerminal(c.In)},
-		finding{Source: "device", Looked: "--fulcio-auth-flow=device, to log in elsewhere", Found: o.AuthFlow.String() == "device"})
-	for i := range out {
-		if out[i].Found {
-			out[i].Used = true
-			break
-		}
-	}
-	return out, nil
-}
-
-func (o *identityLogin) runExplain(ctx context.Context, c *cli.Call) error {
-	list, err := o.findings(ctx, c)
-	if err != nil {
-		return err
-	}
-	if o.output.String() == "json" {
-		return c.PrintJSON(list)
-	}
-	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
-	for i, f := range list {
-		what := "not there"
-		switch {
-		case f.Used:
-			what = "there: used"
-		case f.Found:
-			what = "there"
-		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", i+1, f.Source, what, f.Looked)
-	}
-	return w.Flush()
-}
-
 func (o *identityLogin) run(ctx context.Context, c *cli.Call) error {
-	if o.explain {
-		return o.runExplain(ctx, c)
-	}
 	if err := o.check(c); err != nil {
 		return err
 	}
+	if o.explain {
+		return o.runExplain(ctx, c)
+	}
 	path, err := sessionPath(c)
 	if err != nil {
+		return err
+	}
+	if err := tryKeeping(path); err != nil {
 		return err
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/bulla-sign/bulla/identity"
@@ -19,6 +21,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/describe"
 	"github.com/bulla-sign/bulla/internal/durable"
 	"github.com/bulla-sign/bulla/keys"
+	"github.com/bulla-sign/bulla/sign"
 )
 
 // stored is what "login" keeps: a key and the certificate for it, which ends in minutes. The identity token, which opens
@@ -38,6 +41,8 @@ const (
 	storedVersion = 1
 	// maxStored bounds the file: a key and a few certificates.
 	maxStored = 64 << 10
+	// usualStored is what a session takes, in bytes.
+	usualStored = 8 << 10
 )
 
 // sessionPath is where the session lies: in the runtime directory, which goes away when the user logs out of the system,
@@ -51,7 +56,8 @@ func sessionPath(c *cli.Call) (string, error) {
 	return "", cli.Usagef("nothing says where a session is kept: neither XDG_RUNTIME_DIR nor XDG_CACHE_HOME nor HOME is set")
 }
 
-// readSession returns the session that is kept and still lives, nil without one.
+// readSession returns the session that is kept, which may have ended; nil without one. What others could have read, and
+// what is another user's, is not used.
 func readSession(ctx context.Context, c *cli.Call) (*stored, error) {
 	path, err := sessionPath(c)
 	if err != nil {
@@ -59,12 +65,15 @@ func readSession(ctx context.Context, c *cli.Call) (*stored, error) {
 	}
 	info, err := os.Lstat(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return nil, nil
 	case err != nil:
-		return nil, err
+		return nil, cli.Errorf(cli.ExitInput, "the session of \"login\": %w", err)
 	case !info.Mode().IsRegular(), runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
 		return nil, cli.Errorf(cli.ExitInput, "%s is not a file that only its owner can read, and is not used", path).WithHint("\"logout\" removes it")
+	case !durable.Own(info): // somebody else would be the signer
+		c.Warnf("%s belongs to another user, and is not used", path)
+		return nil, nil
 	}
 	data, err := readFileUpTo(ctx, path, maxStored)
 	if err != nil {
@@ -74,11 +83,10 @@ func readSession(ctx context.Context, c *cli.Call) (*stored, error) {
 	if err != nil {
 		return nil, cli.Errorf(cli.ExitInput, "%s: %w", path, err).WithHint("\"logout\" removes it")
 	}
-	if c.Now().After(s.cert.X509.NotAfter) {
-		return nil, nil
-	}
 	return s, nil
 }
+
+func (s *stored) ended(now time.Time) bool { return now.After(s.cert.X509.NotAfter) }
 
 func parseSession(data []byte) (*stored, error) {
 	if len(data) > maxStored {
@@ -119,10 +127,25 @@ func (s *stored) write(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
 	return durable.WriteFile(path, data, 0o600)
+}
+
+// tryKeeping finds out whether a session of the usual size can be kept, before anybody is asked for anything and a name
+// becomes public in vain.
+func tryKeeping(path string) error {
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	if err == nil {
+		var f *durable.File
+		if f, err = durable.New(path, durable.Options{Mode: 0o600, Replace: true}); err == nil {
+			defer f.Discard()
+			_, err = f.Write(make([]byte, usualStored))
+		}
+	}
+	if err != nil {
+		return cli.Errorf(cli.ExitInput, "a session cannot be kept: %w", err).
+			WithHint("XDG_RUNTIME_DIR names the directory; or sign without \"login\", which gets a certificate each time")
+	}
+	return nil
 }
 
 // loggedIn is a session as it is shown.
@@ -142,14 +165,12 @@ func (s *stored) shown(path string) *loggedIn {
 	return out
 }
 
+// choosers are the flags that say where a token comes from, and so go before the session that is kept.
+var choosers = []string{"identity-token", "fulcio-auth-flow", "oidc-provider", "oidc-issuer", "oidc-client-id", "oidc-disable-ambient-providers"}
+
 // resume goes on with the session that "login" keeps, if it is one of the services in use and no flag says otherwise.
 func (s *signing) resume(ctx context.Context, c *cli.Call, p *plan) error {
-	for _, flag := range []string{"identity-token", "fulcio-auth-flow", "oidc-provider", "oidc-issuer", "oidc-client-id", "oidc-disable-ambient-providers"} {
-		if c.Changed(flag) {
-			return nil
-		}
-	}
-	if c.Cosign || s.Key != "" || s.loggingIn != nil {
+	if slices.ContainsFunc(choosers, c.Changed) || c.Cosign || s.Key != "" || s.loggingIn != nil {
 		return nil
 	}
 	kept, err := readSession(ctx, c)
@@ -157,17 +178,26 @@ func (s *signing) resume(ctx context.Context, c *cli.Call, p *plan) error {
 		return err
 	}
 	if kept.Authority != p.ca || p.logNames() != "" && kept.Logs != p.logNames() {
-		c.Debugf("the session of \"login\" is one of other services, and is not used")
+		c.Infof("the session of \"login\" is one of other services (%s), and is not used", describe.Printable(kept.Authority))
 		return nil
 	}
 	key, err := kept.signer()
 	if err != nil {
 		return err
 	}
-	if err := s.session.Resume(key, kept.Chain); err != nil {
+	who := kept.shown("")
+	switch err := s.session.Resume(key, kept.Chain); {
+	case errors.Is(err, sign.ErrEnding):
+		if c.Now().Sub(who.Until) < rememberEnded {
+			c.Infof("the session of %s ends at %s, and is not used any more; \"login\" begins another", describe.Printable(who.Identity), who.Until.Format(time.RFC3339))
+		}
+		return nil
+	case err != nil:
 		return cli.Errorf(cli.ExitInput, "the session of \"login\": %w", err).WithHint("\"logout\" removes it")
 	}
-	who := kept.shown("")
 	c.Infof("signing as %s of %s, who logged in", describe.Printable(who.Identity), describe.Printable(who.Issuer))
 	return nil
 }
+
+// rememberEnded is how long somebody who signs is told that the session is over: as long as it may surprise.
+const rememberEnded = time.Hour

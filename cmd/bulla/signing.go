@@ -35,6 +35,7 @@ type signing struct {
 	patience     time.Duration
 	session      *sign.Session // nil with a key alone
 	bearer       *bearer       // of the session
+	inVain       bool          // the provider was asked for a token last, and did not answer
 	loggingIn    sign.Signer   // the key of a session that is being made, by "login"
 	deferrable   bool          // whether the command has --log=defer
 	spool        spoolDir
@@ -117,6 +118,9 @@ func (s *signing) options(ctx context.Context, c *cli.Call, stdin bool) (sign.Op
 	}
 	if err := s.connect(ctx, c, source, p, &o); err != nil {
 		return o, signingError(err, "")
+	}
+	if err := s.consentToLog(c, p); err != nil {
+		return o, err
 	}
 	s.chosen, o.Defer = p.logs, s.deferred()
 	if len(o.Certificates) > 0 && o.Root != nil && len(o.Root.CAs) == 0 {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bulla-sign/bulla/client"
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/cli/buildinfo"
 	"github.com/bulla-sign/bulla/oidc"
@@ -19,7 +20,11 @@ import (
 // one becomes public.
 func (s *signing) identity(c *cli.Call, p *plan, transport http.RoundTripper) func(context.Context) (sign.Identity, error) {
 	agreed := ""
-	s.bearer = &bearer{now: c.Now, get: func(ctx context.Context) (*oidc.Token, error) { return s.token(ctx, c, p, transport) }}
+	s.bearer = &bearer{now: c.Now, get: func(ctx context.Context) (*oidc.Token, error) {
+		token, err := s.token(ctx, c, p, transport)
+		s.inVain = errors.Is(err, oidc.ErrUnavailable)
+		return token, err
+	}}
 	return func(ctx context.Context) (sign.Identity, error) {
 		var id sign.Identity
 		token, err := s.bearer.token(ctx)
@@ -70,13 +75,47 @@ func (b *bearer) token(ctx context.Context) (*oidc.Token, error) {
 	return token, nil
 }
 
-// consent says what is about to become public, and asks where somebody can answer. Where nobody can, as in CI, to have
-// started the command without --key is the answer, as it is for cosign.
+// shown is the certificate authority, as the signer sees it: authorities that refuse a token often do not say why, and
+// hardly what they were shown.
+type shown struct{ sign.Certifier }
+
+func (a *shown) Certify(ctx context.Context, id sign.Identity, key sign.Signer) ([][]byte, error) {
+	chain, err := a.Certifier.Certify(ctx, id, key)
+	if !errors.Is(err, client.ErrRefused) {
+		return chain, err
+	}
+	t, parseErr := oidc.Parse(id.Token)
+	if parseErr != nil {
+		return nil, err
+	}
+	return nil, cli.Errorf(cli.ExitFailure, "%w", err).WithHint("the token that it was shown is %s: the authority must take tokens of that provider, for that audience", t.Describe())
+}
+
+// consent says what is about to become public of an identity, and asks.
 func (s *signing) consent(c *cli.Call, p *plan, token *oidc.Token) error {
 	text := fmt.Sprintf("%s will be public for ever: the name stands in the certificate, which %s enters into a certificate transparency log", token.Who(), p.ca)
 	if len(p.logs) > 0 {
 		text += ", and in the entry of the transparency log " + p.logNames()
 	}
+	return s.agree(c, text)
+}
+
+// consentToLog is consent for a signature with a key, of which no identity becomes public. In cosign's place, which logs
+// such a signature without a word, nothing is asked.
+func (s *signing) consentToLog(c *cli.Call, p *plan) error {
+	if s.identified() || len(p.logs) == 0 || c.Cosign {
+		return nil
+	}
+	what := "the digest of what is signed, the signature and the public key"
+	if s.Certificate != "" {
+		what = "the digest of what is signed, the signature and the certificate with the names in it"
+	}
+	return s.agree(c, fmt.Sprintf("%s will be public for ever in the transparency log %s", what, p.logNames()))
+}
+
+// agree says what is about to become public, and asks where somebody can answer. Where nobody can, as in CI, to have started
+// the command is the answer, as it is for cosign.
+func (s *signing) agree(c *cli.Call, text string) error {
 	switch {
 	case !s.Yes && c.IsTerminal(c.In):
 		return c.Confirm(false, "%s", text)
@@ -88,18 +127,39 @@ func (s *signing) consent(c *cli.Call, p *plan, token *oidc.Token) error {
 	return nil
 }
 
+// surroundings are where tokens are looked for.
+func (s *signing) surroundings(c *cli.Call, transport http.RoundTripper) *oidc.Environment {
+	e := &oidc.Environment{LookupEnv: c.LookupEnv, Transport: transport, UserAgent: buildinfo.UserAgent("bulla"), Patience: s.perseverance(), Notify: askingAgain(c)}
+	if c.Changed("oidc-client-id") {
+		e.Audience = s.ClientID
+	}
+	return e
+}
+
+// perseverance is --patience in the words of the clients' packages, for which 0 is their own. Patience with a provider that
+// was in vain is not had again until it answers, or a long list of things to sign would wait as often as it is long.
+func (s *signing) perseverance() time.Duration {
+	if s.patience == 0 || s.inVain {
+		return -1 // a single attempt
+	}
+	return s.patience
+}
+
+// askingAgain tells why a provider is asked again.
+func askingAgain(c *cli.Call) func(error, time.Duration) {
+	return func(err error, pause time.Duration) {
+		c.Infof("%v; trying again in %s", err, pause.Round(100*time.Millisecond))
+	}
+}
+
 // token finds an identity token: given, at hand in the surroundings, or by logging in.
 func (s *signing) token(ctx context.Context, c *cli.Call, p *plan, transport http.RoundTripper) (*oidc.Token, error) {
 	if s.IdentityToken != "" {
-		return oidc.FromFlag(s.IdentityToken)
+		return oidc.FromFlag(ctx, s.IdentityToken)
 	}
 	missing := oidc.ErrNone
 	if !s.DisableAmbient {
-		e := &oidc.Environment{LookupEnv: c.LookupEnv, Transport: transport, UserAgent: buildinfo.UserAgent("bulla")}
-		if c.Changed("oidc-client-id") {
-			e.Audience = s.ClientID
-		}
-		token, name, err := oidc.Ambient(ctx, e, s.Provider)
+		token, name, err := oidc.Ambient(ctx, s.surroundings(c, transport), s.Provider)
 		switch {
 		case err == nil:
 			c.Debugf("the identity token comes from %s", name)
@@ -123,7 +183,10 @@ func (s *signing) logIn(ctx context.Context, c *cli.Call, p *plan, transport htt
 	}
 	l := &oidc.Login{
 		Issuer: p.issuer, ClientID: s.ClientID, RedirectURL: s.RedirectURL, Transport: transport,
-		UserAgent: buildinfo.UserAgent("bulla"), Out: c.Err, Draw: c.IsTerminal(c.Err), Now: c.Now,
+		UserAgent: buildinfo.UserAgent("bulla"), Patience: s.perseverance(), Notify: askingAgain(c), Out: c.Err, Now: c.Now,
+	}
+	if kind, _ := c.LookupEnv("TERM"); kind != "dumb" && c.IsTerminal(c.Err) {
+		l.Columns = c.Width()
 	}
 	if s.ClientSecretFile != "" {
 		secret, err := readFileUpTo(ctx, s.ClientSecretFile, maxSecret)
@@ -142,7 +205,7 @@ func (s *signing) logIn(ctx context.Context, c *cli.Call, p *plan, transport htt
 			flow = "device"
 		default:
 			return nil, cli.Usagef("%w", missing).
-				WithHint("give one with --identity-token, sign with --key, or log in on another device with --fulcio-auth-flow=device")
+				WithHint("give one with --identity-token, sign with --key, or log in on another device with --fulcio-auth-flow=device; \"login --explain\" says where one is looked for")
 		}
 	}
 	switch flow {

@@ -188,7 +188,7 @@ func (s *signing) connect(ctx context.Context, c *cli.Call, source *trustsource.
 	if readable(p.ca) {
 		c.Warnf("the certificate authority %s is asked without TLS: the identity token could be read on the way", p.ca)
 	}
-	s.session = &sign.Session{Authority: ca, Identity: s.identity(c, p, with.Transport), Now: c.Now}
+	s.session = &sign.Session{Authority: &shown{ca}, Identity: s.identity(c, p, with.Transport), Now: c.Now}
 	if s.session.Key = s.loggingIn; s.Key != "" {
 		s.session.Key = o.Signer
 	}
@@ -215,9 +215,7 @@ func (s *signing) clientOptions(ctx context.Context, c *cli.Call, source *trusts
 		Root: root, Transport: c.Net.Guard(client.NewTransport(nil)), UserAgent: buildinfo.UserAgent("bulla"), Now: c.Now,
 		Notify: new(retries).teller(c),
 	}
-	if with.Patience = s.patience; s.patience == 0 {
-		with.Patience = -1 // a single attempt
-	}
+	with.Patience = s.perseverance()
 	return with, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 
 	"github.com/bulla-sign/bulla/internal/cli"
+	"github.com/bulla-sign/bulla/oidc"
 )
 
 // ignoredFlag is a flag that has no effect in some circumstances: why, and what to do instead.
@@ -46,8 +47,21 @@ func (s *signing) configured() bool {
 
 const leaveOut = "leave the flag out"
 
+// valued are the flags of which an empty value, as an unset variable in a script makes one, would sign in another way than
+// was meant: as another identity, or in public.
+func (s *signing) valued() map[string]string {
+	return map[string]string{
+		"key": s.Key, "certificate": s.Certificate, "certificate-chain": s.CertificateChain, "identity-token": s.IdentityToken,
+		"oidc-provider": s.Provider, "oidc-client-id": s.ClientID, "oidc-client-secret-file": s.ClientSecretFile,
+		"signing-config": s.SigningConfig, "trusted-root": s.TrustedRoot,
+	}
+}
+
 // checkServices refuses service flags that cannot be followed, and those that have no effect.
 func (s *signing) checkServices(c *cli.Call) error {
+	if err := checkEmpty(c, s.valued()); err != nil {
+		return err
+	}
 	if err := s.checkMixing(c); err != nil {
 		return err
 	}
@@ -77,8 +91,13 @@ func (s *signing) checkServices(c *cli.Call) error {
 // checkMixing refuses service addresses beside a signing config, as cosign does: one of the two would be ignored, and a
 // signature could go to a log that nobody meant.
 func (s *signing) checkMixing(c *cli.Call) error {
-	if s.Provider != "" && s.DisableAmbient {
-		return cli.Usagef("--oidc-provider and --oidc-disable-ambient-providers contradict each other")
+	if s.Provider != "" {
+		if _, err := oidc.Name(s.Provider); err != nil {
+			return cli.Usagef("--oidc-provider: %w", err)
+		}
+		if s.DisableAmbient {
+			return cli.Usagef("--oidc-provider and --oidc-disable-ambient-providers contradict each other")
+		}
 	}
 	used := map[string]bool{
 		"fulcio-url": s.identified(), "oidc-issuer": s.identified() && s.IdentityToken == "", "rekor-url": !s.unlogged(), "timestamp-server-url": true,

@@ -34,6 +34,10 @@ func whoamiCommand() *cli.Command {
 				return err
 			}
 			who := kept.shown(path)
+			if kept.ended(c.Now()) {
+				return cli.Errorf(cli.ExitFailure, "nobody is logged in for signing: the session of %s of %s ended at %s", describe.Printable(who.Identity),
+					describe.Printable(who.Issuer), who.Until.Format(time.RFC3339)).WithHint("\"login\" without a server begins another")
+			}
 			if output.String() == "json" {
 				return c.PrintJSON(who)
 			}

@@ -29,3 +29,9 @@ func mayFollow(path string, link fs.FileInfo) error {
 	}
 	return nil
 }
+
+// Own says whether a file belongs to the user as whom the program runs. info is that of [os.Stat] or [os.Lstat].
+func Own(info fs.FileInfo) bool {
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(owner.Uid) == os.Geteuid()
+}

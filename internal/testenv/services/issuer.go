@@ -11,14 +11,21 @@ import (
 
 // logins is what the identity provider remembers.
 type logins struct {
-	codes map[string]login
+	codes  map[string]login
+	device login // the last that a device asked for
 	// polls are the errors that the next polls for a device's token get.
 	polls []string
 	next  int
 }
 
 type login struct {
-	nonce, challenge, redirect string
+	client, nonce, challenge, redirect string
+}
+
+// proves says whether a request for a token comes from who began the login (RFC 7636 4.6).
+func (l *login) proves(client, verifier string) bool {
+	sum := sha256.Sum256([]byte(verifier))
+	return client == l.client && base64.RawURLEncoding.EncodeToString(sum[:]) == l.challenge
 }
 
 func (l *logins) init() { l.codes = map[string]login{} }
@@ -72,13 +79,13 @@ func (s *Services) authorize(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "redirect_uri", http.StatusBadRequest)
 		return
 	case q.Get("response_type") != "code" || q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) != 43 ||
-		q.Get("state") == "" || q.Get("nonce") == "" || !strings.Contains(q.Get("scope"), "openid"):
+		q.Get("state") == "" || q.Get("nonce") == "" || q.Get("client_id") == "" || !strings.Contains(q.Get("scope"), "openid"):
 		http.Error(w, "the request lacks something", http.StatusBadRequest)
 		return
 	}
 	s.logins.next++
 	code := fmt.Sprintf("code-%d", s.logins.next)
-	s.logins.codes[code] = login{q.Get("nonce"), q.Get("code_challenge"), q.Get("redirect_uri")}
+	s.logins.codes[code] = login{q.Get("client_id"), q.Get("nonce"), q.Get("code_challenge"), q.Get("redirect_uri")}
 	back.RawQuery = url.Values{"code": {code}, "state": {q.Get("state")}}.Encode()
 	http.Redirect(w, req, back.String(), http.StatusFound)
 }
@@ -103,15 +110,14 @@ func (s *Services) token(w http.ResponseWriter, req *http.Request) {
 	case "authorization_code":
 		l, known := s.logins.codes[f.Get("code")]
 		delete(s.logins.codes, f.Get("code"))
-		sum := sha256.Sum256([]byte(f.Get("code_verifier")))
-		if !known || l.redirect != f.Get("redirect_uri") || base64.RawURLEncoding.EncodeToString(sum[:]) != l.challenge {
+		if !known || l.redirect != f.Get("redirect_uri") || !l.proves(client, f.Get("code_verifier")) {
 			oauthError(w, "invalid_grant", "the code, its verifier or its redirect_uri is wrong")
 			return
 		}
 		claims["nonce"] = l.nonce
 	case "urn:ietf:params:oauth:grant-type:device_code":
-		if f.Get("device_code") != "device-1" {
-			oauthError(w, "invalid_grant", "no such device code")
+		if f.Get("device_code") != "device-1" || !s.logins.device.proves(client, f.Get("code_verifier")) {
+			oauthError(w, "invalid_grant", "no such device code, or its verifier is wrong")
 			return
 		}
 		if len(s.logins.polls) > 0 {
@@ -134,7 +140,16 @@ func (s *Services) token(w http.ResponseWriter, req *http.Request) {
 	reply(w, http.StatusOK, object{"access_token": id, "token_type": "Bearer", "id_token": id, "expires_in": 600})
 }
 
-func (s *Services) deviceCode(w http.ResponseWriter, _ *http.Request) {
+func (s *Services) deviceCode(w http.ResponseWriter, req *http.Request) {
+	f := url.Values{}
+	if req.ParseForm() == nil {
+		f = req.PostForm
+	}
+	if f.Get("client_id") == "" || !strings.Contains(f.Get("scope"), "openid") || f.Get("code_challenge_method") != "S256" || len(f.Get("code_challenge")) != 43 {
+		oauthError(w, "invalid_request", "the request lacks something")
+		return
+	}
+	s.logins.device = login{client: f.Get("client_id"), challenge: f.Get("code_challenge")}
 	reply(w, http.StatusOK, object{
 		"device_code": "device-1", "user_code": "WDJB-MJHT", "verification_uri": s.Issuer + "/device",
 		"verification_uri_complete": s.Issuer + "/device?user_code=WDJB-MJHT", "expires_in": 300, "interval": 0.05,
