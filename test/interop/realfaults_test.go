@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/bulla-sign/bulla/internal/testenv/fault"
 	"github.com/bulla-sign/bulla/internal/tools/realsigstore"
@@ -23,24 +21,78 @@ var sampled = []string{
 	"dropped after it was done", "503 for a while", "429, come back in a second", "cut off once", "another's answer", "redirected to another host",
 }
 
+// failing is a service, and the proxy before it.
+type failing struct {
+	fault.Service
+	proxy *fault.Proxy
+}
+
+// scene is real servers behind proxies, and a signer who knows them by these.
+type scene struct {
+	*stack
+	config string
+	failing
+	entries func(t *testing.T, file string) int // of the log, about a file or about everything
+	tokens  []string                            // that were handed out
+}
+
+// do signs a file, or attests to it, with a new token.
+func (sc *scene) do(t *testing.T, d deed, subject []string, flags ...string) result {
+	t.Helper()
+	token := sc.token(t, identity)
+	sc.tokens = append(sc.tokens, readFile(t, token))
+	return theWorld.bulla.run(join(d.sign, []string{"--yes", "--signing-config", sc.config, "--trusted-root", sc.root, "--identity-token", token}, flags, subject)...)
+}
+
+// play fails in every way that is sampled, or with BULLA_SOAK in every way, while a file is signed or attested to.
+func (sc *scene) play(t *testing.T, d deed) {
+	stage := fault.NewStage(t, nil)
+	sc.proxy.Fail(fault.Fault{Method: sc.Method, Path: sc.Path, Edit: stage.Keep})
+	dir := t.TempDir()
+	subject, _ := d.subjects(t, dir)
+	sc.do(t, d.in(t, dir), subject).wantOK(t)
+	for _, way := range fault.Ways() {
+		faults := way.Make(sc.Service, stage)
+		if faults == nil || os.Getenv("BULLA_SOAK") == "" && !slices.Contains(sampled, way.Name) {
+			continue
+		}
+		t.Run(way.Name, func(t *testing.T) {
+			dir := t.TempDir()
+			d := d.in(t, dir)
+			subject, _ := d.subjects(t, dir)
+			bundle, file := subject[1], subject[2]
+			before := sc.entries(t, file)
+			sc.proxy.Fail(faults...)
+			defer sc.proxy.Heal()
+			r, want := sc.do(t, d, subject, way.Flags()...), fault.Wanted(sc.Name, way.Name)
+			if r.code != want.Status || !regexp.MustCompile(want.Says).MatchString(r.stderr) {
+				t.Errorf("want status %d and %q: %s", want.Status, want.Says, r)
+			}
+			if n := stage.Reached(); n != 0 {
+				t.Errorf("another host got %d requests", n)
+			}
+			after := sc.entries(t, file) - before
+			if r.code == 0 {
+				theWorld.bulla.run(join(d.verify, sc.by(identity), subject)...).wantOK(t)
+				if after != 1 {
+					t.Errorf("one signature has %d entries", after)
+				}
+				return
+			}
+			if _, err := os.Stat(bundle); err == nil || after > 1 {
+				t.Errorf("it failed and left a bundle (%v) and %d entries", err, after)
+			}
+		})
+	}
+}
+
 // TestRealFaults plays the table of docs/design/faults.md against Fulcio, rekor-tiles and timestamp-authority, each behind a
 // proxy.
 func TestRealFaults(t *testing.T) {
 	t.Parallel()
 	s := startStack(t)
-	start := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
 	ca, log, tsa := fault.NewProxy(t, s.fulcio.URL), fault.NewProxy(t, withTiles(t, s)), fault.NewProxy(t, s.stamper.URL)
-	config := filepath.Join(s.dir, "proxied.json")
-	theWorld.bulla.run("signing-config", "create", "--out", config,
-		"--fulcio", fmt.Sprintf("url=%s,api-version=1,start-time=%s,operator=test", ca.URL, start),
-		"--rekor", fmt.Sprintf("url=%s,api-version=2,start-time=%s,operator=test", log.URL, start), "--rekor-config", "EXACT:1",
-		"--tsa", fmt.Sprintf("url=%s/api/v1/timestamp,api-version=1,start-time=%s,operator=test", tsa.URL, start), "--tsa-config", "EXACT:1",
-	).wantOK(t)
-	artifact := s.file(t, "artifact.txt", []byte("what was shipped\n"))
-	sign := func(t *testing.T, bundle string, flags ...string) result {
-		return theWorld.bulla.run(join([]string{"sign-blob", "--yes", "--signing-config", config, "--trusted-root", s.root, "--identity-token", s.token(t, identity), "--bundle", bundle}, flags, []string{artifact})...)
-	}
-	size := func(t *testing.T) int {
+	sc := scene{stack: s, config: filepath.Join(s.dir, "proxied.json"), entries: func(t *testing.T, _ string) int {
 		checkpoint, err := os.ReadFile(filepath.Join(realsigstore.Tiles(s.dir), "checkpoint"))
 		if err != nil {
 			t.Fatal(err)
@@ -50,51 +102,50 @@ func TestRealFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 		return n
-	}
-	for _, of := range []struct {
-		fault.Service
-		proxy *fault.Proxy
-	}{
+	}}
+	s.configure(t, sc.config, places{CA: ca.URL, Log: log.URL, Version: 2, TSA: tsa.URL})
+	sc.failures(t, log, tsa, []failing{
 		{fault.Service{Name: "certificate authority", Method: "POST", Path: "/api/v2/signingCert"}, ca},
 		{fault.Service{Name: "log v2", Method: "POST", Path: "/api/v2/log/entries"}, log},
 		{fault.Service{Name: "timestamp authority", Method: "POST", Path: "/api/v1/timestamp"}, tsa},
-	} {
-		t.Run(of.Name, func(t *testing.T) {
-			stage := fault.NewStage(t, nil)
-			of.proxy.Fail(fault.Fault{Method: of.Method, Path: of.Path, Edit: stage.Keep})
-			sign(t, filepath.Join(t.TempDir(), "first.json")).wantOK(t)
-			for _, way := range fault.Ways() {
-				faults := way.Make(of.Service, stage)
-				if faults == nil || os.Getenv("BULLA_SOAK") == "" && !slices.Contains(sampled, way.Name) {
-					continue
-				}
-				t.Run(way.Name, func(t *testing.T) {
-					bundle, before := filepath.Join(t.TempDir(), "out.json"), size(t)
-					of.proxy.Fail(faults...)
-					defer of.proxy.Heal()
-					r, want := sign(t, bundle, way.Flags()...), fault.Wanted(of.Name, way.Name)
-					if r.code != want.Status || !regexp.MustCompile(want.Says).MatchString(r.stderr) {
-						t.Errorf("want status %d and %q: %s", want.Status, want.Says, r)
-					}
-					if n := stage.Reached(); n != 0 {
-						t.Errorf("another host got %d requests", n)
-					}
-					if r.code == 0 {
-						theWorld.bulla.run(join([]string{"verify-blob", "--bundle", bundle}, s.by(identity), []string{artifact})...).wantOK(t)
-						if after := size(t); after != before+1 {
-							t.Errorf("one signature has %d entries", after-before)
-						}
-					} else if _, err := os.Stat(bundle); err == nil {
-						t.Errorf("it failed and left a bundle")
-					}
-				})
-			}
-		})
+	})
+}
+
+// TestRealRekorFaults does so with the log of the public instance, with a timestamp beside its word. What it has about a file
+// its index says.
+func TestRealRekorFaults(t *testing.T) {
+	t.Parallel()
+	p := sharedPublicLike(t)
+	log, tsa := fault.NewProxy(t, p.logAt), fault.NewProxy(t, p.stamper.URL)
+	sc := scene{stack: p.stack, config: filepath.Join(t.TempDir(), "proxied.json"), entries: func(t *testing.T, file string) int {
+		return len(p.indexed(t, []byte(readFile(t, file))))
+	}}
+	p.configure(t, sc.config, places{CA: p.fulcio.URL, Log: log.URL, Version: 1, TSA: tsa.URL})
+	sc.failures(t, log, tsa, []failing{
+		{fault.Service{Name: "log v1", Method: "POST", Path: "/api/v1/log/entries"}, log},
+		{fault.Service{Name: "timestamp authority", Method: "POST", Path: "/api/v1/timestamp"}, tsa},
+	})
+}
+
+// failures plays what fails, while a file is signed and while it is attested to, and sees that the log and the timestamp
+// authority were shown no credential.
+func (sc *scene) failures(t *testing.T, log, tsa *fault.Proxy, all []failing) {
+	for _, sc.failing = range all {
+		for _, d := range deeds()[:2] {
+			t.Run(sc.Name+"/"+d.name, func(t *testing.T) { sc.play(t, d) })
+		}
+	}
+	if len(sc.tokens) == 0 {
+		t.Error("no token was used")
 	}
 	for name, p := range map[string]*fault.Proxy{"log": log, "timestamp authority": tsa} {
 		for _, r := range p.Requests() {
-			if r.Authorization != "" || strings.Contains(string(r.Body), "eyJ") { // how every token begins
-				t.Errorf("the %s was shown a credential", name)
+			shown := r.Authorization != ""
+			for _, token := range sc.tokens {
+				shown = shown || strings.Contains(string(r.Body), token)
+			}
+			if shown {
+				t.Errorf("the %s was shown a credential: %s %s", name, r.Method, r.Path)
 			}
 		}
 	}

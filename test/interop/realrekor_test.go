@@ -10,58 +10,69 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/bulla-sign/bulla/internal/tools/realsigstore"
 )
 
-// publicLike is an instance of ours as the authority, and the log that the public instance runs: Rekor v1 on Trillian on a
-// database. As there, nothing is timestamped, and the log's word is what tells the time.
+// publicLike is what the public instance is made of: Fulcio, and Rekor v1 on Trillian on a database. As there, nothing is
+// timestamped unless it is asked for, and the log's word is what tells the time.
 type publicLike struct {
 	*stack
-	url string
 }
 
-func startPublicLike(t *testing.T) *publicLike {
+var thePublicLike struct {
+	once sync.Once
+	*publicLike
+	err error
+}
+
+// sharedPublicLike is one for all tests that only sign and verify.
+func sharedPublicLike(t *testing.T) *publicLike {
 	t.Helper()
-	sharedStamper(t) // before Rekor
-	p := &publicLike{stack: &stack{instance: sharedInstance(t), dir: t.TempDir()}}
-	log, err := realsigstore.TransparencyLogV1(p.dir, os.Stderr)
-	if errors.Is(err, realsigstore.ErrNoDatabase) {
-		needsDebian(t, "database", "mariadb-server-core", err)
+	of := sharedStack(t)
+	thePublicLike.once.Do(func() { thePublicLike.publicLike, thePublicLike.err = startPublicLike(t, of) })
+	if errors.Is(thePublicLike.err, realsigstore.ErrNoDatabase) {
+		needsDebian(t, "database", "mariadb-server-core", thePublicLike.err)
 	}
-	if err != nil {
-		t.Fatal(err)
+	if thePublicLike.err != nil || thePublicLike.publicLike == nil {
+		t.Fatal("the log did not start: ", thePublicLike.err)
 	}
-	t.Cleanup(log.Kill)
-	p.url = log.URL
-	ct := the(t, p.published(t).CTLogs())
-	start := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
-	p.root, p.services = filepath.Join(p.dir, "trusted-root.json"), filepath.Join(p.dir, "signing-config.json")
-	theWorld.bulla.run("trusted-root", "create", "--out", p.root,
-		"--fulcio", fmt.Sprintf("url=%s,certificate-chain=%s,start-time=%s", p.URL, p.file(t, "chain.pem", get(t, p.URL+"/api/v1/rootCert")), start),
-		"--ctfe", fmt.Sprintf("url=%s,public-key=%s,start-time=%s", ct.BaseURL, p.public(t, "ct", ct.PublicKey), start),
-		"--rekor", fmt.Sprintf("url=%s,public-key=%s,start-time=%s", p.url, p.file(t, "log.pub", get(t, p.url+"/api/v1/log/publicKey")), start),
-	).wantOK(t)
-	theWorld.bulla.run("signing-config", "create", "--out", p.services,
-		"--fulcio", fmt.Sprintf("url=%s,api-version=1,start-time=%s,operator=test", p.URL, start),
-		"--rekor", fmt.Sprintf("url=%s,api-version=1,start-time=%s,operator=test", p.url, start), "--rekor-config", "EXACT:1",
-		"--oidc-provider", fmt.Sprintf("url=%s,api-version=1,start-time=%s,operator=test", p.Issuer, start),
-	).wantOK(t)
-	return p
+	return thePublicLike.publicLike
 }
 
-// TestRealRekor signs with bulla and with cosign into the log that the public instance runs, by certificate and by key, and
-// has both verify it.
+func startPublicLike(t *testing.T, of *stack) (*publicLike, error) {
+	t.Helper()
+	dir, err := os.MkdirTemp(theWorld.dir, "public-")
+	if err != nil {
+		return nil, err
+	}
+	log, err := realsigstore.TransparencyLogV1(dir, os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	theWorld.atEnd(log.Kill)
+	mine := *of
+	p := &publicLike{stack: &mine}
+	p.dir, p.stamped, p.logAt = dir, false, log.URL
+	p.trustWith(t, fmt.Sprintf("url=%s,public-key=%s,start-time=%s", p.logAt, p.file(t, "log.pub", get(t, p.logAt+"/api/v1/log/publicKey")), began()))
+	p.services = filepath.Join(p.dir, "signing-config.json")
+	p.configure(t, p.services, places{CA: p.fulcio.URL, Log: p.logAt, Version: 1})
+	return p, nil
+}
+
+// TestRealRekor signs with bulla and with cosign by the servers that the public instance runs: everything that can be signed,
+// in the bundle and in the older formats, by certificate and by key; and has both verify it.
 func TestRealRekor(t *testing.T) {
 	t.Parallel()
-	p := startPublicLike(t)
+	p := sharedPublicLike(t)
 	programs := []*program{theWorld.bulla, theWorld.cosign}
 	for _, signer := range programs {
-		t.Run(signer.name+"/blob", func(t *testing.T) { p.blobs(t, signer, programs) })
-		t.Run(signer.name+"/image", func(t *testing.T) { p.images(t, signer, programs) })
-		t.Run(signer.name+"/key", func(t *testing.T) { p.twice(t, signer, programs) })
+		for _, d := range append(deeds(), olderDeeds()...) {
+			t.Run(signer.name+"/"+d.name, func(t *testing.T) { p.everybody(t, signer, d) })
+		}
+		t.Run(signer.name+"/twice", func(t *testing.T) { p.twice(t, signer, programs) })
 		t.Run(signer.name+"/detached", func(t *testing.T) { p.found(t, signer) })
 	}
 }
@@ -127,27 +138,36 @@ func (p *publicLike) found(t *testing.T, signer *program) {
 	if err := os.WriteFile(artifact, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	signer.run("sign-blob", "--yes", "--key", key.private, "--new-bundle-format=false", "--use-signing-config=false", "--rekor-url", p.url,
+	signer.run("sign-blob", "--yes", "--key", key.private, "--new-bundle-format=false", "--use-signing-config=false", "--rekor-url", p.logAt,
 		"--trusted-root", p.root, "--output-signature", signature, artifact).wantOK(t)
-	online := []string{"verify-blob", "--key", key.public, "--signature", signature, "--trusted-root", p.root, "--rekor-url", p.url, "--log=online"}
+	online := []string{"verify-blob", "--key", key.public, "--signature", signature, "--trusted-root", p.root, "--rekor-url", p.logAt, "--log=online"}
 	theWorld.bulla.run(append(online, artifact)...).wantOK(t)
 	theWorld.bulla.run("verify-blob", "--key", key.public, "--signature", signature, "--trusted-root", p.root, artifact).wantRefused(t)
-	query, err := json.Marshal(map[string]string{"hash": fmt.Sprintf("sha256:%x", sha256.Sum256(content))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.Post(p.url+"/api/v1/index/retrieve", "application/json", bytes.NewReader(query))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var ids []string
-	if err := json.NewDecoder(resp.Body).Decode(&ids); err != nil || len(ids) != 1 {
-		t.Errorf("the index has %v, %v", ids, err)
+	if ids := p.indexed(t, content); len(ids) != 1 {
+		t.Errorf("the index has %v", ids)
 	}
 	unsigned := filepath.Join(t.TempDir(), "other.txt")
 	if err := os.WriteFile(unsigned, []byte("what was slipped in\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	theWorld.bulla.run(append(online, unsigned)...).wantRefused(t)
+}
+
+// indexed asks the log's index for the entries about content.
+func (p *publicLike) indexed(t *testing.T, content []byte) []string {
+	t.Helper()
+	query, err := json.Marshal(map[string]string{"hash": fmt.Sprintf("sha256:%x", sha256.Sum256(content))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Post(p.logAt+"/api/v1/index/retrieve", "application/json", bytes.NewReader(query))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var ids []string
+	if err := json.NewDecoder(resp.Body).Decode(&ids); err != nil {
+		t.Fatal(err)
+	}
+	return ids
 }

@@ -26,6 +26,9 @@ type stack struct {
 	*instance
 	dir             string
 	root, services  string // trusted root and signing config, made with bulla
+	ctlog, ctKey    string // the CT log's address and its key's file
+	stamped         bool   // signatures get timestamps
+	logAt           string // the log's address
 	fulcio, stamper *realsigstore.Server
 	log             *realsigstore.Log
 }
@@ -52,15 +55,45 @@ func sharedStamper(t *testing.T) *realsigstore.Server {
 	return theStamper.Server
 }
 
+// startStack starts a stack of the test's own, which counts what is in the log.
 func startStack(t *testing.T) *stack {
 	t.Helper()
 	s := &stack{dir: t.TempDir()}
+	s.start(t, t.Cleanup)
+	return s
+}
+
+var theStack struct {
+	once sync.Once
+	*stack
+}
+
+// sharedStack is one stack for all tests that only sign and verify.
+func sharedStack(t *testing.T) *stack {
+	t.Helper()
+	theStack.once.Do(func() {
+		dir, err := os.MkdirTemp(theWorld.dir, "stack-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &stack{dir: dir}
+		s.start(t, theWorld.atEnd)
+		theStack.stack = s
+	})
+	if theStack.stack == nil {
+		t.Fatal("the servers did not start; another test says why")
+	}
+	return theStack.stack
+}
+
+func (s *stack) start(t *testing.T, atEnd func(func())) {
+	t.Helper()
 	state := filepath.Join(s.dir, "up")
 	var err error
 	if s.instance, err = startInstance(bullaServer(t), "--dir", state, "--port", "0"); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.instance.stop)
+	atEnd(s.instance.stop)
 	ct := the(t, s.published(t).CTLogs())
 	keys, err := filepath.Glob(filepath.Join(state, "keys", "ca-2*.key"))
 	if err != nil || len(keys) != 1 {
@@ -70,20 +103,21 @@ func startStack(t *testing.T) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.ctlog, s.ctKey = ct.BaseURL, s.public(t, "ct", ct.PublicKey)
 	if s.fulcio, err = realsigstore.CertificateAuthority(s.dir, realsigstore.Authority{
-		Issuer: s.Issuer, CTLog: ct.BaseURL, CTLogKey: s.public(t, "ct", ct.PublicKey),
+		Issuer: s.Issuer, CTLog: s.ctlog, CTLogKey: s.ctKey,
 		Chain: s.file(t, "chain.pem", get(t, s.URL+"/api/v1/rootCert")), Key: keys[0], Password: strings.TrimSpace(string(password)),
 	}, os.Stderr); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.fulcio.Kill)
+	atEnd(s.fulcio.Kill)
 	s.stamper = sharedStamper(t)
 	if s.log, err = realsigstore.TransparencyLog(s.dir, realsigstore.LogSettings{Checkpoints: time.Second, BatchAge: 100 * time.Millisecond}, os.Stderr); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.log.Kill)
-	s.describe(t, ct.BaseURL)
-	return s
+	atEnd(s.log.Kill)
+	s.logAt = s.log.URL
+	s.describe(t)
 }
 
 func (s *stack) file(t *testing.T, name string, content []byte) string {
@@ -105,7 +139,18 @@ func (s *stack) public(t *testing.T, name string, key crypto.PublicKey) string {
 }
 
 // describe makes the trusted root and the signing config of what the servers publish about themselves.
-func (s *stack) describe(t *testing.T, ct string) {
+func (s *stack) describe(t *testing.T) {
+	t.Helper()
+	s.trustWith(t, fmt.Sprintf("url=%s,public-key=%s,start-time=%s,origin=%s", s.log.URL, s.public(t, "log", s.log.Key), began(), s.log.Origin))
+	s.services, s.stamped = filepath.Join(s.dir, "signing-config.json"), true
+	s.configure(t, s.services, places{CA: s.fulcio.URL, Log: s.log.URL, Version: 2, TSA: s.stamper.URL})
+}
+
+// began is from when on the services are trusted and used.
+func began() string { return time.Now().Add(-time.Hour).UTC().Format(time.RFC3339) }
+
+// trustWith makes the trusted root, with one log.
+func (s *stack) trustWith(t *testing.T, log string) {
 	t.Helper()
 	var bundle struct {
 		Chains []struct{ Certificates []string }
@@ -115,20 +160,35 @@ func (s *stack) describe(t *testing.T, ct string) {
 	}
 	issuing := s.file(t, "fulcio.pem", []byte(strings.Join(bundle.Chains[0].Certificates, "\n")))
 	stamping := s.file(t, "tsa.pem", get(t, s.stamper.URL+"/api/v1/timestamp/certchain"))
-	start := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
-	s.root, s.services = filepath.Join(s.dir, "trusted-root.json"), filepath.Join(s.dir, "signing-config.json")
+	s.root = filepath.Join(s.dir, "trusted-root.json")
 	theWorld.bulla.run("trusted-root", "create", "--out", s.root,
-		"--fulcio", fmt.Sprintf("url=%s,certificate-chain=%s,start-time=%s", s.fulcio.URL, issuing, start),
-		"--ctfe", fmt.Sprintf("url=%s,public-key=%s,start-time=%s", ct, filepath.Join(s.dir, "ct.pub"), start),
-		"--rekor", fmt.Sprintf("url=%s,public-key=%s,start-time=%s,origin=%s", s.log.URL, s.public(t, "log", s.log.Key), start, s.log.Origin),
-		"--tsa", fmt.Sprintf("url=%s,certificate-chain=%s,start-time=%s", s.stamper.URL, stamping, start),
+		"--fulcio", fmt.Sprintf("url=%s,certificate-chain=%s,start-time=%s", s.fulcio.URL, issuing, began()),
+		"--ctfe", fmt.Sprintf("url=%s,public-key=%s,start-time=%s", s.ctlog, s.ctKey, began()),
+		"--rekor", log,
+		"--tsa", fmt.Sprintf("url=%s,certificate-chain=%s,start-time=%s", s.stamper.URL, stamping, began()),
 	).wantOK(t)
-	theWorld.bulla.run("signing-config", "create", "--out", s.services,
-		"--fulcio", fmt.Sprintf("url=%s,api-version=1,start-time=%s,operator=test", s.fulcio.URL, start),
-		"--rekor", fmt.Sprintf("url=%s,api-version=2,start-time=%s,operator=test", s.log.URL, start), "--rekor-config", "EXACT:1",
-		"--tsa", fmt.Sprintf("url=%s/api/v1/timestamp,api-version=1,start-time=%s,operator=test", s.stamper.URL, start), "--tsa-config", "EXACT:1",
-		"--oidc-provider", fmt.Sprintf("url=%s,api-version=1,start-time=%s,operator=test", s.Issuer, start),
-	).wantOK(t)
+}
+
+// places are the addresses of services; without a TSA nothing is timestamped.
+type places struct {
+	CA, Log string
+	Version int // of the log
+	TSA     string
+}
+
+// configure makes a signing config.
+func (s *stack) configure(t *testing.T, file string, at places) {
+	t.Helper()
+	args := []string{
+		"signing-config", "create", "--out", file,
+		"--fulcio", fmt.Sprintf("url=%s,api-version=1,start-time=%s,operator=test", at.CA, began()),
+		"--rekor", fmt.Sprintf("url=%s,api-version=%d,start-time=%s,operator=test", at.Log, at.Version, began()), "--rekor-config", "EXACT:1",
+		"--oidc-provider", fmt.Sprintf("url=%s,api-version=1,start-time=%s,operator=test", s.Issuer, began()),
+	}
+	if at.TSA != "" {
+		args = append(args, "--tsa", fmt.Sprintf("url=%s/api/v1/timestamp,api-version=1,start-time=%s,operator=test", at.TSA, began()), "--tsa-config", "EXACT:1")
+	}
+	theWorld.bulla.run(args...).wantOK(t)
 }
 
 // with are the flags that have a signature made by the servers of the stack.
@@ -136,100 +196,25 @@ func (s *stack) with() []string {
 	return []string{"--yes", "--trusted-root", s.root, "--signing-config", s.services}
 }
 
-func (s *stack) as(t *testing.T) []string {
-	t.Helper()
-	return append(s.with(), "--identity-token", s.token(t, identity))
-}
-
+// by are the flags that have a signature verified.
 func (s *stack) by(who string) []string {
 	return []string{"--trusted-root", s.root, "--certificate-identity", who, "--certificate-oidc-issuer", s.Issuer}
 }
 
 // TestRealServers signs with bulla and with cosign by Fulcio, rekor-tiles and timestamp-authority as they are, and has
-// both verify it. Certificates are in our CT log.
+// both verify it: everything that can be signed, by certificate and by key. Certificates are in our CT log.
 func TestRealServers(t *testing.T) {
 	t.Parallel()
-	s := startStack(t)
-	programs := []*program{theWorld.bulla, theWorld.cosign}
-	for _, signer := range programs {
-		t.Run(signer.name+"/blob", func(t *testing.T) { s.blobs(t, signer, programs) })
-		t.Run(signer.name+"/key", func(t *testing.T) { s.keyed(t, signer, programs) })
-		t.Run(signer.name+"/image", func(t *testing.T) { s.images(t, signer, programs) })
+	s := sharedStack(t)
+	for _, signer := range []*program{theWorld.bulla, theWorld.cosign} {
+		for _, d := range deeds() {
+			t.Run(signer.name+"/"+d.name, func(t *testing.T) { s.everybody(t, signer, d) })
+		}
 	}
 	// Each program got four certificates, and Fulcio had each of them logged.
-	log, err := client.New(the(t, s.published(t).CTLogs()).BaseURL, http.DefaultClient, jsonclient.Options{})
+	log, err := client.New(s.ctlog, http.DefaultClient, jsonclient.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	headWith(t, log, uint64(len(programs)*4-1))
-}
-
-func (s *stack) blobs(t *testing.T, signer *program, verifiers []*program) {
-	artifact, bundle := toSign(t)
-	other, attestation := filepath.Join(t.TempDir(), "other.txt"), filepath.Join(t.TempDir(), "attestation.json")
-	if err := os.WriteFile(other, []byte("what was slipped in\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	predicate := s.file(t, "predicate.json", []byte(`{"built":true}`))
-	typed := []string{"--type", predicateType}
-	signer.run(join([]string{"sign-blob", "--bundle", bundle}, s.as(t), []string{artifact})...).wantOK(t)
-	signer.run(join([]string{"attest-blob", "--bundle", attestation, "--predicate", predicate}, typed, s.as(t), []string{artifact})...).wantOK(t)
-	for _, v := range verifiers {
-		blob, statement := []string{"verify-blob", "--bundle", bundle}, join([]string{"verify-blob-attestation", "--bundle", attestation}, typed)
-		v.run(join(blob, s.by(identity), []string{artifact})...).wantOK(t)
-		v.run(join(statement, s.by(identity), []string{artifact})...).wantOK(t)
-		v.run(join(blob, s.by(identity), []string{other})...).wantRefused(t)
-		v.run(join(statement, s.by(identity), []string{other})...).wantRefused(t)
-		v.run(join(blob, s.by("mallory@example.com"), []string{artifact})...).wantRefused(t)
-		// The instance has the same authority, but another log and another timestamp authority.
-		here := s.trusting(t, v)
-		here.run(join(blob, []string{"--certificate-identity", identity, "--certificate-oidc-issuer", s.Issuer}, []string{artifact})...).wantRefused(t)
-	}
-}
-
-// keyed: signatures with a key are timestamped and logged as well.
-func (s *stack) keyed(t *testing.T, signer *program, verifiers []*program) {
-	key := theWorld.key(t, signer, algorithms()[0], "real")
-	other := theWorld.key(t, signer, algorithms()[0], "another")
-	artifact, bundle := toSign(t)
-	signer.run(join([]string{"sign-blob", "--key", key.private, "--bundle", bundle}, s.with(), []string{artifact})...).wantOK(t)
-	var made struct {
-		VerificationMaterial struct {
-			TlogEntries               []struct{ InclusionProof json.RawMessage }
-			TimestampVerificationData struct{ RFC3161Timestamps []json.RawMessage }
-		}
-	}
-	text, err := os.ReadFile(bundle)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, &made); err != nil {
-		t.Fatal(err)
-	}
-	if m := made.VerificationMaterial; len(m.TlogEntries) != 1 || len(m.TimestampVerificationData.RFC3161Timestamps) != 1 {
-		t.Errorf("the bundle has %d log entries and %d timestamps", len(m.TlogEntries), len(m.TimestampVerificationData.RFC3161Timestamps))
-	}
-	for _, v := range verifiers {
-		verify := func(public string) result {
-			return v.run("verify-blob", "--key", public, "--bundle", bundle, "--trusted-root", s.root, artifact)
-		}
-		verify(key.public).wantOK(t)
-		verify(other.public).wantRefused(t)
-		v.run("verify-blob", "--key", key.public, "--bundle", bundle, "--trusted-root", theWorld.trustedRoot(), artifact).wantRefused(t)
-	}
-}
-
-func (s *stack) images(t *testing.T, signer *program, verifiers []*program) {
-	repository := fmt.Sprintf("%s/real-%08x/app", theWorld.fallback, random32(t))
-	image, other := push(t, repository+":v1"), push(t, repository+":v2")
-	predicate := s.file(t, "predicate.json", []byte(`{"built":true}`))
-	typed := []string{"--type", predicateType}
-	signer.run(join([]string{"sign"}, s.as(t), []string{image})...).wantOK(t)
-	signer.run(join([]string{"attest", "--predicate", predicate}, typed, s.as(t), []string{image})...).wantOK(t)
-	for _, v := range verifiers {
-		v.run(join([]string{"verify"}, s.by(identity), []string{image})...).wantOK(t)
-		v.run(join([]string{"verify-attestation"}, typed, s.by(identity), []string{image})...).wantOK(t)
-		v.run(join([]string{"verify"}, s.by("mallory@example.com"), []string{image})...).wantRefused(t)
-		v.run(join([]string{"verify"}, s.by(identity), []string{other})...).wantRefused(t)
-	}
+	headWith(t, log, 7)
 }
