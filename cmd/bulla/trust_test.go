@@ -116,8 +116,12 @@ func TestPublicGoodIsAsked(t *testing.T) {
 		t.Errorf("says\n%s", out)
 	}
 	asked(true)
+	x.want(0, "is asked again", "bulla", "trust", "show")
+	asked(false)
+	x.now = x.now.Add(10 * time.Minute)
 	x.want(0, "public-good, embedded", "bulla", "trust", "show")
 	asked(true)
+	x.now = x.now.Add(10 * time.Minute)
 	for _, more := range [][]string{{"--offline"}, {"--instance", "built-in"}} {
 		if out := x.want(1, "public-good, embedded", verifyAlice(artifact, bundle, more...)...); strings.Contains(out, warning) {
 			t.Errorf("%v: says\n%s", more, out)

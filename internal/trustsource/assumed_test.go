@@ -123,7 +123,11 @@ func TestAssumed(t *testing.T) {
 	if s := check("never reached", true, "public-good, embedded"); s.Unheard() == nil || !strings.Contains(s.Unheard().Error(), "no such host") {
 		t.Errorf("nobody says why: %v", s.Unheard())
 	}
+	if s := check("a moment later", false, "public-good, embedded"); s.Unheard() == nil || !strings.Contains(s.Unheard().Error(), "is asked again 10m0s later") {
+		t.Errorf("nobody says why: %v", s.Unheard())
+	}
 	site.down = false
+	now = now.Add(askAgain)
 	if s := check("reached", true, "TUF, "+PublicMirror); s.Unheard() != nil {
 		t.Error(s.Unheard())
 	}
@@ -137,10 +141,12 @@ func TestAssumed(t *testing.T) {
 	if got, err := s.Trust(context.Background()); err != nil || got.Problem == nil || !got.Checked.Equal(now.Add(-askEvery)) {
 		t.Errorf("away: %+v, %v", got, err)
 	}
+	check("away a moment later", false, "TUF, ")
 	now = now.AddDate(0, 0, -3)
 	check("the clock was set back", true, "TUF, ")
 	now = now.AddDate(0, 0, 30)
 	check("expired", true, "does not stand in for it")
+	check("expired, a moment later", true, "no such host")
 	// Sent to be read where no network is.
 	offline := assumedSource(t, site, home, now)
 	offline.Offline = true

@@ -38,14 +38,6 @@ const revocations = "revocations.v1.json"
 // maxRootFile bounds a root.json: the public instance's has 6 kB.
 const maxRootFile = 256 << 10
 
-const (
-	// askEvery is how often the public-good instance is asked where nobody has set anything up: who has not asked for
-	// the network is to wait for it once a day. Its timestamps hold for a week.
-	askEvery = 24 * time.Hour
-	// askTime bounds that question: there is something to go on with, and where packets vanish nobody waits for long.
-	askTime = 10 * time.Second
-)
-
 // Source answers for one command. What it found it keeps, so that a command asks the mirror once.
 type Source struct {
 	// LookupEnv finds TUF_ROOT, TUF_MIRROR, TUF_ROOT_JSON, and the home directory.
@@ -152,44 +144,6 @@ func (s *Source) load(ctx context.Context) (*tuf.Trust, error) {
 	return c.Load(ctx)
 }
 
-// assume returns what the public-good instance says, which nobody has set up. It is asked now and then, and what is built
-// in stands in until that went well once. From then on it does only if it is newer: it could be what was withdrawn since.
-func (s *Source) assume(ctx context.Context, c *tuf.Client, config tuf.Config) (*tuf.Trust, error) {
-	t, problem := c.Cached()
-	age := s.now().Sub(c.Checked())
-	if recent := age >= 0 && age < askEvery; problem == nil && (s.Offline || recent) {
-		return t, nil
-	}
-	var unheard error
-	if !s.Offline {
-		fresh, err := c.Refresh(ctx)
-		if err == nil {
-			return fresh, nil
-		}
-		if t, problem = c.Cached(); problem == nil {
-			t.Problem = err
-			return t, nil
-		}
-		unheard, problem = err, err
-	}
-	builtIn, err := publicgood.Root()
-	if err != nil {
-		return nil, err
-	}
-	if isKept(config, "timestamp.json") && !builtIn.Source.Date.After(c.Checked()) {
-		return nil, fmt.Errorf("%w; what is built in is older and does not stand in for it, unless it is named (--instance %s)", problem, BuiltInName)
-	}
-	s.unheard = unheard
-	return nil, ctx.Err() // the user's time may be over
-}
-
-func (s *Source) now() time.Time {
-	if s.Now == nil {
-		return time.Now()
-	}
-	return s.Now()
-}
-
 // repository is what is to be trusted, and whether nobody has set it up.
 type repository struct {
 	tuf.Config
@@ -228,7 +182,7 @@ func (s *Source) config() (repository, error) {
 		return config, nil
 	}
 	if file, _ := s.LookupEnv("TUF_ROOT_JSON"); file != "" {
-		data, err := readRoot(file)
+		data, err := readFile(file)
 		if err != nil {
 			return config, fmt.Errorf("TUF_ROOT_JSON: %w", err)
 		}
@@ -247,37 +201,6 @@ func (s *Source) config() (repository, error) {
 	return config, nil
 }
 
-// isKept says whether the cache has a file of the mirror.
-func isKept(config tuf.Config, file string) bool {
-	name, err := keptFile(config, file)
-	if err == nil {
-		_, err = os.Stat(name)
-	}
-	return err == nil
-}
-
-// keptFile is where the cache has a file of the mirror, if it has it.
-func keptFile(config tuf.Config, file string) (string, error) {
-	name, err := tuf.CacheName(config.Mirror)
-	if err == nil && config.Home == "" {
-		err = errors.New("there is no home directory")
-	}
-	return filepath.Join(config.Home, name, file), err
-}
-
-// isRoot says whether a file is a root that is signed as it demands itself.
-func isRoot(name string, err error) bool {
-	if err != nil {
-		return false
-	}
-	data, err := readRoot(name)
-	if err != nil {
-		return false
-	}
-	d, err := tuf.ParseDocument(data)
-	return err == nil && d.Role() == tuf.RootRole && d.Verify(d) == nil
-}
-
 // BuiltIn returns the root.json of Sigstore's own repositories, nil for others.
 func BuiltIn(mirror string) []byte {
 	switch mirror {
@@ -289,7 +212,7 @@ func BuiltIn(mirror string) []byte {
 	return nil
 }
 
-func readRoot(name string) ([]byte, error) {
+func readFile(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
