@@ -197,7 +197,7 @@ func (o *attestImages) one(ctx context.Context, c *cli.Call, to storage, claim *
 			return err
 		}
 	}
-	if err := o.put(ctx, c, r, to, &opts); err != nil {
+	if err := r.keptAnyway(o.put(ctx, c, r, to, &opts)); err != nil {
 		return err
 	}
 	return r.print(c, o.output.String())

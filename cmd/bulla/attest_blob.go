@@ -207,7 +207,7 @@ func (o *attestBlob) attest(ctx context.Context, c *cli.Call, a blobStatement, o
 			return err
 		}
 	}
-	if err := o.write(c, r, a, fresh{b, &opts}); err != nil {
+	if err := r.keptAnyway(o.write(c, r, a, fresh{b, &opts})); err != nil {
 		return err
 	}
 	return r.print(c, o.output.String())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -311,6 +312,8 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &coded):
 		return coded.Code
+	case errors.As(err, new(*fs.PathError)):
+		return cli.ExitIO
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled): // of which package cli makes its own
 		return cli.ExitUnknown
 	}

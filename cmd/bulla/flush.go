@@ -114,17 +114,35 @@ func (o *flush) run(ctx context.Context, c *cli.Call) error {
 	return flushed(errs, halted, dir)
 }
 
+// notPlacedError says that a signature was logged, and what comes of it is not yet where it belongs.
+type notPlacedError struct{ err error }
+
+func (e *notPlacedError) Error() string {
+	return "it is logged, and not yet in its place: " + e.err.Error()
+}
+
+func (e *notPlacedError) Unwrap() error { return e.err }
+
 // flushed is the error of the whole: how much stays.
 func flushed(errs []error, halted error, dir string) error {
-	left := 0
+	left, logged := 0, 0
 	for _, err := range errs {
-		if err != nil {
+		switch {
+		case errors.As(err, new(*notPlacedError)):
+			logged++
+		case err != nil:
 			left++
 		}
 	}
 	stay := fmt.Sprintf("%d of %d are still not logged, and stay in %s", left, len(errs), dir)
 	switch {
-	case left == 0:
+	case logged > 0 && left > 0:
+		stay = fmt.Sprintf("%d of %d are still not logged, %d are logged and not yet in their place; they stay in %s", left, len(errs), logged, dir)
+	case logged > 0:
+		stay = fmt.Sprintf("%d of %d are logged and not yet in their place; they stay in %s", logged, len(errs), dir)
+	}
+	switch {
+	case left+logged == 0:
 		return nil
 	case halted != nil:
 		return cli.Errorf(exitCode(halted), "%w; %s", halted, stay)
@@ -206,21 +224,24 @@ func (o *flush) enter(ctx context.Context, c *cli.Call, f *flushing, e *spooled)
 	if r, err = newSigned(&opts, made, e.Artifact, e.Digest); err != nil {
 		return err
 	}
+	if err := o.place(ctx, c, f, e, r); err != nil {
+		return &notPlacedError{err}
+	}
+	return r.print(c, o.output.String())
+}
+
+// place puts the finished bundle where the unlogged one is, and removes that from the spool.
+func (o *flush) place(ctx context.Context, c *cli.Call, f *flushing, e *spooled, r *signed) error {
 	if err := e.replaceFile(ctx, c, r); err != nil {
 		return err
 	}
 	if e.Attached {
-		next := f.alone(e)
-		err = o.replaceReferrer(ctx, c, e, f.registry, r)
-		next()
+		defer f.alone(e)()
+		if err := o.replaceReferrer(ctx, c, e, f.registry, r); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	if err := os.Remove(e.path); err != nil {
-		return err
-	}
-	return r.print(c, o.output.String())
+	return os.Remove(e.path)
 }
 
 // options are those that the signature was made with, but for the private key.

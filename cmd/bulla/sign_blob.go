@@ -200,7 +200,7 @@ func (o *signBlob) one(ctx context.Context, c *cli.Call, ref, path string, opts 
 			return err
 		}
 	}
-	if err := o.write(c, r, to, fresh{b, &opts}); err != nil {
+	if err := r.keptAnyway(o.write(c, r, to, fresh{b, &opts})); err != nil {
 		return err
 	}
 	return r.print(c, o.output)

@@ -50,7 +50,7 @@ func (o *signImages) one(ctx context.Context, c *cli.Call, run imageRun) error {
 		if err := o.defers(c, r, &run); err != nil {
 			return err
 		}
-		if err := o.store(ctx, c, r, run.storage); err != nil {
+		if err := r.keptAnyway(o.store(ctx, c, r, run.storage)); err != nil {
 			return err
 		}
 	}

@@ -193,6 +193,16 @@ func (s *signing) keep(c *cli.Call, o *sign.Options, r *signed, e spooled) error
 	return nil
 }
 
+// keptAnyway adds to the error of what came after a signature was put into the spool that it is there: it has the timestamp and
+// perhaps the certificate that a second attempt would ask for again, and "flush" puts it where it belongs.
+func (r *signed) keptAnyway(err error) error {
+	if err == nil || r.Deferred == "" {
+		return err
+	}
+	return cli.Errorf(exitCode(err), "%w; the signature is kept in %s", err, r.Deferred).
+		WithHint("\"flush\" logs it and puts it in its place; signing again makes another one")
+}
+
 func (e *spooled) write() error {
 	data, err := json.Marshal(e)
 	if err != nil {
