@@ -66,7 +66,7 @@ func (l *Login) Browser(ctx context.Context) (*Token, error) {
 	opened := make(chan error, 1)
 	go func() { opened <- open(ctx, u.String()) }()
 	code, err := back.wait(ctx, state, opened, func(err error) {
-		fmt.Fprintf(l.Out, "No browser could be started (%v): open the address yourself, on this computer. On another one there is the device flow.\n", err)
+		fmt.Fprintf(l.Out, "No browser could be started (%v): open the address yourself, on this computer. From another one, log in with the device flow (--fulcio-auth-flow=device).\n", err)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("logging in: %w", err)

@@ -2,6 +2,7 @@ package oidc_test
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -122,6 +123,43 @@ func TestProviders(t *testing.T) {
 	} {
 		if token, _, err := oidc.Ambient(t.Context(), e, ""); err == nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v, %v", name, token, err)
+		}
+	}
+}
+
+// The audience is that of the deployment, wherever a token is asked for.
+func TestAudience(t *testing.T) {
+	raw := jwt(`{"iss":"https://ci","sub":"job","aud":"other"}`)
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body struct {
+			Audience string `json:"audience"`
+		}
+		if data, err := io.ReadAll(r.Body); err != nil || len(data) > 0 && json.Unmarshal(data, &body) != nil {
+			t.Errorf("%s: %s, %v", r.URL, data, err)
+		}
+		if body.Audience == "other" || r.URL.Query().Get("audience") == "other" {
+			asked++
+		} else if !strings.HasSuffix(r.URL.Path, "/default/token") {
+			t.Errorf("asked %s for %q", r.URL, body.Audience)
+		}
+		if strings.HasSuffix(r.URL.Path, "/identity") {
+			_, _ = io.WriteString(w, raw)
+			return
+		}
+		_, _ = io.WriteString(w, `{"value":"`+raw+`","token":"`+raw+`","access_token":"canary"}`)
+	}))
+	defer server.Close()
+	all := []*oidc.Environment{
+		vars("ACTIONS_ID_TOKEN_REQUEST_URL", server.URL, "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "canary"),
+		vars("BUILDKITE_AGENT_ACCESS_TOKEN", "canary", "BUILDKITE_JOB_ID", "1", "BUILDKITE_AGENT_ENDPOINT", server.URL),
+		vars("GCE_METADATA_HOST", host(server.URL)),
+		vars("GCE_METADATA_HOST", host(server.URL), "GOOGLE_SERVICE_ACCOUNT_NAME", "a@b"),
+	}
+	for i, e := range all {
+		e.Audience, e.GoogleIAM = "other", server.URL
+		if _, _, err := oidc.Ambient(t.Context(), e, ""); err != nil || asked != i+1 {
+			t.Errorf("%d: asked for it %d times, %v", i, asked, err)
 		}
 	}
 }

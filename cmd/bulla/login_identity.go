@@ -29,7 +29,7 @@ type identityLogin struct {
 var identityFlags = []string{
 	"explain", "output", "yes", "patience", "signing-config", "trusted-root", "use-signing-config", "identity-token", "fulcio-auth-flow", "fulcio-url",
 	"oidc-client-id", "oidc-client-secret-file", "oidc-redirect-url", "oidc-provider", "oidc-disable-ambient-providers", "oidc-issuer",
-	"timestamp-server-url", "rekor-url",
+	"timestamp-server-url", "rekor-url", "instance", "trust", "trust-max-age", "trust-expiry-warning",
 }
 
 func (o *identityLogin) register(fs *pflag.FlagSet) {
@@ -48,6 +48,7 @@ func (o *identityLogin) register(fs *pflag.FlagSet) {
 		fs.StringVar(&o.TSAClient.URL, "timestamp-server-url", "", "`URL` of the timestamp authority that signatures will be stamped by")
 		cli.Exclusive(fs, "use-signing-config", "signing-config")
 	})
+	o.trusting.register(fs, "Services and trust")
 }
 
 func (o *identityLogin) run(ctx context.Context, c *cli.Call) error {
@@ -72,7 +73,10 @@ func (o *identityLogin) run(ctx context.Context, c *cli.Call) error {
 		return err
 	}
 	opts := sign.Options{Now: c.Now(), Clock: c.Now}
-	source := trustSource(c)
+	source, err := o.trusting.source(ctx, c)
+	if err != nil {
+		return err
+	}
 	p, err := o.plan(ctx, c, source)
 	if err != nil {
 		return err

@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,11 +104,35 @@ func TestSessionLife(t *testing.T) {
 		p.want(cli.ExitUsage, c.sign, "", append(sign, "--yes")...)
 	}
 	p.now = kept
+	p.want(cli.ExitInput, `there is no instance "nosuch"`, "", "bulla", "login", "--instance", "nosuch", "--signing-config", p.path("config.json"), "--identity-token", token)
 	p.want(0, "there: used", "", "bulla", "login", "--explain")
 	if said := p.want(0, "not asked: --oidc-provider", "", "bulla", "login", "--explain", "--oidc-provider", "google"); strings.Contains(said, "there: used") {
 		t.Errorf("with a flag that goes before it: %s", said)
 	}
 	p.count(1)
+}
+
+// A job's token is for the client that the flag names, and is taken from the job's own provider.
+func TestClientIDIsTheAudience(t *testing.T) {
+	p := newPerson(t)
+	asked := ""
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked += r.URL.Query().Get("audience") + " " + r.Header.Get("Authorization") + ";"
+		if err := json.NewEncoder(w).Encode(map[string]string{"value": p.s.Token(services.Claims{"email": nil, "sub": "https://ci.example/job"})}); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer provider.Close()
+	p.env["ACTIONS_ID_TOKEN_REQUEST_URL"], p.env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = provider.URL, "canary"
+	sign := append([]string{"bulla", "sign-blob", "--bundle", p.path("a.json"), p.file("a.txt", []byte("hello"))}, p.services...)
+	said := p.want(0, "https://ci.example/job will be public for ever", "", sign...)
+	said += p.want(0, "", "", append(sign, "--yes", "--verbose", "--oidc-client-id", "other")...)
+	if asked != "sigstore Bearer canary;other Bearer canary;" || strings.Contains(said, "canary") {
+		t.Errorf("asked for %s\n%s", asked, said)
+	}
+	p.env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = ""
+	p.want(0, "the variables ACTIONS_ID_TOKEN_REQUEST_URL", "", "bulla", "login", "--explain")
+	p.want(cli.ExitUsage, "no identity token is at hand", "", append(sign, "--yes")...)
 }
 
 // Before anything becomes public it is said what, and whoever can answer is asked: with an identity, with a key, and with a
