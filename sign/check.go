@@ -1,6 +1,8 @@
 package sign
 
 import (
+	"slices"
+
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/bundle"
 	"github.com/bulla-sign/bulla/trust"
@@ -17,6 +19,39 @@ func Check(b *bundle.Bundle, artifact algorithm.Message, opts Options) error {
 //
 // What is verified of a Sigstore bundle is what will be written: the bundle as it reads back from its own JSON.
 func (o *Options) check(made *bundle.Bundle, artifact algorithm.Message) error {
+	policy, err := o.Policy()
+	if err != nil {
+		return err
+	}
+	return o.checkBy(policy, o.Root, made, artifact)
+}
+
+// checkUnlogged verifies what was just made as far as that can be done before a log is asked, which keeps for ever what it
+// takes: what the verifier would refuse anyway does not become public. What is to be revoked later counts later. Where
+// only the log will say when a certificate was used nothing can be said before: this computer's clock may be wrong.
+func (o *Options) checkUnlogged(made *bundle.Bundle, artifact algorithm.Message) error {
+	if o.ShortLived && len(made.Material.Timestamps) == 0 {
+		return nil
+	}
+	alg, err := o.ChosenAlgorithm()
+	if err != nil {
+		return err
+	}
+	bare := *o
+	bare.Algorithm, bare.Loggers = alg, nil
+	policy, err := bare.Policy()
+	if err != nil {
+		return err
+	}
+	if o.Root == nil {
+		return bare.checkBy(policy, nil, made, artifact)
+	}
+	root, now := *o.Root, o.now()
+	root.Revocations = slices.DeleteFunc(slices.Clone(root.Revocations), func(r trust.Revocation) bool { return !r.At(now) })
+	return bare.checkBy(policy, &root, made, artifact)
+}
+
+func (o *Options) checkBy(policy verify.Policy, root *trust.Root, made *bundle.Bundle, artifact algorithm.Message) error {
 	b := made
 	if b.Version != bundle.Cosign {
 		data, err := b.Encode()
@@ -37,14 +72,10 @@ func (o *Options) check(made *bundle.Bundle, artifact algorithm.Message) error {
 	if err := o.verify(&bare, artifact, verify.Policy{Keys: []trust.Key{key}, IgnoreLog: true}, nil); err != nil {
 		return err
 	}
-	if o.Root == nil || (len(b.Material.Certificates) > 0 && len(o.Root.CAs) == 0) {
+	if root == nil || (len(b.Material.Certificates) > 0 && len(root.CAs) == 0) {
 		return nil
 	}
-	policy, err := o.Policy()
-	if err != nil {
-		return err
-	}
-	return o.verify(b, artifact, policy, o.Root)
+	return o.verify(b, artifact, policy, root)
 }
 
 // Policy is what a signature that is made with the options meets: so many logs and timestamp authorities, and the signer's

@@ -2,14 +2,19 @@ package sign_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/bundle"
+	"github.com/bulla-sign/bulla/internal/testenv/world"
 	"github.com/bulla-sign/bulla/sign"
 	"github.com/bulla-sign/bulla/tlog"
+	"github.com/bulla-sign/bulla/trust"
 )
 
 // neverLogger must not be asked.
@@ -68,4 +73,56 @@ func TestCheckRefuses(t *testing.T) {
 	if err := sign.Check(b, algorithm.Bytes(artifact), other); err == nil {
 		t.Error("a signature by another key was taken")
 	}
+}
+
+// What the verifier would refuse does not become public first: what is revoked now, and what no authority of the root vouches
+// for. What is revoked from a later time on is logged.
+func TestRefusedBeforeTheLog(t *testing.T) {
+	w := world.New(t)
+	at := func() time.Time { return now }
+	key := signer(t, algorithm.ECDSAP256SHA256)
+	der, err := algorithm.MarshalPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	revokedKey := trust.Revocation{Key: fmt.Sprintf("%x", sha256.Sum256(der)), Reason: "stolen", By: "us"}
+	revokedArtifact := trust.Revocation{Artifact: fmt.Sprintf("%x", sha256.Sum256(artifact)), Reason: "bad", By: "us"}
+	options := func(root *trust.Root, revoked ...trust.Revocation) sign.Options {
+		root.Revocations = revoked
+		return sign.Options{Signer: key, Root: root, Now: now, Loggers: []sign.Logger{neverLogger{t}}}
+	}
+	session := sign.Session{Authority: &authority{t: t, w: w, at: at}, Identity: shown, Now: at}
+	keyless := options(w.Root(t), revokedArtifact)
+	keyless.Timestampers = []sign.Timestamper{stamping{t, w, at}}
+	if err := session.Use(t.Context(), &keyless); err != nil {
+		t.Fatal(err)
+	}
+	foreign := keyless
+	foreign.Root = world.New(t).Root(t)
+	for name, o := range map[string]sign.Options{
+		"a revoked key": options(w.Root(t), revokedKey), "a revoked artifact": options(w.Root(t), revokedArtifact),
+		"a revoked artifact, keyless": keyless, "a foreign authority": foreign,
+	} {
+		for _, c := range contents() {
+			if b, err := c.sign(t, artifact, algorithm.Bytes(artifact), o); b != nil || err == nil || !strings.Contains(err.Error(), "nothing was written or logged") {
+				t.Errorf("%s, %s: %v", name, c.name, err)
+			}
+		}
+	}
+	later := revokedKey
+	later.From = now.Add(time.Hour)
+	o := options(w.Root(t), later)
+	asked := false
+	o.Loggers = []sign.Logger{askedLogger{&asked}}
+	if _, err := sign.Blob(t.Context(), algorithm.Bytes(artifact), o); err == nil || !asked {
+		t.Errorf("what is revoked later was not to be logged: %v", err)
+	}
+}
+
+// askedLogger notes that it was asked.
+type askedLogger struct{ asked *bool }
+
+func (l askedLogger) Log(context.Context, *sign.Signature) (*tlog.Entry, error) {
+	*l.asked = true
+	return nil, errors.New("asked")
 }

@@ -198,7 +198,7 @@ func messageDigestHash(a algorithm.Algorithm) crypto.Hash {
 	return a.Hash()
 }
 
-// finish adds the timestamps and the log entries, and verifies the whole. Timestamps come first, since a log that states
+// finish adds the timestamps and the log entries, and verifies the whole, before it is logged as well. Timestamps come first, since a log that states
 // no time proves nothing of when an entry was made.
 func (o *Options) finish(ctx context.Context, b *bundle.Bundle, artifact algorithm.Message, made *Signature) (*bundle.Bundle, error) {
 	if b.Version != bundle.Cosign {
@@ -216,7 +216,10 @@ func (o *Options) finish(ctx context.Context, b *bundle.Bundle, artifact algorit
 		return nil, err
 	}
 	b.Material.Timestamps = append(b.Material.Timestamps, tokens...)
-	if !o.Defer {
+	if !o.Defer && len(o.Loggers) > 0 {
+		if err := o.checkUnlogged(b, artifact); err != nil {
+			return nil, fmt.Errorf("the signature just made does not verify, and nothing was written or logged: %w", err)
+		}
 		if err := o.log(ctx, b, made); err != nil {
 			return nil, err
 		}
