@@ -83,10 +83,10 @@ conformance:
 	.ci/conformance
 
 soak:
-	cd test/interop && BULLA_SOAK=$(SOAK) go test -count=1 -timeout 0 -run 'Differential|TestRoundTrips|TestKilled|TestRealFaults' -v ./...
+	cd test/interop && BULLA_SOAK=$(SOAK) go test -count=1 -timeout 0 -run 'Differential|TestRoundTrips|TestKilled|TestRealFaults|TestRealRekorFaults' -v ./...
 	cd server && BULLA_SOAK=$(ENTRIES) go test -count=1 -timeout 0 -run 'Soak|TestLoad' -v ./internal/treelog ./log
 	BULLA_SOAK=1 go test -count=1 -timeout 0 -v ./test/crash
-	BULLA_SOAK=1 go test -count=1 -timeout 0 -run 'TestKilledAnywhere|TestWritersAreProcesses' -v ./cmd/bulla
+	BULLA_SOAK=1 go test -count=1 -timeout 0 -run 'TestKilledAnywhere|TestWritersAreProcesses|TestFaultTable|TestFaultsOfErrands' -v ./cmd/bulla
 	BULLA_WRITERS=64 go test $(RACEFLAGS) -count=1 -timeout 0 -run TestConcurrentWriters -v ./oci
 	go run ./internal/tools/fuzz -time $(FUZZTIME)
 

@@ -8,15 +8,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// Sizes of the rows about one session. cosign signs one artifact after another with a certificate each, so fewer of them
-// tell its rate.
+// Sizes of the rows about one session. cosign signs with a certificate for each artifact, so fewer of them tell its rate. It
+// is run once for each, one after another and as many at a time as bulla signs.
 const (
 	manyDigests   = 1000
-	cosignDigests = 20
+	cosignDigests = 64
+	manyJobs      = 16
 	// certificateLife is what a certificate of bulla-server can be used for: ten minutes, less the margin that package sign
 	// keeps.
 	certificateLife = 8 * time.Minute
@@ -64,14 +66,18 @@ func (b *bench) many() error {
 	if token, err = identityToken(said.Token); err != nil {
 		return err
 	}
-	theirs, err := b.manyTheirs(env, dir, token)
-	if err != nil {
-		return err
+	best := 0.
+	for _, jobs := range []int{1, manyJobs} {
+		theirs, err := b.manyTheirs(env, dir, token, jobs)
+		if err != nil {
+			return err
+		}
+		their := cosignDigests / theirs.Seconds()
+		best = max(best, their)
+		b.print(row{fmt.Sprintf("digests signed/s, %d at a time", jobs), "cosign", fmt.Sprintf("%.1f/s", their), "", ""}, true)
 	}
-	our, their := manyDigests/ours.Seconds(), cosignDigests/theirs.Seconds()
-	allowed := 1 + int(ours/certificateLife)
-	b.print(row{"digests signed/s, one by one", "cosign", fmt.Sprintf("%.1f/s", their), "", ""}, true)
-	b.print(row{"digests signed/s, one session", "bulla", fmt.Sprintf("%.1f/s", our), "", fmt.Sprintf(">= 5 x; %.1f x", our/their)}, our >= 5*their)
+	our, allowed := manyDigests/ours.Seconds(), 1+int(ours/certificateLife)
+	b.print(row{fmt.Sprintf("digests signed/s, %d at a time", manyJobs), "bulla", fmt.Sprintf("%.1f/s", our), "", fmt.Sprintf(">= 5 x; %.1f x", our/best)}, our >= 5*best)
 	b.print(row{fmt.Sprintf("certificates for %d digests", manyDigests), "bulla", fmt.Sprint(certificates), "", fmt.Sprintf("<= %d", allowed)}, certificates <= allowed)
 	return nil
 }
@@ -94,24 +100,40 @@ func (b *bench) manyOurs(env []string, dir, token string) (time.Duration, error)
 		return 0, err
 	}
 	start := time.Now()
-	err := runIn(env, b.bulla, "sign-blob", "--yes", "--identity-token", token, "--jobs", "16", "--from", from, "--bundle-dir", bundles)
+	err := runIn(env, b.bulla, "sign-blob", "--yes", "--identity-token", token, "--jobs", strconv.Itoa(manyJobs), "--from", from, "--bundle-dir", bundles)
 	return time.Since(start), err
 }
 
-func (b *bench) manyTheirs(env []string, dir, token string) (time.Duration, error) {
-	var took time.Duration
+// manyTheirs has so many processes of cosign sign at a time.
+func (b *bench) manyTheirs(env []string, dir, token string, jobs int) (time.Duration, error) {
+	files := make(chan string, cosignDigests)
 	for i := range cosignDigests {
-		file := filepath.Join(dir, fmt.Sprintf("artifact-%d", i))
-		if err := os.WriteFile(file, fmt.Appendf(nil, "artifact %d", i), 0o600); err != nil {
+		file := filepath.Join(dir, fmt.Sprintf("artifact-%d-%d", jobs, i))
+		if err := os.WriteFile(file, []byte(file), 0o600); err != nil {
 			return 0, err
 		}
-		start := time.Now()
-		if err := runIn(env, b.cosign, "sign-blob", "--yes", "--identity-token", token, "--bundle", file+".sigstore.json", file); err != nil {
-			return 0, err
-		}
-		took += time.Since(start)
+		files <- file
 	}
-	return took, nil
+	close(files)
+	failed := make(chan error, jobs)
+	start := time.Now()
+	for range jobs {
+		go func() {
+			for file := range files {
+				if err := runIn(env, b.cosign, "sign-blob", "--yes", "--identity-token", token, "--bundle", file+".sigstore.json", file); err != nil {
+					failed <- err
+					return
+				}
+			}
+			failed <- nil
+		}()
+	}
+	for range jobs {
+		if err := <-failed; err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(start), nil
 }
 
 func runIn(env []string, program string, args ...string) error {
