@@ -122,10 +122,6 @@ func (o *signImages) check(c *cli.Call) error {
 	}
 	var err error
 	if o.legacy() {
-		if err = refuseIgnored(c, ignoredFlag{"skip-signed", "the older format is added once anyway", leaveOut},
-			ignoredFlag{"jobs", "the older format is written one image after another", leaveOut}); err != nil {
-			return err
-		}
 		o.lookFirst = false
 		err = o.checkLegacy(c)
 	} else if o.both() {
@@ -210,11 +206,7 @@ func (o *signImages) run(ctx context.Context, c *cli.Call) error {
 	if !o.legacy() {
 		return o.runBundles(ctx, c, client, raw, opts)
 	}
-	images, err := o.targets(ctx, c, client, o.upload, o.recursive)
-	if err == nil {
-		return o.runLegacy(ctx, c, legacyRun{client, images, raw, &opts})
-	}
-	return err
+	return o.runLegacy(ctx, c, imageRun{storage{client: client, upload: o.upload}, raw, opts})
 }
 
 // runBundles signs the images that the arguments name.
@@ -226,12 +218,4 @@ func (o *signImages) runBundles(ctx context.Context, c *cli.Call, client *oci.Cl
 			return o.one(ctx, c, imageRun{storage{client: client, img: img, upload: o.upload, predicateType: signPredicate}, raw, opts})
 		},
 	})
-}
-
-// legacyRun is a run that makes simple-signing documents.
-type legacyRun struct {
-	client      *oci.Client
-	images      []*oci.Image
-	annotations map[string][]byte
-	opts        *sign.Options
 }

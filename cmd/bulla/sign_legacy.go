@@ -58,6 +58,10 @@ func (o *signImages) checkLegacy(c *cli.Call) error {
 	if err := o.noCertificate(c); err != nil {
 		return err
 	}
+	if c.Changed("skip-signed") && o.skipSigned && !o.leavesOut() {
+		return cli.Usagef("--skip-signed leaves out what is signed already, and other flags ask for a signature of their own").
+			WithHint("leave --skip-signed out, or --upload=false, --payload, --sign-container-identity and --output-signature with its like")
+	}
 	if o.payload != "" {
 		const why, instead = "--payload is the whole of what is signed", "leave one of them out"
 		if err := refuseIgnored(c, ignoredFlag{"annotations", why, instead}, ignoredFlag{"sign-container-identity", why, instead}); err != nil {
@@ -73,38 +77,70 @@ func (o *signImages) checkLegacy(c *cli.Call) error {
 	return nil
 }
 
-// runLegacy signs in the format that cosign had before bundles.
-func (o *signImages) runLegacy(ctx context.Context, c *cli.Call, run legacyRun) error {
-	if !o.recursive { // otherwise each file's name gets the digest, as cosign has it
-		if err := o.onePerFile(c, len(run.images), "output-signature", "output-payload", "output-certificate"); err != nil {
+// runLegacy signs the images that the arguments name in the format that cosign had before bundles.
+func (o *signImages) runLegacy(ctx context.Context, c *cli.Call, run imageRun) error {
+	return o.forEach(ctx, c, imageList{
+		client: run.client, batch: &o.batch, must: o.upload || o.recursive, recursive: o.recursive,
+		count: func(n int) error {
+			if n > 1 && o.payload != "" {
+				return cli.Usagef("--payload is about one image, and %d manifests are to be signed", n)
+			}
+			if o.recursive { // each file's name gets the digest, as cosign has it
+				return nil
+			}
+			return o.onePerFile(c, n, "output-signature", "output-payload", "output-certificate")
+		},
+		do: func(ctx context.Context, c *cli.Call, img *oci.Image) error {
+			run.img = img
+			return o.oneInLayers(ctx, c, run)
+		},
+	})
+}
+
+// oneInLayers signs one image, unless that was done before and is to be left out.
+func (o *signImages) oneInLayers(ctx context.Context, c *cli.Call, run imageRun) error {
+	if o.skipSigned && o.leavesOut() {
+		switch r, err := o.layeredBefore(ctx, c, &run); {
+		case err != nil:
 			return err
+		case r != nil:
+			return r.skipped(c, o.output.String())
 		}
 	}
-	if len(run.images) > 1 && o.payload != "" {
-		return cli.Usagef("--payload is about one image, and %d manifests are to be signed", len(run.images))
+	payloads, err := o.payloads(ctx, run.img, run.annotations)
+	if err != nil {
+		return err
 	}
-	for _, img := range run.images {
-		payloads, err := o.payloads(ctx, img, run.annotations)
+	var signatures [][]byte
+	for _, payload := range payloads {
+		sig, err := o.oneLegacy(ctx, c, &run, payload)
 		if err != nil {
 			return err
 		}
-		var signatures [][]byte
-		for _, payload := range payloads {
-			sig, err := o.oneLegacy(ctx, c, run, img, payload)
-			if err != nil {
-				return err
-			}
-			signatures = append(signatures, sig)
-		}
-		suffix := ""
-		if o.recursive {
-			suffix = "-" + strings.Replace(img.Digest, ":", "-", 1)
-		}
-		if err := o.writeParts(c, run.opts, parts{suffix, signatures, payloads}); err != nil {
-			return err
-		}
+		signatures = append(signatures, sig)
 	}
-	return nil
+	suffix := ""
+	if o.recursive {
+		suffix = "-" + strings.Replace(run.img.Digest, ":", "-", 1)
+	}
+	return o.writeParts(c, &run.opts, parts{suffix, signatures, payloads})
+}
+
+// leavesOut says whether an earlier signature makes a new one unnecessary: not where files are asked for that it does not fill,
+// or words that it need not have.
+func (o *signImages) leavesOut() bool {
+	return o.upload && o.outSignature == "" && o.outPayload == "" && o.outCertificate == "" && o.payload == "" && len(o.identities) == 0
+}
+
+// layeredBefore looks for an earlier signature under cosign's older tag.
+func (o *signImages) layeredBefore(ctx context.Context, c *cli.Call, run *imageRun) (*signed, error) {
+	older := run.storage
+	older.older = true
+	r, err := o.signedBefore(ctx, c, &older, &run.opts)
+	if r != nil && err == nil {
+		r.Reference, err = run.client.Triangulate(ctx, run.img, "signature")
+	}
+	return r, err
 }
 
 // payloads makes the documents to sign: one for each name that the image is to have.
@@ -130,33 +166,33 @@ func (o *signImages) payloads(ctx context.Context, img *oci.Image, annotations m
 
 // oneLegacy signs one document and stores it, unless an equal one by the same key is there already. It returns the
 // signature.
-func (o *signImages) oneLegacy(ctx context.Context, c *cli.Call, run legacyRun, img *oci.Image, payload []byte) ([]byte, error) {
-	artifact, err := imageArtifact(img)
+func (o *signImages) oneLegacy(ctx context.Context, c *cli.Call, run *imageRun, payload []byte) ([]byte, error) {
+	artifact, err := imageArtifact(run.img)
 	if err != nil {
 		return nil, err
 	}
-	if err := o.ready(ctx, c, run.opts); err != nil {
-		return nil, err
+	if err := o.ready(ctx, c, &run.opts); err != nil {
+		return nil, stop(err)
 	}
 	announce(c)
-	b, err := sign.SimpleSigning(ctx, payload, artifact.Message, *run.opts)
+	b, err := sign.SimpleSigning(ctx, payload, artifact.Message, run.opts)
 	if err != nil {
-		return nil, signingError(err, artifact.Name)
+		return nil, o.failed(ctx, c, err, artifact.Name)
 	}
-	r, err := newSigned(run.opts, b, img.Ref, img.Digest)
+	r, err := newSigned(&run.opts, b, run.img.Ref, run.img.Digest)
 	if err != nil {
 		return nil, err
 	}
 	if o.upload {
-		there, err := alreadySigned(ctx, run, img, b)
+		there, err := alreadySigned(ctx, run, b)
 		if err != nil {
 			return nil, signingRegistryError(c, err)
 		}
 		if there && !c.Cosign {
 			c.Infof("an equal signature by this key is there already: nothing was added")
-			r.Reference, err = run.client.Triangulate(ctx, img, "signature")
+			r.Reference, err = run.client.Triangulate(ctx, run.img, "signature")
 		} else if !there {
-			r.Reference, err = o.storeSimple(ctx, c, storage{client: run.client, img: img, bundle: b}, run.opts)
+			r.Reference, err = o.storeSimple(ctx, c, storage{client: run.client, img: run.img, bundle: b}, &run.opts)
 		}
 		if err != nil {
 			return nil, err
@@ -179,12 +215,12 @@ func (o *signImages) storeSimple(ctx context.Context, c *cli.Call, to storage, o
 }
 
 // alreadySigned looks for a signature over the same document by the same key, with the same certificates.
-func alreadySigned(ctx context.Context, run legacyRun, img *oci.Image, b *bundle.Bundle) (bool, error) {
-	found, err := run.client.Find(ctx, img, oci.FindOptions{Signatures: true, Every: true})
+func alreadySigned(ctx context.Context, run *imageRun, b *bundle.Bundle) (bool, error) {
+	found, err := run.client.Find(ctx, run.img, oci.FindOptions{Signatures: true, Every: true})
 	if err != nil {
 		return false, registryError(err)
 	}
-	artifact, err := imageArtifact(img)
+	artifact, err := imageArtifact(run.img)
 	if err != nil {
 		return false, err
 	}

@@ -36,25 +36,6 @@ const tagWarning = `%s is a tag, and tags move. What gets signed is what the tag
 // that there is has a few hundred.
 const maxTargets = 4096
 
-// targets finds all that is to be signed, by digest, before anything is. Without an upload, a reference that names a
-// digest needs no registry.
-func (s *imageSigning) targets(ctx context.Context, c *cli.Call, client *oci.Client, upload, recursive bool) ([]*oci.Image, error) {
-	var all []*oci.Image
-	for _, ref := range c.Args {
-		img, err := s.resolve(ctx, c, client, ref, upload || recursive)
-		if err != nil {
-			return nil, err
-		}
-		images, err := s.expand(ctx, c, client, img, recursive)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, images...)
-	}
-	all = once(all)
-	return all, s.onePerFile(c, len(all), "bundle")
-}
-
 // resolve finds the digest of one reference. With must the registry is asked for one that names its digest, too.
 func (s *imageSigning) resolve(ctx context.Context, c *cli.Call, client *oci.Client, ref string, must bool) (*oci.Image, error) {
 	img, err := client.Parse(ref)
@@ -124,7 +105,8 @@ type imageList struct {
 	batch     *batch
 	must      bool // the registry is asked for images that are named by their digest, too
 	recursive bool
-	check     func(img *oci.Image) error // of all, before anything is done for one; nil: none
+	count     func(n int) error          // of all that is to be signed, before anything is; nil: none
+	check     func(img *oci.Image) error // likewise, of each
 	do        func(ctx context.Context, c *cli.Call, img *oci.Image) error
 	blobs     batchRun // what else is signed in the same run
 }
@@ -186,7 +168,11 @@ func (s *imageSigning) find(ctx context.Context, c *cli.Call, l imageList) (imag
 		}
 	}
 	images = once(slices.Concat(found...))
-	return images, missing, s.onePerFile(c, len(images)+len(l.blobs.names), "bundle")
+	n := len(images) + len(l.blobs.names)
+	if err = s.onePerFile(c, n, "bundle"); err == nil && l.count != nil {
+		err = l.count(n)
+	}
+	return images, missing, err
 }
 
 // onePerFile refuses flags that name one file where there are several signatures to write.
