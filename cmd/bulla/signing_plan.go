@@ -201,7 +201,7 @@ func (s *signing) connect(ctx context.Context, c *cli.Call, source *trustsource.
 // clientOptions are what all services are called with, among them the trusted root.
 func (s *signing) clientOptions(ctx context.Context, c *cli.Call, source *trustsource.Source) (client.Options, error) {
 	from := config.Trust{
-		TrustedRoot: s.TrustedRoot, LookupEnv: c.LookupEnv,
+		TrustedRoot: s.TrustedRoot, LookupEnv: s.trusting.lookupEnv(c),
 		Default: func() (*trust.Root, error) { return s.trusting.root(ctx, c, source) },
 	}
 	if names := from.Variables(); len(names) > 0 {

@@ -55,6 +55,14 @@ func (t *trustFlags) register(fs *pflag.FlagSet, topic string) {
 // named says whether the flags say anything about where trust comes from.
 func (t *trustFlags) named() bool { return t.instance != "" || t.file != "" }
 
+// lookupEnv finds the variables that replace parts of the trust: none where the flags name it, as with --trusted-root.
+func (t *trustFlags) lookupEnv(c *cli.Call) func(string) (string, bool) {
+	if t.named() {
+		return nil
+	}
+	return c.LookupEnv
+}
+
 // source makes the source that the flags name.
 func (t *trustFlags) source(ctx context.Context, c *cli.Call) (*trustsource.Source, error) {
 	if err := checkEmpty(c, map[string]string{"instance": t.instance, "trust": t.file}); err != nil {

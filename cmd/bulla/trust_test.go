@@ -152,6 +152,12 @@ func TestExportedTrust(t *testing.T) {
 		t.Errorf("new trust is warned of:\n%s", out)
 	}
 	x.want(0, "", append(verify, "--trust-max-age", "1h")...)
+	// No variable reaches into what a flag names.
+	x.env["SIGSTORE_REKOR_PUBLIC_KEY"] = "nosuch"
+	x.want(0, "trusted root: "+file+" (TUF, "+site.mirror()+") of", verify...)
+	x.want(0, "TUF", verifyAlice(artifact, bundle, "--offline", "--instance", "ours")...)
+	x.want(23, "nosuch", verifyAlice(artifact, bundle, "--offline")...)
+	delete(x.env, "SIGSTORE_REKOR_PUBLIC_KEY")
 	// It ages: a warning, or a refusal, as it is set.
 	x.now = x.now.AddDate(0, 0, 31)
 	x.want(0, "was confirmed 31 days ago", verify...)

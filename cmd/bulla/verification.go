@@ -154,7 +154,7 @@ func (v *verification) trust(ctx context.Context, c *cli.Call, source *trustsour
 	return config.Trust{
 		Default:     func() (*trust.Root, error) { return v.trusting.root(ctx, c, source) },
 		TrustedRoot: v.TrustedRoot, CARoots: v.CARoots, CAIntermediates: v.CAIntermediates,
-		TimestampChain: v.TimestampCertificateChain, CertificateChain: v.CertificateChain, LookupEnv: c.LookupEnv,
+		TimestampChain: v.TimestampCertificateChain, CertificateChain: v.CertificateChain, LookupEnv: v.trusting.lookupEnv(c),
 	}
 }
 
