@@ -35,16 +35,16 @@ func (w *Wire) Host(name string, service http.Handler) *End {
 	return e
 }
 
-// Strays returns how many requests there were for hosts that are not on the wire.
+// Strays returns how many requests there were for hosts that are not on the wire, or in the clear.
 func (w *Wire) Strays() int64 { return w.strays.Load() }
 
 // RoundTrip has the host answer, as a server over TCP would: who hangs up before an answer is met with io.EOF, who does so
 // in the middle of it with io.ErrUnexpectedEOF.
 func (w *Wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	e := w.hosts[req.URL.Host]
-	if e == nil {
+	if e == nil || req.URL.Scheme != "https" {
 		w.strays.Add(1)
-		return nil, fmt.Errorf("there is no host %s", req.URL.Host)
+		return nil, fmt.Errorf("there is no %s://%s", req.URL.Scheme, req.URL.Host)
 	}
 	in := req.Clone(req.Context())
 	if in.Body == nil {
