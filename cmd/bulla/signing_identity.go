@@ -179,7 +179,10 @@ const maxSecret = 4 << 10
 // anything, unless the flow was named.
 func (s *signing) logIn(ctx context.Context, c *cli.Call, p *plan, transport http.RoundTripper, missing error) (*oidc.Token, error) {
 	if p.issuer == "" {
-		return nil, cli.Usagef("%w; and the signing config names no identity provider to log in at", missing)
+		if p.noIssuer == nil { // --oidc-issuer= of cosign's single flags
+			return nil, cli.Usagef("%w; and no identity provider is named to log in at", missing)
+		}
+		return nil, cli.Usagef("%w; and there is none to log in at: %w", missing, p.noIssuer)
 	}
 	l := &oidc.Login{
 		Issuer: p.issuer, ClientID: s.ClientID, RedirectURL: s.RedirectURL, Transport: transport,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/url"
 	"strings"
@@ -20,6 +21,7 @@ import (
 // plan is which services are called for a signature. What is empty is not called.
 type plan struct {
 	ca, issuer string
+	noIssuer   error           // why there is none
 	logs       []trust.Service // address and API version
 	tsas       []string
 }
@@ -130,8 +132,10 @@ func (s *signing) choose(c *cli.Call, cfg *trust.SigningConfig, from string) (*p
 		}
 		p.ca = ca.URL
 		// With a token at hand no provider has to be asked.
-		if issuer, err := by.One(cfg.OIDC); err == nil {
-			p.issuer = issuer.URL
+		issuer, err := by.One(cfg.OIDC)
+		p.issuer = issuer.URL
+		if err != nil {
+			p.noIssuer = fmt.Errorf("%s: identity providers: %w", from, err)
 		}
 	}
 	tsas, err := by.Several(cfg.TSAs, cfg.TSAConfig)
