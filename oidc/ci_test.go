@@ -104,6 +104,10 @@ func TestProviders(t *testing.T) {
 	all := overHTTP(t, raw, nil)
 	all["circleci"] = vars("CIRCLECI", "true")
 	all["spiffe"] = vars("SPIFFE_ENDPOINT_SOCKET", "unix://"+workloadAPI(t, raw, "0"))
+	bare := vars("SPIFFE_ENDPOINT_SOCKET", workloadAPI(t, raw, "0"))
+	if token, _, err := oidc.Ambient(t.Context(), bare, "spiffe"); err != nil || token.Subject != "job" {
+		t.Errorf("a path alone: %v", err)
+	}
 	for name, e := range all {
 		start := time.Now()
 		token, from, err := oidc.Ambient(t.Context(), e, "")

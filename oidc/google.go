@@ -17,7 +17,7 @@ import (
 const metadataHost = "metadata.google.internal"
 
 func onGoogle(e *Environment) bool {
-	if e.env("GCE_METADATA_HOST") != "" {
+	if e.env("GCE_METADATA_HOST") != "" || e.env("CLOUD_RUN_JOB") != "" { // whose machines do not say whose they are
 		return true
 	}
 	name, err := os.ReadFile(e.Root + "/sys/class/dmi/id/product_name")

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -23,9 +24,12 @@ func spiffePath(e *Environment) (string, error) {
 	if address == "" {
 		return e.Root + spiffeSocket, nil
 	}
+	if filepath.IsAbs(address) {
+		return address, nil // as cosign has it
+	}
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "unix" || u.Path == "" || u.Host != "" {
-		return "", fmt.Errorf("SPIFFE_ENDPOINT_SOCKET is %s, not unix:///PATH", clean(address))
+		return "", fmt.Errorf("SPIFFE_ENDPOINT_SOCKET is %s, neither unix:///PATH nor a path", clean(address))
 	}
 	return u.Path, nil
 }
