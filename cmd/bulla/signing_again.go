@@ -224,7 +224,10 @@ func (s *imageSigning) amongBefore(ctx context.Context, c *cli.Call, opts *sign.
 	req := *to.req
 	var digests []string
 	for _, item := range items {
-		if item.Bundle != nil && to.counts(item.Bundle) && len(req.Candidates) < verify.MaxCandidates {
+		if item.Bundle == nil || !to.counts(item.Bundle) || len(req.Candidates) == verify.MaxCandidates {
+			continue
+		}
+		if _, ok := s.awaited(c, item.Bundle, spooled{Repository: to.img.Repository.Name(), Evidence: evidenceRepository(c, to.img)}); ok {
 			req.Candidates = append(req.Candidates, verify.Candidate{Name: item.Digest, Bundle: item.Bundle})
 			digests = append(digests, item.Digest)
 		}
@@ -238,6 +241,7 @@ func (s *imageSigning) amongBefore(ctx context.Context, c *cli.Call, opts *sign.
 		return nil, err
 	}
 	r.Artifact, r.Digest, r.Reference = to.img.Ref, to.img.Digest, s.keptIn(c, to.img)+"@"+digests[at]
+	s.stillWaits(c, r, req.Candidates[at].Bundle, spooled{Repository: to.img.Repository.Name(), Evidence: evidenceRepository(c, to.img)})
 	if s.Bundle == "" {
 		return r, nil
 	}
@@ -305,12 +309,17 @@ func (o *signBlob) readBefore(ctx context.Context, c *cli.Call, to blobTarget, o
 	switch {
 	case err != nil:
 		return nil, err
+	case at < 0 && len(b.Material.Entries) == 0 && len(opts.Loggers) > 0:
+		return nil, errors.New("it has no log entry; \"flush\" logs what --log=defer left in the spool")
 	case at < 0:
 		return nil, errors.New("it is no signature of this file by this signer that verifies")
 	}
 	r, err := newSkipped(opts, b, report)
 	if err != nil {
 		return nil, err
+	}
+	if !o.stillWaits(c, r, b, spooled{File: to.path}) {
+		return nil, errNotAwaited
 	}
 	r.Artifact, r.Digest, r.Bundle = blob.DisplayName(to.ref), to.digest, to.path
 	if !o.both() {
@@ -367,6 +376,9 @@ func (o *attestBlob) readStated(ctx context.Context, c *cli.Call, a blobStatemen
 	if err != nil {
 		return nil, err
 	}
+	if !o.stillWaits(c, r, b, spooled{File: a.path}) {
+		return nil, errNotAwaited
+	}
 	if o.both() {
 		if _, err := os.Stat(olderPath(a.path)); err != nil {
 			return nil, errNoOlder
@@ -375,6 +387,19 @@ func (o *attestBlob) readStated(ctx context.Context, c *cli.Call, a blobStatemen
 	sum, err := sha256Of(a.artifact)
 	r.Artifact, r.Digest, r.Bundle = a.artifact.Name, "sha256:"+sum, a.path
 	return r, err
+}
+
+// errNotAwaited says that an earlier signature has no log entry, and that nothing will get it one.
+var errNotAwaited = errors.New("it has no log entry, and does not wait in the spool for one")
+
+// stillWaits notes of an earlier signature that it waits to be logged, and says whether it is logged or does.
+func (s *signing) stillWaits(c *cli.Call, r *signed, b *bundle.Bundle, place spooled) bool {
+	path, ok := s.awaited(c, b, place)
+	if ok && path != "" {
+		r.Deferred = path
+		s.spool.note(path)
+	}
+	return ok
 }
 
 // errNoOlder says that half of what is to be written is there.
@@ -417,7 +442,11 @@ func (r *signed) skipped(c *cli.Call, output string) error {
 	if where == "" {
 		where = r.Bundle
 	}
-	c.Infof("%s is signed already, %s: %s", artifactName(r.Artifact), r.by(), where)
+	by := r.by()
+	if r.Deferred != "" {
+		by += ", and not logged yet"
+	}
+	c.Infof("%s is signed already, %s: %s", artifactName(r.Artifact), by, where)
 	return nil
 }
 

@@ -179,18 +179,52 @@ func (s *signing) keep(c *cli.Call, o *sign.Options, r *signed, e spooled) error
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	// One signature may be of several files with equal contents, or of an image in several repositories.
-	sum := sha256.Sum256(e.Unlogged)
-	sum = sha256.Sum256(append(sum[:], e.Evidence+"\x00"+e.File...))
-	e.path = filepath.Join(dir, hex.EncodeToString(sum[:])+spoolSuffix)
+	e.path = e.in(dir)
 	if err := e.write(); err != nil {
 		return fmt.Errorf("keeping the signature until it is logged: %w", err)
 	}
 	r.Deferred = e.path
-	s.spool.mu.Lock()
-	s.spool.waiting = append(s.spool.waiting, e.path)
-	s.spool.mu.Unlock()
+	s.spool.note(e.path)
 	return nil
+}
+
+// note counts a signature among those that wait.
+func (s *spoolDir) note(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = append(s.waiting, path)
+}
+
+// in is the file in a spool: one for each bundle and place, since one signature may be of several files with equal contents, or
+// of an image in several repositories.
+func (e *spooled) in(dir string) string {
+	place := e.Evidence
+	if e.Repository == "" {
+		place = e.File
+	}
+	sum := sha256.Sum256(e.Unlogged)
+	sum = sha256.Sum256(append(sum[:], place...))
+	return filepath.Join(dir, hex.EncodeToString(sum[:])+spoolSuffix)
+}
+
+// awaited looks for an earlier bundle in the spool, where it has no log entry and signatures may wait for theirs. place is the
+// image, or the bundle's file. It returns the file in the spool, empty for a bundle that is logged or need not be, and false for
+// one that nobody is going to log.
+func (s *signing) awaited(c *cli.Call, b *bundle.Bundle, place spooled) (string, bool) {
+	if !s.deferred() || len(b.Material.Entries) > 0 {
+		return "", true
+	}
+	dir, err := s.spool.path(c)
+	if err == nil {
+		place.Unlogged, err = b.Encode()
+	}
+	if err == nil && place.Repository == "" {
+		place.File, err = filepath.Abs(place.File)
+	}
+	if err == nil {
+		_, err = os.Stat(place.in(dir))
+	}
+	return place.in(dir), err == nil
 }
 
 // keptAnyway adds to the error of what came after a signature was put into the spool that it is there: it has the timestamp and
