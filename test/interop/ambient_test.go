@@ -46,6 +46,7 @@ var jobs = map[string]map[string]any{
 		"runner_environment": "github-hosted", "repository_id": "1", "repository_owner": "o", "repository_owner_id": "2", "repository_visibility": "public",
 		"workflow_ref": "o/r/.github/workflows/w.yml@refs/heads/main", "workflow_sha": strings.Repeat("a", 40), "run_id": "3", "run_attempt": "1",
 	},
+	"google": {"sub": "1234", "email": "ci@p.iam.gserviceaccount.com", "email_verified": true, "azp": "1234"},
 	"buildkite": {
 		"sub": "organization:o:pipeline:p:ref:refs/heads/main:commit:c:step:", "organization_slug": "o", "pipeline_slug": "p", "build_number": 1,
 		"build_branch": "main", "build_commit": strings.Repeat("a", 40), "build_source": "ui", "step_key": "", "job_id": "job-1", "agent_id": "a", "runner_environment": "self-hosted",
@@ -95,7 +96,8 @@ func (s *surroundings) token(issuer, audience string) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// ServeHTTP is the issuers, GitHub's endpoint for the tokens of a job, and the API of Buildkite's agents.
+// ServeHTTP is the issuers, GitHub's endpoint for the tokens of a job, the API of Buildkite's agents, and the metadata server of
+// a machine of Google's.
 func (s *surroundings) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	issuer, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	var v any
@@ -117,6 +119,15 @@ func (s *surroundings) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.t.Errorf("Buildkite's agent was asked for something else: %v", err)
 		}
 		v = map[string]any{"token": s.token("buildkite", body.Audience)}
+	case strings.HasPrefix(r.URL.Path, "/computeMetadata/") && r.Header.Get("Metadata-Flavor") == "Google":
+		w.Header().Set("Metadata-Flavor", "Google")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/service-accounts/default/identity") && r.URL.Query().Get("format") == "full":
+			_, _ = io.WriteString(w, s.token("google", r.URL.Query().Get("audience")))
+		default: // what else Google's own client wants to know
+			http.NotFound(w, r)
+		}
+		return
 	default:
 		s.t.Errorf("asked %s %s %v", r.Method, r.URL, r.Header)
 		http.NotFound(w, r)
@@ -199,7 +210,8 @@ func TestAmbientTokens(t *testing.T) {
 		return fmt.Sprintf("  %q:\n    issuer-url: %q\n    client-id: sigstore\n%s", s.url+"/"+name, s.url+"/"+name, lines)
 	}
 	in := behindProvider(t, s.url+"/spiffe", "    client-id: sigstore\n    type: spiffe\n    spiffe-trust-domain: "+trustDomain+"\n"+
-		issuer("github", "    type: ci-provider\n    ci-provider: github-workflow\n")+issuer("buildkite", "    type: ci-provider\n    ci-provider: buildkite-job\n"))
+		issuer("github", "    type: ci-provider\n    ci-provider: github-workflow\n")+issuer("buildkite", "    type: ci-provider\n    ci-provider: buildkite-job\n")+
+		issuer("google", "    type: email\n"))
 	socket := s.workloadAPI()
 	for _, c := range []struct {
 		name, provider, who string
@@ -212,6 +224,7 @@ func TestAmbientTokens(t *testing.T) {
 		{"buildkite", "buildkite-agent", "https://buildkite.com/o/p", []string{
 			"BUILDKITE_AGENT_ACCESS_TOKEN=canary", "BUILDKITE_JOB_ID=job-1", "BUILDKITE_AGENT_ENDPOINT=" + s.url + "/buildkite/v3",
 		}},
+		{"google", "google-workload-identity", "ci@p.iam.gserviceaccount.com", []string{"GCE_METADATA_HOST=" + strings.TrimPrefix(s.url, "http://")}},
 		{"envvar", "envvar", "spiffe://" + trustDomain + "/job", []string{"SIGSTORE_ID_TOKEN=" + s.token("spiffe", "sigstore")}},
 	} {
 		for _, p := range []*program{theWorld.cosign, theWorld.bulla} {
