@@ -141,13 +141,6 @@ func (c *Client) Cached() (*Trust, error) {
 	return t, nil
 }
 
-// Checked returns when the mirror last confirmed what is known, by this client or in the cache; zero if that is not known.
-func (c *Client) Checked() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.checked
-}
-
 // adopt takes over what another process kept since, if it is as good as what is known here.
 func (c *Client) adopt() {
 	now := c.config.Now()

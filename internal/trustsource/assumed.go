@@ -27,14 +27,13 @@ const (
 // in stands in until that went well once. From then on it does only if it is newer: it could be what was withdrawn since.
 func (s *Source) assume(ctx context.Context, c *tuf.Client, config tuf.Config) (*tuf.Trust, error) {
 	t, problem := c.Cached()
-	if problem == nil && (s.Offline || s.within(c.Checked(), askEvery)) {
+	if problem == nil && (s.Offline || s.within(t.Checked, askEvery)) {
 		return t, nil
 	}
-	builtIn, err := publicgood.Root()
+	standIn, err := builtInIsNewer(config)
 	if err != nil {
 		return nil, err
 	}
-	standIn := !isKept(config, "timestamp.json") || builtIn.Source.Date.After(c.Checked())
 	var unheard error
 	if !s.Offline {
 		fresh, err := s.ask(ctx, c, config, problem == nil || standIn)
@@ -52,6 +51,25 @@ func (s *Source) assume(ctx context.Context, c *tuf.Client, config tuf.Config) (
 	}
 	s.unheard = unheard
 	return nil, ctx.Err() // the user's time may be over
+}
+
+// builtInIsNewer says that what is built in is newer than what the repository ever said: it said nothing, or the last of it
+// had expired by the day of what is built in.
+func builtInIsNewer(config tuf.Config) (bool, error) {
+	builtIn, err := publicgood.Root()
+	if err != nil || !isKept(config, "timestamp.json") {
+		return err == nil, err
+	}
+	name, err := keptFile(config, "timestamp.json")
+	if err != nil {
+		return false, err
+	}
+	data, err := readFile(name)
+	if err != nil {
+		return false, nil // it said something, and nobody can read when
+	}
+	d, err := tuf.ParseDocument(data)
+	return err == nil && d.Expires().Before(builtIn.Source.Date), nil
 }
 
 // ask asks the public-good instance, unless there is something to go on with and it has just been silent: where packets

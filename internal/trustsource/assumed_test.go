@@ -161,13 +161,18 @@ func TestAssumed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	note := filepath.Join(home, strings.TrimPrefix(PublicMirror, "https://")+".json")
-	if err := os.WriteFile(note, []byte(`{"lastTimestamp":"`+built.Add(-time.Second).Format(time.RFC3339)+`"}`), 0o600); err != nil {
-		t.Fatal(err)
+	for _, old := range []struct {
+		before time.Duration // its timestamp expires so long before the day of what is built in
+		words  string
+	}{{time.Second, "public-good, embedded"}, {-time.Second, "does not stand in for it"}} {
+		site.down = false
+		home, now = t.TempDir(), built.AddDate(0, 0, -7).Add(-old.before)
+		site.publish(1, now)
+		check("an older cache", true, "TUF, ")
+		site.down = true
+		now = built.AddDate(1, 0, 0)
+		check("an older cache, later", true, old.words)
 	}
-	site.down = true
-	now = now.AddDate(0, 0, 30)
-	check("an older cache", true, "public-good, embedded")
 }
 
 // Only what was never reached is stood in for: not what lies, and not what the user has named or set up.
