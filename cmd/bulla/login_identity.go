@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -87,7 +88,7 @@ func (o *identityLogin) run(ctx context.Context, c *cli.Call) error {
 	if err := o.ready(ctx, c, &opts); err != nil {
 		return err
 	}
-	kept := &stored{Version: storedVersion, Authority: p.ca, Logs: p.logNames(), Chain: opts.Certificates}
+	kept := &stored{Version: storedVersion, Authority: p.ca, Logs: strings.Join(p.eligible, logBetween), Chain: opts.Certificates}
 	if kept.Key, err = x509.MarshalPKCS8PrivateKey(key); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/bulla-sign/bulla/internal/durable"
 	"github.com/bulla-sign/bulla/keys"
 	"github.com/bulla-sign/bulla/sign"
+	"github.com/bulla-sign/bulla/trust"
 )
 
 // stored is what "login" keeps: a key and the certificate for it, which ends in minutes. The identity token, which opens
@@ -30,7 +32,7 @@ import (
 type stored struct {
 	Version   int      `json:"version"`
 	Authority string   `json:"authority"` // address of the certificate authority
-	Logs      string   `json:"logs"`      // to whose publicity the user agreed
+	Logs      string   `json:"logs"`      // to whose publicity the user agreed: addresses, with logBetween between them
 	Key       []byte   `json:"key"`       // PKCS #8
 	Chain     [][]byte `json:"chain"`     // DER, leaf first
 
@@ -177,7 +179,7 @@ func (s *signing) resume(ctx context.Context, c *cli.Call, p *plan) error {
 	if err != nil || kept == nil {
 		return err
 	}
-	if kept.Authority != p.ca || p.logNames() != "" && kept.Logs != p.logNames() {
+	if kept.Authority != p.ca || !kept.agreed(p.logs) {
 		c.Infof("the session of \"login\" is one of other services (%s), and is not used", describe.Printable(kept.Authority))
 		return nil
 	}
@@ -197,6 +199,15 @@ func (s *signing) resume(ctx context.Context, c *cli.Call, p *plan) error {
 	}
 	c.Infof("signing as %s of %s, who logged in", describe.Printable(who.Identity), describe.Printable(who.Issuer))
 	return nil
+}
+
+// logBetween cannot be in an address.
+const logBetween = " and "
+
+// agreed says whether the user has agreed to each of the logs.
+func (s *stored) agreed(logs []trust.Service) bool {
+	named := strings.Split(s.Logs, logBetween)
+	return !slices.ContainsFunc(logs, func(l trust.Service) bool { return !slices.Contains(named, l.URL) })
 }
 
 // rememberEnded is how long somebody who signs is told that the session is over: as long as it may surprise.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/testenv/services"
+	"github.com/bulla-sign/bulla/trust"
 )
 
 // person is somebody at a terminal, who answers what is asked.
@@ -110,6 +111,39 @@ func TestSessionLife(t *testing.T) {
 		t.Errorf("with a flag that goes before it: %s", said)
 	}
 	p.count(1)
+}
+
+// Where each signature goes to one of several logs, the session is good for each of those that the user was told of, and for
+// no other.
+func TestSessionOfSeveralLogs(t *testing.T) {
+	p := newPerson(t)
+	config := func(name string, logs ...string) string {
+		cfg := signingConfigs(p.s)["v2.json"]
+		of := cfg.Logs[0]
+		cfg.Logs = nil
+		for i, url := range logs {
+			of.URL, of.Operator = url, string(rune('a'+i))
+			cfg.Logs = append(cfg.Logs, of)
+		}
+		made, err := trust.NewSigningConfig(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := made.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.file(name, data)
+	}
+	same := strings.Replace(p.s.URL, "127.0.0.1", "localhost", 1)
+	both, third := config("both.json", p.s.URL, same), config("third.json", p.s.URL+"/third")
+	artifact, token := p.file("a.txt", []byte("hello")), p.file("token.jwt", []byte(p.s.Token(nil)))
+	p.want(0, "in the entries of the transparency log "+p.s.URL+" or "+same, "", "bulla", "login", "--identity-token", token, "--signing-config", both, "--trusted-root", p.path("root.json"))
+	for i := range 12 { // the odds of the same log each time are 1 in 2,048
+		p.want(0, "signing as "+p.s.Email, "", "bulla", "sign-blob", "--yes", "--bundle", p.path("a.json"), "--signing-config", both, "--trusted-root", p.path("root.json"), artifact)
+		p.count(i + 1)
+	}
+	p.want(cli.ExitUsage, "is one of other services", "", "bulla", "sign-blob", "--bundle", p.path("b.json"), "--signing-config", third, "--trusted-root", p.path("root.json"), artifact)
 }
 
 // A job's token is for the client that the flag names, and is taken from the job's own provider.

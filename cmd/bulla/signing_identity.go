@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -94,7 +95,11 @@ func (a *shown) Certify(ctx context.Context, id sign.Identity, key sign.Signer) 
 // consent says what is about to become public of an identity, and asks.
 func (s *signing) consent(c *cli.Call, p *plan, token *oidc.Token) error {
 	text := fmt.Sprintf("%s will be public for ever: the name stands in the certificate, which %s enters into a certificate transparency log", token.Who(), p.ca)
-	if len(p.logs) > 0 {
+	switch {
+	case len(p.logs) == 0:
+	case s.loggingIn != nil: // each signature of the session may go to another one
+		text += ", and in the entries of the transparency log " + strings.Join(p.eligible, " or ")
+	default:
 		text += ", and in the entry of the transparency log " + p.logNames()
 	}
 	return s.agree(c, text)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,8 @@ type plan struct {
 	noIssuer   error           // why there is none
 	logs       []trust.Service // address and API version
 	tsas       []string
+	// eligible are the addresses of the logs of which logs were chosen, at random perhaps, and others may be the next time.
+	eligible []string
 }
 
 // asksAny says whether any service is called.
@@ -36,6 +39,14 @@ func (p *plan) logNames() string {
 		out = append(out, l.URL)
 	}
 	return strings.Join(out, " and ")
+}
+
+// mayUse sets the logs of which some are chosen.
+func (p *plan) mayUse(logs []trust.Service) {
+	for _, l := range logs {
+		p.eligible = append(p.eligible, l.URL)
+	}
+	slices.Sort(p.eligible)
 }
 
 // maxSigningConfig bounds the file: the public instance's has 1 KiB.
@@ -97,6 +108,7 @@ func (s *signing) planByFlags() *plan {
 			version = 2
 		}
 		p.logs = []trust.Service{{URL: s.RekorURL, MajorAPIVersion: version}}
+		p.mayUse(p.logs)
 	}
 	if s.TSAClient.URL != "" {
 		p.tsas = []string{s.TSAClient.URL}
@@ -153,6 +165,13 @@ func (s *signing) choose(c *cli.Call, cfg *trust.SigningConfig, from string) (*p
 	}
 	if p.logs, err = by.Several(cfg.Logs, cfg.LogConfig); err != nil {
 		return nil, wrap("transparency logs", err)
+	}
+	if len(cfg.Logs) > 0 {
+		all, err := by.Several(cfg.Logs, trust.Selection{Selector: trust.SelectAll})
+		if err != nil {
+			return nil, wrap("transparency logs", err)
+		}
+		p.mayUse(all)
 	}
 	return p, nil
 }
