@@ -232,7 +232,7 @@ func (s *service) failed(ctx context.Context, err error) (error, bool) {
 	switch {
 	case errors.As(err, &redirect):
 		return &cause{ErrAnswer, redirect}, false
-	case errors.As(err, &certificate):
+	case errors.As(err, &certificate), errors.Is(err, http.ErrSchemeMismatch):
 		return &cause{ErrUnavailable, err}, false
 	case errors.As(err, &name) && name.IsNotFound:
 		return &cause{ErrUnavailable, err}, false

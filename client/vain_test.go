@@ -102,3 +102,15 @@ func TestLittleTime(t *testing.T) {
 		cancel()
 	}
 }
+
+// A service without TLS at an address that says https will not have it in a moment either.
+func TestSchemeMismatch(t *testing.T) {
+	s := services.New(t)
+	tsa, err := client.NewTSA(strings.Replace(s.TSA, "http:", "https:", 1), options(t, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tsa.Timestamp(context.Background(), []byte("x")); !errors.Is(err, client.ErrUnavailable) || strings.Contains(err.Error(), "tried") {
+		t.Error(err)
+	}
+}

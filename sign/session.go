@@ -43,12 +43,22 @@ type Session struct {
 	mu     sync.Mutex
 	signer Signer
 	chain  [][]byte
-	until  time.Time
+	last   time.Time // until when the certificate is used for another signature
+	until  time.Time // when it ends
 }
 
 // margin is the life that a certificate must have left to sign once more: signing, a timestamp and its retries have to
-// happen in it. Fulcio's certificates live for ten minutes.
-const margin = 2 * time.Minute
+// happen in it. Fulcio's certificates live for ten minutes. Of those that live for less, a share is enough, or there would be
+// one for each signature.
+const (
+	margin      = 2 * time.Minute
+	marginShare = 4
+)
+
+// lastUse is until when a certificate is used.
+func lastUse(leaf *x509.Certificate) time.Time {
+	return leaf.NotAfter.Add(-min(margin, leaf.NotAfter.Sub(leaf.NotBefore)/marginShare))
+}
 
 // Prepare gives the options the session's key, so that it is known how they will sign; nothing is asked for yet. It refuses
 // options whose signatures nobody could date, see [ErrUntimed].
@@ -92,10 +102,10 @@ func (s *Session) Resume(key Signer, chain [][]byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.now().Add(margin).After(leaf.NotAfter) {
+	if s.now().After(lastUse(leaf)) {
 		return fmt.Errorf("%w: it ends at %s", ErrEnding, leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
-	s.signer, s.chain, s.until = key, chain, leaf.NotAfter
+	s.signer, s.chain, s.last, s.until = key, chain, lastUse(leaf), leaf.NotAfter
 	return nil
 }
 
@@ -106,7 +116,7 @@ func (s *Session) Use(ctx context.Context, o *Options) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.now().Add(margin).After(s.until) {
+	if s.now().After(s.last) {
 		if err := s.renew(ctx); err != nil {
 			return err
 		}
@@ -147,7 +157,7 @@ func (s *Session) renew(ctx context.Context) error {
 	if at := s.now(); at.After(leaf.NotAfter) {
 		return fmt.Errorf("the new certificate expired at %s, and it is %s here: is the clock right?", leaf.NotAfter.UTC().Format(time.RFC3339), at.UTC().Format(time.RFC3339))
 	}
-	s.signer, s.chain, s.until = key, chain, leaf.NotAfter
+	s.signer, s.chain, s.last, s.until = key, chain, lastUse(leaf), leaf.NotAfter
 	return nil
 }
 

@@ -88,6 +88,23 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// A certificate that lives for less than what others must have left serves many signatures, too.
+func TestSessionOfShortCertificates(t *testing.T) {
+	w := world.New(t)
+	clock := now
+	ca := &authority{t: t, w: w, at: func() time.Time { return clock }}
+	ca.leaf.NotAfter = clock.Add(time.Minute)
+	s := &sign.Session{Authority: ca, Identity: shown, Now: ca.at}
+	o := sign.Options{Root: w.Root(t), Clock: ca.at, Timestampers: []sign.Timestamper{stamping{t, w, ca.at}}}
+	for i, after := range []time.Duration{0, 40 * time.Second, 10 * time.Second} {
+		clock = clock.Add(after)
+		ca.leaf.NotAfter = clock.Add(time.Minute)
+		if err := s.Use(context.Background(), &o); err != nil || ca.issued != i/2+1 {
+			t.Errorf("use %d: %v, %d certificates", i, err, ca.issued)
+		}
+	}
+}
+
 // stamping is a timestamp authority with a clock.
 type stamping struct {
 	t  *testing.T

@@ -287,7 +287,7 @@ func Log(ctx context.Context, unlogged *bundle.Bundle, artifact algorithm.Messag
 	bare := opts
 	bare.Loggers = nil
 	if err := bare.check(&b, artifact); err != nil {
-		return nil, fmt.Errorf("the signature does not verify, and was not logged: %w", err)
+		return nil, fmt.Errorf("%w, and was not logged: %w", ErrNotVerified, err)
 	}
 	if err := opts.log(ctx, &b, made); err != nil {
 		return nil, err
@@ -342,6 +342,9 @@ func (o *Options) Chain() ([][]byte, error) {
 	}
 	return chain, nil
 }
+
+// ErrNotVerified says that a signature that was to be logged does not verify.
+var ErrNotVerified = errors.New("the signature does not verify")
 
 // ErrOtherKey says that the certificate to sign with is one of another key.
 var ErrOtherKey = errors.New("the certificate is not one of the key that signs")

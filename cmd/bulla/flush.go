@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/spf13/pflag"
@@ -111,7 +112,7 @@ func (o *flush) run(ctx context.Context, c *cli.Call) error {
 	errs, halted := o.all(ctx, c, batchRun{names: files, do: func(ctx context.Context, c *cli.Call, i int) error {
 		return o.one(ctx, c, f, files[i])
 	}})
-	return flushed(errs, halted, dir)
+	return left(errs, halted, dir)
 }
 
 // notPlacedError says that a signature was logged, and what comes of it is not yet where it belongs.
@@ -123,31 +124,35 @@ func (e *notPlacedError) Error() string {
 
 func (e *notPlacedError) Unwrap() error { return e.err }
 
-// flushed is the error of the whole: how much stays.
-func flushed(errs []error, halted error, dir string) error {
-	left, logged := 0, 0
+// left is the error of the whole: how much stays.
+func left(errs []error, halted error, dir string) error {
+	waiting, logged := 0, 0
 	for _, err := range errs {
 		switch {
 		case errors.As(err, new(*notPlacedError)):
 			logged++
 		case err != nil:
-			left++
+			waiting++
 		}
 	}
-	stay := fmt.Sprintf("%d of %d are still not logged, and stay in %s", left, len(errs), dir)
+	stay := fmt.Sprintf("%d of %d are still not logged, and stay in %s", waiting, len(errs), dir)
 	switch {
-	case logged > 0 && left > 0:
-		stay = fmt.Sprintf("%d of %d are still not logged, %d are logged and not yet in their place; they stay in %s", left, len(errs), logged, dir)
+	case logged > 0 && waiting > 0:
+		stay = fmt.Sprintf("%d of %d are still not logged, %d are logged and not yet in their place; they stay in %s", waiting, len(errs), logged, dir)
 	case logged > 0:
 		stay = fmt.Sprintf("%d of %d are logged and not yet in their place; they stay in %s", logged, len(errs), dir)
 	}
 	switch {
-	case left+logged == 0:
+	case waiting+logged == 0:
 		return nil
 	case halted != nil:
 		return cli.Errorf(exitCode(halted), "%w; %s", halted, stay)
 	}
-	return cli.Errorf(sharedCode(errs), "%s", stay)
+	err := cli.Errorf(sharedCode(errs), "%s", stay)
+	if slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, sign.ErrNotVerified) }) {
+		_ = err.WithHint("what is trusted here must be what verifiers trust: --trusted-root or --instance, as it was when signing")
+	}
+	return err
 }
 
 // flushing is what the files of the spool have in common: the registries and the logs.
@@ -217,6 +222,12 @@ func (o *flush) enter(ctx context.Context, c *cli.Call, f *flushing, e *spooled)
 		r.Deferred = e.path
 		return r.print(c, o.output.String())
 	}
+	var img *oci.Image
+	if e.Attached { // before it becomes public for an image that is gone
+		if img, err = o.image(ctx, c, f, e); err != nil {
+			return err
+		}
+	}
 	made, err := e.log(ctx, &opts)
 	if err != nil {
 		return signingError(err, "")
@@ -224,24 +235,48 @@ func (o *flush) enter(ctx context.Context, c *cli.Call, f *flushing, e *spooled)
 	if r, err = newSigned(&opts, made, e.Artifact, e.Digest); err != nil {
 		return err
 	}
-	if err := o.place(ctx, c, f, e, r); err != nil {
+	if err := o.place(ctx, c, flushed{f, e, img, r}); err != nil {
 		return &notPlacedError{err}
 	}
 	return r.print(c, o.output.String())
 }
 
+// image finds the image that a signature is about, and makes sure that its evidence is kept where it was.
+func (o *flush) image(ctx context.Context, c *cli.Call, f *flushing, e *spooled) (*oci.Image, error) {
+	img, err := f.registry.Resolve(ctx, e.Repository+"@"+e.Digest)
+	if err != nil {
+		err = signingRegistryError(c, err)
+		if exitCode(err) == cli.ExitImageNotFound {
+			err = fmt.Errorf("%w; to give the signature up, remove its file", err)
+		}
+		return nil, err
+	}
+	if at := evidenceRepository(c, img); at != e.Evidence {
+		return nil, cli.Usagef("the signature was attached in %s, and would be in %s now", e.Evidence, at).WithHint("set COSIGN_REPOSITORY as it was")
+	}
+	return img, nil
+}
+
+// flushed is a signature that is logged: where it belongs, and what is told of it.
+type flushed struct {
+	*flushing
+	*spooled
+	img    *oci.Image // nil for one that was not attached
+	result *signed
+}
+
 // place puts the finished bundle where the unlogged one is, and removes that from the spool.
-func (o *flush) place(ctx context.Context, c *cli.Call, f *flushing, e *spooled, r *signed) error {
-	if err := e.replaceFile(ctx, c, r); err != nil {
+func (o *flush) place(ctx context.Context, c *cli.Call, d flushed) error {
+	if err := d.replaceFile(ctx, c, d.result); err != nil {
 		return err
 	}
-	if e.Attached {
-		defer f.alone(e)()
-		if err := o.replaceReferrer(ctx, c, e, f.registry, r); err != nil {
+	if d.img != nil {
+		defer d.alone(d.spooled)()
+		if err := o.replaceReferrer(ctx, c, d); err != nil {
 			return err
 		}
 	}
-	return os.Remove(e.path)
+	return os.Remove(d.path)
 }
 
 // options are those that the signature was made with, but for the private key.
@@ -315,22 +350,15 @@ func (e *spooled) replaceFile(ctx context.Context, c *cli.Call, r *signed) error
 }
 
 // replaceReferrer attaches the bundle to the image, and then removes the unlogged one.
-func (o *flush) replaceReferrer(ctx context.Context, c *cli.Call, e *spooled, registry *oci.Client, r *signed) error {
-	img, err := registry.Resolve(ctx, e.Repository+"@"+e.Digest)
-	if err != nil {
-		return signingRegistryError(c, err)
-	}
-	if at := evidenceRepository(c, img); at != e.Evidence {
-		return cli.Usagef("the signature was attached in %s, and would be in %s now", e.Evidence, at).WithHint("set COSIGN_REPOSITORY as it was")
-	}
-	digest, err := registry.AttachBundle(ctx, img, oci.AttachOptions{
-		Bundle: e.Logged, ContentKind: oci.ContentDSSE, PredicateType: e.PredicateType, Created: c.Now(),
+func (o *flush) replaceReferrer(ctx context.Context, c *cli.Call, d flushed) error {
+	digest, err := d.registry.AttachBundle(ctx, d.img, oci.AttachOptions{
+		Bundle: d.Logged, ContentKind: oci.ContentDSSE, PredicateType: d.PredicateType, Created: c.Now(),
 	})
 	if err != nil {
 		return signingRegistryError(c, err)
 	}
-	r.Reference = e.Evidence + "@" + digest
-	return o.removeUnlogged(ctx, c, e, registry, img)
+	d.result.Reference = d.Evidence + "@" + digest
+	return o.removeUnlogged(ctx, c, d.spooled, d.registry, d.img)
 }
 
 // removeUnlogged removes the bundle without an entry, and the list's word of it where the list lies under a tag. Where the

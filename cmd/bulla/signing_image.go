@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,11 +52,21 @@ func (s *imageSigning) resolve(ctx context.Context, c *cli.Call, client *oci.Cli
 			e = new(early)
 		}
 		if e.lookUp(ctx, client, ref); e.err != nil {
-			return nil, signingRegistryError(c, e.err)
+			return nil, perhapsFile(c, ref, signingRegistryError(c, e.err))
 		}
 		img = e.img
 	}
 	return img, nil
+}
+
+// perhapsFile adds to the error about a reference that a file has that name.
+func perhapsFile(c *cli.Call, ref string, err error) error {
+	var coded *cli.Error
+	info, missing := os.Stat(ref)
+	if c.Cosign || missing != nil || !info.Mode().IsRegular() || !errors.As(err, &coded) || coded.Hint != "" {
+		return err
+	}
+	return coded.WithHint("%s is also a file here: sign-blob and attest-blob sign files, and sign takes %s%s", ref, blobPrefix, ref)
 }
 
 // expand adds the manifests of an index where that is asked for.
