@@ -1,8 +1,11 @@
 package oidc
 
 import (
+	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 func FuzzParse(f *testing.F) {
@@ -30,5 +33,32 @@ func FuzzSVID(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x00\x09\x0a\x07\x0a\x01x\x12\x02ab"))
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		_, _ = parseSVID(data) // must not panic
+	})
+}
+
+func FuzzDeviceAnswer(f *testing.F) {
+	f.Add([]byte(`{"device_code":"d","user_code":"WDJB-MJHT","verification_uri":"https://x/device","verification_uri_complete":"https://x/device?user_code=WDJB-MJHT","expires_in":300,"interval":5}`))
+	f.Add([]byte(`{"device_code":"d","user_code":"\u001b[2J","verification_uri":"https://x/\u202e","expires_in":1e300,"interval":-1}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var a deviceAnswer
+		if json.Unmarshal(data, &a) != nil || a.check() != nil {
+			return
+		}
+		var out strings.Builder
+		(&Login{Out: &out}).tell(&a)
+		if strings.Count(out.String(), "\n") != 2 || strings.ContainsAny(out.String(), "\r\x1b\u202e") || a.Expires > maxLife {
+			t.Errorf("%s: said %q", data, out.String())
+		}
+	})
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, text := range []string{"", "0", "120", "99999999999999999999", "-1", "Wed, 21 Oct 2015 07:28:00 GMT", "1e3"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if d := retryAfter(http.Header{"Retry-After": {text}}, time.Unix(1700000000, 0)); d < 0 || d > maxRetryAfter {
+			t.Errorf("%q: %s", text, d)
+		}
 	})
 }
