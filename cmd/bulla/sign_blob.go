@@ -239,7 +239,7 @@ func (o *signBlob) write(c *cli.Call, r *signed, to blobTarget, m fresh) error {
 
 // sign makes one signature for each content, however many files hold it. The options become those that were used.
 func (o *signBlob) sign(ctx context.Context, c *cli.Call, to blobTarget, opts *sign.Options) (*bundle.Bundle, error) {
-	m, _, err := o.made.get(c, to.digest, func() (fresh, error) {
+	m, err := o.made.get(c, to.digest, func() (fresh, error) {
 		used := *opts
 		if err := o.ready(ctx, c, &used); err != nil {
 			return fresh{}, stop(err)

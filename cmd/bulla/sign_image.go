@@ -102,7 +102,7 @@ func (o *signImages) state(ctx context.Context, c *cli.Call, run *imageRun, payl
 	if err != nil {
 		return nil, err
 	}
-	m, _, err := o.stated.get(c, o.sameStatement(c, run.img), func() (fresh, error) {
+	m, err := o.stated.get(c, o.sameStatement(c, run.img), func() (fresh, error) {
 		used := run.opts
 		announce(c)
 		done := c.Progress("signing %s", artifact.Name)
