@@ -44,7 +44,8 @@ bulla login --explain
 
 # to a registry
 echo "$TOKEN" | bulla login ghcr.io --username me --password-stdin`,
-		Args: cobra.MaximumNArgs(1),
+		Args:    cobra.MaximumNArgs(1),
+		BindEnv: true, Unbound: []string{"username", "password", "password-stdin"},
 		Flags: func(fs *pflag.FlagSet) {
 			fs.StringVarP(&o.username, "username", "u", "", "`USER` name")
 			fs.StringVarP(&o.password, "password", "p", "", "`PASSWORD`; others can see it while the command runs, --password-stdin is better")

@@ -81,8 +81,8 @@ func (o *identityLogin) findSession(ctx context.Context, c *cli.Call) (finding, 
 		return finding{Source: "session", Looked: "a file below XDG_RUNTIME_DIR, XDG_CACHE_HOME or HOME, none of which is set"}, nil
 	}
 	f := finding{Source: "session", Looked: "the file " + path + ", which \"login\" writes"}
-	if i := slices.IndexFunc(choosers, c.Changed); i >= 0 {
-		f.PassedOver = "--" + choosers[i]
+	if flag := chooser(c); flag != "" {
+		f.PassedOver = "--" + flag
 	}
 	kept, err := readSession(ctx, c)
 	if err != nil || kept == nil {

@@ -167,12 +167,23 @@ func (s *stored) shown(path string) *loggedIn {
 	return out
 }
 
-// choosers are the flags that say where a token comes from, and so go before the session that is kept.
-var choosers = []string{"identity-token", "fulcio-auth-flow", "oidc-provider", "oidc-issuer", "oidc-client-id", "oidc-disable-ambient-providers"}
+// chooser is the flag that says where the token comes from, and so goes before the session that is kept; empty without one.
+// What the environment says of providers and clients holds for the deployment, "login" included: it is no choice.
+func chooser(c *cli.Call) string {
+	if c.Changed("identity-token") {
+		return "identity-token"
+	}
+	for _, flag := range []string{"fulcio-auth-flow", "oidc-provider", "oidc-issuer", "oidc-client-id", "oidc-disable-ambient-providers"} {
+		if c.Typed(flag) {
+			return flag
+		}
+	}
+	return ""
+}
 
 // resume goes on with the session that "login" keeps, if it is one of the services in use and no flag says otherwise.
 func (s *signing) resume(ctx context.Context, c *cli.Call, p *plan) error {
-	if slices.ContainsFunc(choosers, c.Changed) || c.Cosign || s.Key != "" || s.loggingIn != nil {
+	if chooser(c) != "" || c.Cosign || s.Key != "" || s.loggingIn != nil {
 		return nil
 	}
 	kept, err := readSession(ctx, c)

@@ -156,7 +156,7 @@ func (a *App) flagError(cc *cobra.Command, err error) error {
 func (a *App) run(cc *cobra.Command, c *Command, args []string) (err error) {
 	call := &Call{System: *a.System, Args: args, Cosign: a.cosign, Name: a.root.Name(), flags: cc.Flags()}
 	if c.BindEnv {
-		if call.bound, err = bindEnv(cc.Flags(), a.System.LookupEnv); err != nil {
+		if call.bound, err = bindEnv(cc.Flags(), a.System.LookupEnv, c.Unbound); err != nil {
 			return err
 		}
 		call.Verbose = a.global.verbose

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -20,12 +21,12 @@ type bound struct {
 }
 
 // bindEnv sets every flag that was not given on the command line from BULLA_<FLAG> or COSIGN_<FLAG>, where one is set
-// to something, and tells which. Values are not told: some are secrets.
-func bindEnv(fs *pflag.FlagSet, lookup func(string) (string, bool)) ([]bound, error) {
+// to something, and tells which. Values are not told: some are secrets. The flags in unbound are left alone.
+func bindEnv(fs *pflag.FlagSet, lookup func(string) (string, bool), unbound []string) ([]bound, error) {
 	var out []bound
 	var failed error
 	fs.VisitAll(func(f *pflag.Flag) {
-		if f.Changed || failed != nil || f.Name == "help" {
+		if f.Changed || failed != nil || f.Name == "help" || slices.Contains(unbound, f.Name) {
 			return
 		}
 		for _, variable := range variables(f.Name) {

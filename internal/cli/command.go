@@ -24,6 +24,8 @@ type Command struct {
 	// BindEnv lets BULLA_<FLAG> and COSIGN_<FLAG> stand in for flags that are not given. cosign does so for the commands
 	// that sign, verify and move things, not for those that make or show configuration.
 	BindEnv bool
+	// Unbound are flags that no variable stands in for all the same: COSIGN_PASSWORD, say, is the password of a key.
+	Unbound []string
 	// NoTimeout keeps --timeout from ending the command: for what runs until it is told to stop.
 	NoTimeout bool
 	// Lasting says of a run that it takes as long as there is to do: the default of --timeout does not end it, one that is
