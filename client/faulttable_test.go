@@ -1,10 +1,15 @@
 package client_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -30,6 +35,14 @@ var actors = []fault.Service{
 	{Name: "identity provider", Method: "POST", Path: "/oidc/token"},
 }
 
+// sideways are requests besides: of what a provider says about itself, and of an entry that a log has already.
+var sideways = []fault.Service{
+	{Name: "identity provider", Method: "GET", Path: "/oidc/.well-known/openid-configuration"},
+	{Name: "log v1, read", Method: "GET", Path: "/api/v1/log/entries/"},
+	{Name: "log v2, read", Method: "GET", Path: "/api/v2/checkpoint"},
+	{Name: "log v2, read", Method: "GET", Path: "/api/v2/tile/"},
+}
+
 // theater is the services that a signer calls, each a host of its own, in a time of their own.
 type theater struct {
 	*services.Services
@@ -42,17 +55,44 @@ type theater struct {
 func newTheater(t *testing.T, of fault.Service) *theater {
 	t.Helper()
 	th := &theater{Services: services.New(t), ends: map[string]*fault.End{}, log: "log v2"}
-	if of.Name == "log v1" {
-		th.log = of.Name
+	if strings.HasPrefix(of.Name, "log v1") {
+		th.log = "log v1"
 	}
+	th.Conflict = strings.HasSuffix(of.Name, "read")
 	for _, a := range actors {
 		th.ends[a.Name] = th.wire.Host(strings.ReplaceAll(a.Name, " ", "-")+".example", th.Services)
 	}
 	th.Issuer = th.ends["identity provider"].URL + "/oidc"
-	if of.Name != "identity provider" { // whose tokens the certificate authority judges
+	if slices.Contains(actors[:4], of) { // the authority judges the provider's tokens, and an impostor has not the same entries
 		th.impostor = th.Impostor()
 	}
 	return th
+}
+
+// end is the host that a service's requests go to.
+func (th *theater) end(of fault.Service) *fault.End {
+	name, _, _ := strings.Cut(of.Name, ",")
+	return th.ends[name]
+}
+
+// fails has a service fail; where that is in reading an entry that a log has already, it has the entry before it is sent.
+func (th *theater) fails(of fault.Service, faults ...fault.Fault) {
+	if strings.HasSuffix(of.Name, "read") {
+		th.end(of).Fail(fault.Fault{Method: "POST", Path: "/api/" + th.log[len("log "):] + "/log/entries", Else: http.HandlerFunc(th.twice)})
+	}
+	th.end(of).Fail(faults...)
+}
+
+// twice does what it is asked for, and answers as when it is asked again.
+func (th *theater) twice(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the signer is gone
+	}
+	for _, w := range []http.ResponseWriter{httptest.NewRecorder(), w} {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		th.ServeHTTP(w, r)
+	}
 }
 
 // begin sets the clocks in a bubble, whose time begins anew.
@@ -201,16 +241,16 @@ func (th *theater) secrets(t *testing.T) {
 // content, since the logs enter each in its own way.
 func TestFaultTable(t *testing.T) {
 	testenv.Unwatched(t)
-	for _, of := range actors {
+	for _, of := range slices.Concat(actors, sideways) {
 		for _, c := range contents() {
-			t.Run(of.Name+"/"+c.name, func(t *testing.T) {
+			t.Run(of.Name+" "+strings.ReplaceAll(of.Path, "/", " ")+"/"+c.name, func(t *testing.T) {
 				t.Parallel()
 				th := newTheater(t, of)
-				stage, end := fault.NewStage(t, nil), th.ends[of.Name]
+				stage := fault.NewStage(t, nil)
 				if th.impostor != nil {
 					stage.Impostor = th.impostor
 				}
-				end.Fail(fault.Fault{Method: of.Method, Path: of.Path, Edit: stage.Keep})
+				th.fails(of, fault.Fault{Method: of.Method, Path: of.Path, Edit: stage.Keep})
 				synctest.Test(t, func(t *testing.T) { // an answer to keep, and proof that it works at all
 					th.begin()
 					if _, said, err := th.sign(t.Context(), t, c, time.Minute); err != nil {
@@ -222,11 +262,11 @@ func TestFaultTable(t *testing.T) {
 					if faults == nil {
 						continue
 					}
-					end.Fail(faults...)
+					th.fails(of, faults...)
 					t.Run(way.Name, func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) { th.begin(); th.play(t, c, of, way) })
 					})
-					end.Heal()
+					th.end(of).Heal()
 				}
 				th.secrets(t)
 			})
@@ -302,5 +342,33 @@ func TestStatusesThatAreFinal(t *testing.T) {
 			})
 			end.Heal()
 		}
+	}
+}
+
+// TestCheckpointThatStays: a log that says that it has an entry, and publishes nothing that has it, is waited for as long as
+// that can take; and whoever goes away meanwhile is told that.
+func TestCheckpointThatStays(t *testing.T) {
+	of := sideways[2]
+	for name, c := range map[string]struct {
+		within time.Duration // of the caller's patience
+		took   time.Duration
+		kind   error
+	}{
+		"waited for": {time.Hour, 30 * time.Second, client.ErrUnavailable}, "gone away": {7 * time.Second, 7 * time.Second, context.DeadlineExceeded},
+	} {
+		th := newTheater(t, of)
+		th.fails(of, fault.Fault{Method: of.Method, Path: of.Path, Else: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(th.World.V2.SignCheckpoint(t, th.World.V2.Origin()+"\n1\n"+strings.Repeat("A", 43)+"=\n", th.Now()))) // a recorder does not fail
+		}), Times: -1})
+		synctest.Test(t, func(t *testing.T) {
+			th.begin()
+			ctx, cancel := context.WithTimeout(t.Context(), c.within)
+			defer cancel()
+			start := time.Now()
+			_, said, err := th.sign(ctx, t, contents()[0], 0)
+			if took := time.Since(start); !errors.Is(err, c.kind) || took != c.took || c.within == time.Hour && !strings.Contains(said, "covers 1 entries, and not yet the entry at index") {
+				t.Errorf("%s: after %s: %s", name, took, said)
+			}
+		})
 	}
 }

@@ -18,12 +18,17 @@ const coverTimeout = 30 * time.Second
 // prove gives the entry an inclusion proof, computed from the log's tiles (C2SP tlog-tiles). Only the checkpoint decides
 // what the tiles prove.
 func (l *LogV2) prove(ctx context.Context, e *tlog.Entry) error {
-	ctx, cancel := context.WithTimeout(ctx, coverTimeout)
+	caller := ctx
+	ctx, cancel := context.WithTimeout(caller, coverTimeout)
 	defer cancel()
 	// The API has the files below api/v2 (rekor_service.proto), the tiles specification below the log's own address.
 	prefix := "/api/v2/"
+	var early error // that a checkpoint does not cover the entry
 	for {
 		a, err := l.read(ctx, prefix+"checkpoint", tlog.MaxCheckpointSize)
+		if err != nil && early != nil && ctx.Err() != nil && caller.Err() == nil {
+			return early
+		}
 		if err != nil && prefix != "/" && notServed(err) {
 			prefix = "/"
 			continue
@@ -43,14 +48,22 @@ func (l *LogV2) prove(ctx context.Context, e *tlog.Entry) error {
 				}
 				return a.body, nil
 			})
-			if err != nil {
+			var told *Error
+			if errors.As(err, &told) { // no answer, and it says of what
 				return fmt.Errorf("inclusion proof of entry %d: %w", e.LogIndex, err)
+			}
+			if err != nil {
+				return l.s.fail(l.reading(prefix+"tile", 0), a, wrong("inclusion proof of entry %d: %w", e.LogIndex, err))
 			}
 			e.Proof = &tlog.InclusionProof{LogIndex: e.LogIndex, TreeSize: cp.Size, RootHash: cp.Root[:], Hashes: hashes, Checkpoint: string(a.body)}
 			return nil
 		}
-		if err := sleep(ctx, max(l.s.Pause, 10*time.Millisecond)); err != nil {
-			return l.s.fail(l.reading(prefix+"checkpoint", 0), a, &cause{ErrUnavailable, fmt.Errorf("its checkpoint covers %d entries, and not yet the entry at index %d", cp.Size, e.LogIndex)})
+		early = l.s.fail(l.reading(prefix+"checkpoint", 0), a, &cause{ErrUnavailable, fmt.Errorf("its checkpoint covers %d entries, and not yet the entry at index %d", cp.Size, e.LogIndex)})
+		switch err := sleep(ctx, max(l.s.Pause, 10*time.Millisecond)); {
+		case caller.Err() != nil:
+			return ended(caller, early)
+		case err != nil:
+			return early
 		}
 	}
 }
@@ -58,7 +71,7 @@ func (l *LogV2) prove(ctx context.Context, e *tlog.Entry) error {
 // reading is a request to read a file of the log.
 func (l *LogV2) reading(path string, limit int64) *request {
 	asked := strings.TrimPrefix(strings.TrimPrefix(path, "/api/v2"), "/")
-	return &request{asked: "its " + asked, method: http.MethodGet, url: l.s.base + path, accept: "*/*", limit: limit}
+	return &request{asked: "its " + asked, method: http.MethodGet, url: l.s.base + path, accept: "*/*", limit: limit, said: statusMessage}
 }
 
 // notServed says whether a log answered that it has no such file, or serves none.
