@@ -189,3 +189,20 @@ func TestCertificatesThatAreNone(t *testing.T) {
 	s.Fail(services.Fault{Path: "/api/v2/signingCert", Edit: answer(leaf), Times: -1})
 	wants("an authority of its own", certify(itself), "an authority's own")
 }
+
+// TestTimestampOfRetiredAuthority: an authority is believed in the time that the trusted root says, and no other.
+func TestTimestampOfRetiredAuthority(t *testing.T) {
+	s := services.New(t)
+	for name, edit := range map[string]func(w *trust.Window){
+		"not any more": func(w *trust.Window) { w.End = mint.Epoch },
+		"not yet":      func(w *trust.Window) { w.Start = time.Now().Add(time.Hour) },
+	} {
+		o := options(t, s)
+		for i := range o.Root.TSAs {
+			edit(&o.Root.TSAs[i].Window)
+		}
+		if err := all()[3].call(t.Context(), t, s, o); !errors.Is(err, client.ErrAnswer) || !strings.Contains(err.Error(), "not of an authority of the trusted root") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
