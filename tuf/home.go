@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -36,12 +37,21 @@ type remoteNote struct {
 // Initialized returns the mirror that [Initialize], or cosign, has set up in home; empty if there is none.
 func Initialized(home string) (mirror string, err error) {
 	name := filepath.Join(home, "remote.json")
-	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxTimestamp))
+	if err != nil {
+		return "", err
+	}
 	var n remoteNote
-	if err := json.Unmarshal(readFile(name, maxTimestamp), &n); err != nil {
-		return "", fmt.Errorf("%s cannot be read: %w", name, err)
+	if err := json.Unmarshal(data, &n); err != nil {
+		return "", fmt.Errorf("%s does not say which repository is trusted (initialize it anew): %w", name, err)
 	}
 	if _, err := CacheName(n.Mirror); err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)

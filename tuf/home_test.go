@@ -3,6 +3,8 @@ package tuf_test
 import (
 	"context"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,5 +43,17 @@ func TestInitializeWaits(t *testing.T) {
 	}
 	if mirror, err := tuf.Initialized(config.Home); err != nil || mirror != r.URL {
 		t.Errorf("initialized %q, %v", mirror, err)
+	}
+}
+
+// A home that cannot be one is told by what is wrong with it.
+func TestInitializedNowhere(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	writeFile(t, file, nil)
+	if mirror, err := tuf.Initialized(file); mirror != "" || err == nil || !strings.Contains(err.Error(), "not a directory") {
+		t.Errorf("%q, %v", mirror, err)
+	}
+	if mirror, err := tuf.Initialized(filepath.Join(t.TempDir(), "nosuch")); mirror != "" || err != nil {
+		t.Errorf("%q, %v", mirror, err)
 	}
 }

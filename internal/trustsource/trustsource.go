@@ -195,7 +195,7 @@ func (s *Source) config() (repository, error) {
 	if !isKept(config.Config, "root.json") {
 		config.Root = BuiltIn(config.Mirror)
 		if config.Root == nil {
-			return config, fmt.Errorf("%s was not initialized here, and TUF_ROOT_JSON names no root.json to begin with", config.Mirror)
+			return config, fmt.Errorf("%s was not initialized here, or what was kept of it is gone: initialize it, or name its root.json in TUF_ROOT_JSON", config.Mirror)
 		}
 	}
 	return config, nil
