@@ -294,7 +294,7 @@ func TestLacks(t *testing.T) {
 		"pass BUILDKITE_AGENT_ACCESS_TOKEN and BUILDKITE_JOB_ID": vars("BUILDKITE", "true"),
 		"circleci, which gets its tokens: it is not on PATH":     vars("CIRCLECI", "true"),
 		"the audience sigstore at /var/run/sigstore":             vars("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
-		"no machine of Google's":                                 vars("GOOGLE_SERVICE_ACCOUNT_NAME", "a@b"),
+		"nothing here may impersonate that account":              vars("GOOGLE_SERVICE_ACCOUNT_NAME", "a@b"),
 	} {
 		if _, _, err := oidc.Ambient(t.Context(), e, ""); !errors.Is(err, oidc.ErrNone) || strings.Count(err.Error(), "; ") != 1 || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)

@@ -3,6 +3,7 @@ package oidc
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,21 @@ func FuzzRetryAfter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		if d := retryAfter(http.Header{"Retry-After": {text}}, time.Unix(1700000000, 0)); d < 0 || d > maxRetryAfter {
 			t.Errorf("%q: %s", text, d)
+		}
+	})
+}
+
+func FuzzGoogleCredentials(f *testing.F) {
+	f.Add([]byte(`{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r"}`))
+	f.Add([]byte(`{"type":"service_account","client_email":"a@b","private_key":"-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n","token_uri":"https://evil.example/"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var c credentials
+		if json.Unmarshal(data, &c) != nil {
+			return
+		}
+		_, address, err := c.ask(time.Unix(1700000000, 0))
+		if u, bad := url.Parse(address); err == nil && (bad != nil || !strings.HasSuffix(u.Hostname(), ".googleapis.com") && !loopback(u.Hostname())) {
+			t.Errorf("%s would be told to %s", data, address)
 		}
 	})
 }

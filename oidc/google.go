@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -69,32 +68,24 @@ func (e *Environment) within() *fetcher {
 const accountVariable = "GOOGLE_SERVICE_ACCOUNT_NAME"
 
 func lookImpersonation(e *Environment) (string, bool) {
-	return "the variable " + accountVariable + " on a machine of Google's", e.env(accountVariable) != "" && onGoogle(e)
+	return "the variable " + accountVariable + ", with credentials (" + credentialsVariable + " or gcloud's) or on a machine of Google's",
+		e.env(accountVariable) != "" && (onGoogle(e) || credentialsFile(e) != "")
 }
 
 func lacksImpersonation(e *Environment) string {
 	if e.env(accountVariable) == "" {
 		return ""
 	}
-	return accountVariable + " is set, and this is no machine of Google's whose account could impersonate that one"
+	return accountVariable + " is set, and nothing here may impersonate that account: this is no machine of Google's, and " + credentialsVariable + " names no credentials"
 }
 
 // iamEndpoint is Google's service that gives out tokens of other service accounts.
 const iamEndpoint = "https://iamcredentials.googleapis.com"
 
 func getImpersonation(ctx context.Context, e *Environment) (string, error) {
-	c, err := metadata(e, "token", nil)
+	access, err := googleAccess(ctx, e)
 	if err != nil {
 		return "", err
-	}
-	var access struct {
-		Token string `json:"access_token"`
-	}
-	if err := e.within().do(ctx, c, &access); err != nil {
-		return "", err
-	}
-	if access.Token == "" {
-		return "", fmt.Errorf("%s: the answer holds no access token", where(c.url))
 	}
 	base := iamEndpoint
 	if e.GoogleIAM != "" {
@@ -110,7 +101,7 @@ func getImpersonation(ctx context.Context, e *Environment) (string, error) {
 	err = e.fetch().do(ctx, call{
 		method: http.MethodPost, body: string(body), contentType: "application/json",
 		url:    strings.TrimRight(base, "/") + "/v1/projects/-/serviceAccounts/" + url.PathEscape(e.env(accountVariable)) + ":generateIdToken",
-		header: map[string]string{"Authorization": "Bearer " + access.Token},
+		header: map[string]string{"Authorization": "Bearer " + access},
 	}, &answer)
 	if err == nil && answer.Token == "" {
 		err = errors.New("the answer holds no token")
