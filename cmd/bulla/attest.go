@@ -67,13 +67,7 @@ func (o *attestImages) check(c *cli.Call) error {
 		return err
 	}
 	var err error
-	if o.legacy() {
-		if err = refuseIgnored(c, ignoredFlag{"skip-signed", "the older format is not looked for", leaveOut}); err != nil {
-			return err
-		}
-		o.skipSigned = false
-	}
-	o.lookFirst = o.lookFirst && !o.older() // which is not looked for
+	o.lookFirst = o.lookFirst && !o.older() // which is looked for only where that is asked for
 	switch {
 	case o.legacy():
 		err = refuseIgnored(c, ignoredFlag{"bundle", "the older format of attestations has no bundle", "leave --new-bundle-format=false out"})
@@ -166,13 +160,12 @@ func (o *attestImages) one(ctx context.Context, c *cli.Call, to storage, claim *
 	if err != nil {
 		return err
 	}
-	if o.again(to) {
-		switch r, err := o.attestedBefore(ctx, c, &to, &opts, payload); {
-		case err != nil:
-			return err
-		case r != nil:
-			return r.skipped(c, o.output.String())
-		}
+	there, err := o.before(ctx, c, &to, &opts, payload)
+	if err != nil {
+		return err
+	}
+	if r := there.all(&o.signing); r != nil {
+		return r.skipped(c, o.output.String())
 	}
 	if err := o.ready(ctx, c, &opts); err != nil {
 		return stop(err)
@@ -197,33 +190,47 @@ func (o *attestImages) one(ctx context.Context, c *cli.Call, to storage, claim *
 			return err
 		}
 	}
-	if err := r.keptAnyway(o.put(ctx, c, r, to, &opts)); err != nil {
+	if err := r.keptAnyway(o.put(ctx, c, r, attestation{to, there, &opts})); err != nil {
 		return err
 	}
 	return r.print(c, o.output.String())
 }
 
-// put stores the statement in the formats that are asked for, when all of them are known to verify: it is one signature,
-// with one log entry.
-func (o *attestImages) put(ctx context.Context, c *cli.Call, r *signed, to storage, opts *sign.Options) error {
+// attestation is a statement to be stored, and what is there already that says the same.
+type attestation struct {
+	storage
+	there attested
+	opts  *sign.Options
+}
+
+// put stores the statement in the formats that are asked for and not there yet, when all of them are known to verify: it is
+// one signature, with one log entry.
+func (o *attestImages) put(ctx context.Context, c *cli.Call, r *signed, to attestation) error {
 	artifact, err := imageArtifact(to.img)
 	if err != nil {
 		return err
 	}
 	var old *layer
 	if o.older() {
-		if old, err = olderLayer(to.bundle, artifact.Message, opts); err != nil {
+		if old, err = olderLayer(to.bundle, artifact.Message, to.opts); err != nil {
 			return err
 		}
 	}
 	switch {
-	case !o.legacy():
-		if err := o.store(ctx, c, r, to); err != nil || !o.both() {
+	case o.both():
+		r.Legacy = to.there.tag
+		if to.there.bundle != nil {
+			r.Reference = to.there.bundle.Reference
+		} else if err := o.store(ctx, c, r, to.storage); err != nil {
 			return err
 		}
-		r.Legacy, err = o.storeLayer(ctx, c, old, to, o.replace)
+		if r.Legacy == "" {
+			r.Legacy, err = o.storeLayer(ctx, c, old, to.storage, o.replace)
+		}
+	case !o.legacy():
+		err = o.store(ctx, c, r, to.storage)
 	case to.upload:
-		r.Reference, err = o.storeLayer(ctx, c, old, to, o.replace)
+		r.Reference, err = o.storeLayer(ctx, c, old, to.storage, o.replace)
 	case !c.Cosign: // cosign throws the attestation away
 		out := legacyEnvelope{json: o.output.String() == "json"}
 		err = out.write(c, r, to.bundle)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -16,7 +15,6 @@ import (
 	"github.com/bulla-sign/bulla/internal/cli"
 	"github.com/bulla-sign/bulla/internal/describe"
 	"github.com/bulla-sign/bulla/oci"
-	"github.com/bulla-sign/bulla/predicate"
 	"github.com/bulla-sign/bulla/sign"
 	"github.com/bulla-sign/bulla/verify"
 )
@@ -106,28 +104,6 @@ func bundlesOf(predicateType string) (oci.FindOptions, verify.Claims) {
 
 func layersOf() (oci.FindOptions, verify.Claims) {
 	return oci.FindOptions{Signatures: true}, verify.Claims{SimpleSigning: true}
-}
-
-// attestedBefore looks for an earlier bundle about an image that says the same.
-func (o *attestImages) attestedBefore(ctx context.Context, c *cli.Call, to *storage, opts *sign.Options, payload []byte) (*signed, error) {
-	where, claims := bundlesOf(to.predicateType)
-	return o.foundBefore(ctx, c, opts, sought{to, where, &verify.Request{Policy: verify.Policy{Claims: claims}}, func(b *bundle.Bundle) bool {
-		return b.Envelope != nil && sameClaim(b.Envelope.Payload, payload)
-	}, o.skipSigned})
-}
-
-// sameClaim says whether two statements claim the same with the same predicate, byte for byte. When a predicate of cosign's
-// own type was made stands in it, and does not count.
-func sameClaim(a, b []byte) bool {
-	x, err := bundle.ParseStatement(a)
-	if err != nil {
-		return false
-	}
-	y, err := bundle.ParseStatement(b)
-	if err != nil || x.PredicateType != y.PredicateType {
-		return false
-	}
-	return bytes.Equal(predicate.Undated(x.PredicateType, x.Predicate), predicate.Undated(y.PredicateType, y.Predicate))
 }
 
 // signedBefore looks for an earlier signature of an image.
