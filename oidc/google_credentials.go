@@ -25,7 +25,8 @@ import (
 )
 
 // Google's application default credentials (AIP-4110): away from Google's machines, a file says who may impersonate an
-// account. It is that of a person (gcloud auth application-default login), or a key of a service account (AIP-4112).
+// account. It is that of a person (gcloud auth application-default login), a key of a service account (AIP-4112), or says where
+// the token of another provider lies that Google takes for one of its own (AIP-4117).
 
 const (
 	credentialsVariable = "GOOGLE_APPLICATION_CREDENTIALS"
@@ -48,6 +49,8 @@ type credentials struct {
 	Key   string `json:"private_key"` // PEM, PKCS #8 or #1
 	KeyID string `json:"private_key_id"`
 	Token string `json:"token_uri"`
+
+	federated
 }
 
 // credentialsFile is the file that there is, or empty.
@@ -80,11 +83,22 @@ func googleAccess(ctx context.Context, e *Environment) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if read.Type == "external_account" {
+		token, err := read.federated.access(ctx, e)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", clean(name), err)
+		}
+		return token, err
+	}
 	form, address, err := read.ask(time.Now())
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", clean(name), err)
 	}
-	return accessToken(ctx, e.fetch(), call{method: http.MethodPost, url: address, body: form.Encode(), contentType: "application/x-www-form-urlencoded"})
+	return accessToken(ctx, e.fetch(), posted(address, form))
+}
+
+func posted(address string, form url.Values) call {
+	return call{method: http.MethodPost, url: address, body: form.Encode(), contentType: "application/x-www-form-urlencoded"}
 }
 
 func accessToken(ctx context.Context, f *fetcher, c call) (string, error) {
@@ -99,23 +113,28 @@ func accessToken(ctx context.Context, f *fetcher, c call) (string, error) {
 }
 
 func readCredentials(ctx context.Context, name string) (*credentials, error) {
-	f, err := pipe.Open(ctx, name)
+	data, err := readCredentialsFile(ctx, name)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxCredentials+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(data) > maxCredentials:
-		return nil, fmt.Errorf("%s has more than %d bytes", clean(name), maxCredentials)
 	}
 	c := new(credentials)
 	if json.NewDecoder(bytes.NewReader(data)).Decode(c) != nil {
 		return nil, fmt.Errorf("%s does not hold credentials of Google's", clean(name))
 	}
 	return c, nil
+}
+
+func readCredentialsFile(ctx context.Context, name string) ([]byte, error) {
+	f, err := pipe.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxCredentials+1))
+	if err == nil && len(data) > maxCredentials {
+		err = fmt.Errorf("%s has more than %d bytes", clean(name), maxCredentials)
+	}
+	return data, err
 }
 
 // ask is what the token endpoint is asked, and its address.
@@ -127,15 +146,15 @@ func (c *credentials) ask(now time.Time) (url.Values, string, error) {
 		}
 		return url.Values{
 			"grant_type": {"refresh_token"}, "client_id": {c.ClientID}, "client_secret": {c.ClientSecret}, "refresh_token": {c.RefreshToken},
-		}, c.endpoint(), c.safe()
+		}, c.endpoint(), ofGoogle("token_uri", c.endpoint())
 	case "service_account":
 		assertion, err := c.assertion(now)
 		if err != nil {
 			return nil, "", err
 		}
-		return url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {assertion}}, c.endpoint(), c.safe()
+		return url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {assertion}}, c.endpoint(), ofGoogle("token_uri", c.endpoint())
 	}
-	return nil, "", fmt.Errorf("credentials of the type %q are not supported, authorized_user and service_account are", clean(c.Type))
+	return nil, "", fmt.Errorf("credentials of the type %q are not supported; authorized_user, service_account and external_account are", clean(c.Type))
 }
 
 func (c *credentials) endpoint() string {
@@ -145,17 +164,17 @@ func (c *credentials) endpoint() string {
 	return c.Token
 }
 
-// safe refuses a file that would send its secret to somebody other than Google.
-func (c *credentials) safe() error {
-	u, err := url.Parse(c.endpoint())
-	if err != nil {
-		return errors.New("its token_uri is not a URL")
+// ofGoogle refuses a file that would send its secret to somebody other than Google.
+func ofGoogle(field, address string) error {
+	if err := private(address); err != nil {
+		return fmt.Errorf("its %s: %w", field, err)
 	}
-	if err := private(u.String()); err != nil {
-		return fmt.Errorf("its token_uri: %w", err)
+	u, err := url.Parse(address)
+	if err != nil {
+		return fmt.Errorf("its %s is not a URL", field)
 	}
 	if host := u.Hostname(); !strings.HasSuffix(host, ".googleapis.com") && !loopback(host) {
-		return fmt.Errorf("its token_uri is %s, not an address of Google's", where(u.String()))
+		return fmt.Errorf("its %s is %s, not an address of Google's", field, where(address))
 	}
 	return nil
 }

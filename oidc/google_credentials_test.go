@@ -121,7 +121,7 @@ func TestGoogleCredentials(t *testing.T) {
 		"person":           {marshal(t, person), ""},
 		"service account":  {marshal(t, account), ""},
 		"older key":        {marshal(t, older), ""},
-		"federated":        {[]byte(`{"type":"external_account"}`), `"external_account" are not supported`},
+		"another type":     {[]byte(`{"type":"gdch_service_account"}`), `"gdch_service_account" are not supported`},
 		"somebody else's":  {with(account, "token_uri", "https://evil.example/token"), "not an address of Google's"},
 		"much like":        {with(person, "token_uri", "https://oauth2.googleapis.com.evil.example/token"), "not an address of Google's"},
 		"in the clear":     {with(person, "token_uri", "http://oauth2.googleapis.com/token"), "is not an https address"},
