@@ -17,8 +17,7 @@ import (
 // another one. What each address is shown is checked.
 func TestGoogleFederation(t *testing.T) {
 	raw := jwt(`{"iss":"https://accounts.google.com","sub":"1","email":"a@b","email_verified":true}`)
-	var web *httptest.Server
-	web = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		bearer := r.Header.Get("Authorization")
 		switch {
 		case r.URL.Path == "/subject" && bearer == "bearer canary-job":
