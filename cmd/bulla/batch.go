@@ -113,13 +113,17 @@ func (b *batch) checkJobs() error {
 	return nil
 }
 
-// parseList reads the lines of a list. Spaces around an entry do not count.
+// parseList reads the lines of a list. Spaces around an entry do not count, nor does the mark that some editors put before all.
 func parseList(data []byte) ([]string, error) {
 	var out []string
+	mark := []byte("\xef\xbb\xbf")
 	for n := 1; len(data) > 0; n++ {
 		var line []byte
 		line, data, _ = bytes.Cut(data, []byte("\n"))
 		line = bytes.TrimSpace(line)
+		for len(out) == 0 && bytes.HasPrefix(line, mark) {
+			line = bytes.TrimSpace(line[len(mark):])
+		}
 		switch {
 		case len(line) == 0 || line[0] == '#':
 			continue

@@ -23,6 +23,9 @@ func TestParseListLimits(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if got, err := parseList([]byte("\ufeff# of an editor\r\na\r\n\ufeffb")); err != nil || strings.Join(got, "|") != "a|\ufeffb" {
+		t.Errorf("%q, %v", got, err)
+	}
 	if got, err := parseList([]byte("a b\r\n\n#c\n\t d")); err != nil || strings.Join(got, "|") != "a b|d" {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -30,6 +33,7 @@ func TestParseListLimits(t *testing.T) {
 
 func FuzzParseList(f *testing.F) {
 	f.Add([]byte("a\n# b\n\nregistry.example/app@sha256:00\r\n"))
+	f.Add([]byte(" \ufeff \ufeffa\n\ufeffb"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		list, err := parseList(data)
 		if err != nil {

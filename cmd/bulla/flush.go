@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -84,7 +85,7 @@ func (o *flush) run(ctx context.Context, c *cli.Call) error {
 		return err
 	}
 	if !o.list {
-		unlock, err := durable.Lock(ctx, filepath.Join(dir, ".lock"), durable.Exclusive)
+		unlock, err := lockSpool(ctx, c, dir)
 		if err != nil {
 			return err
 		}
@@ -113,6 +114,23 @@ func (o *flush) run(ctx context.Context, c *cli.Call) error {
 		return o.one(ctx, c, f, files[i])
 	}})
 	return left(errs, halted, dir)
+}
+
+// lockPatience is how long another run may hold the spool before that is told.
+const lockPatience = time.Second
+
+// lockSpool makes this run the only one that flushes the spool.
+func lockSpool(ctx context.Context, c *cli.Call, dir string) (unlock func(), err error) {
+	lock := func(ctx context.Context) (func(), error) {
+		return durable.Lock(ctx, filepath.Join(dir, ".lock"), durable.Exclusive)
+	}
+	soon, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	if unlock, err = lock(soon); err == nil || soon.Err() == nil || ctx.Err() != nil {
+		return unlock, err
+	}
+	c.Infof("another flush is at work in %s: waiting for its end", dir)
+	return lock(ctx)
 }
 
 // notPlacedError says that a signature was logged, and what comes of it is not yet where it belongs.

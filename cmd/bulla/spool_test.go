@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/bulla-sign/bulla/bundle"
@@ -80,3 +84,38 @@ func FuzzParseSpooled(f *testing.F) {
 		}
 	})
 }
+
+// Two runs do not flush one spool at the same time, and the second says what it waits for.
+func TestLockSpool(t *testing.T) {
+	dir := t.TempDir()
+	first, err := lockSpool(t.Context(), batchCall(new(bytes.Buffer), false), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	waits := sync.OnceFunc(first)
+	c := batchCall(&said, false)
+	c.Err = writerFunc(func(p []byte) (int, error) { // the message is why the first one ends
+		defer waits()
+		return said.Write(p)
+	})
+	second, err := lockSpool(t.Context(), c, dir)
+	if err != nil || !strings.Contains(said.String(), "another flush is at work in "+dir) {
+		t.Fatalf("%v, said %q", err, said.String())
+	}
+	second()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	third, err := lockSpool(t.Context(), c, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer third()
+	if _, err := lockSpool(gone, c, dir); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (w writerFunc) Write(p []byte) (int, error) { return w(p) }
