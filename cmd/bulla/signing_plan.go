@@ -180,7 +180,13 @@ func (s *signing) choose(c *cli.Call, cfg *trust.SigningConfig, from string) (*p
 // verifiers will use.
 func (s *signing) connect(ctx context.Context, c *cli.Call, source *trustsource.Source, p *plan, o *sign.Options) error {
 	if s.TrustedRoot == "" && !s.trusting.named() && !p.asksAny() {
-		return nil
+		root, err := s.trusting.revoking(ctx, c, source)
+		if root != nil { // by which verifiers will judge the key, and not a certificate, which may be of anybody's authority
+			keyOnly := *root
+			keyOnly.CAs = nil
+			o.Root = &keyOnly
+		}
+		return err
 	}
 	if c.Net.Offline() && p.asksAny() {
 		return cli.Usagef("--offline was given, and signing this way asks services").

@@ -292,6 +292,7 @@ func TestRevokedKeyAlone(t *testing.T) {
 		t.Errorf("does not say who revokes:\n%s", out)
 	}
 	x.want(1, "stolen", append(verify, "--offline")...)
+	x.want(1, "stolen", "bulla", "sign-blob", "--key", filepath.Join(dir, "sealed.key"), "--log=none", "--bundle", artifact+".new", artifact)
 	x.want(0, "Verified", append(verify, "--instance", "built-in")...)
 	// One that has revoked is not done without.
 	site.setDown(true)

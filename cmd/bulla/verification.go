@@ -129,7 +129,7 @@ func (v *verification) request(ctx context.Context, c *cli.Call, claims verify.C
 	}
 	// A key without log and timestamps rests on nothing but itself. It may be revoked.
 	if v.Key != "" && v.ignoresLog() && !v.wantsTimestamp() && v.TrustedRoot == "" && !v.trusting.named() {
-		req.Root, err = v.revoking(ctx, c, source)
+		req.Root, err = v.trusting.revoking(ctx, c, source)
 		return req, err
 	}
 	from := v.trust(ctx, c, source)
