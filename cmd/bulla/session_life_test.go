@@ -159,7 +159,7 @@ func TestClientIDIsTheAudience(t *testing.T) {
 	defer provider.Close()
 	p.env["ACTIONS_ID_TOKEN_REQUEST_URL"], p.env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = provider.URL, "canary"
 	sign := append([]string{"bulla", "sign-blob", "--bundle", p.path("a.json"), p.file("a.txt", []byte("hello"))}, p.services...)
-	said := p.want(0, "https://ci.example/job will be public for ever", "", sign...)
+	said := p.want(0, "https://ci.example/job will be public for ever: the name and whatever else the token says of the job", "", sign...)
 	said += p.want(0, "", "", append(sign, "--yes", "--verbose", "--oidc-client-id", "other")...)
 	if asked != "sigstore Bearer canary;other Bearer canary;" || strings.Contains(said, "canary") {
 		t.Errorf("asked for %s\n%s", asked, said)

@@ -94,7 +94,11 @@ func (a *shown) Certify(ctx context.Context, id sign.Identity, key sign.Signer) 
 
 // consent says what is about to become public of an identity, and asks.
 func (s *signing) consent(c *cli.Call, p *plan, token *oidc.Token) error {
-	text := fmt.Sprintf("%s will be public for ever: the name stands in the certificate, which %s enters into a certificate transparency log", token.Who(), p.ca)
+	what := "the name stands"
+	if token.Email == "" { // the names of private repositories, among others
+		what = "the name and whatever else the token says of the job or the workload stand"
+	}
+	text := fmt.Sprintf("%s will be public for ever: %s in the certificate, which %s enters into a certificate transparency log", token.Who(), what, p.ca)
 	switch {
 	case len(p.logs) == 0:
 	case s.loggingIn != nil: // each signature of the session may go to another one
