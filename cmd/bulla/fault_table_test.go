@@ -99,9 +99,6 @@ func newTheater(t *testing.T, of fault.Service) *theater {
 	}
 	th.file(t, "token.jwt", []byte(th.token))
 	th.file(t, "predicate.json", []byte(`{"built":true}`))
-	if status, stderr := th.run(t, "generate-key-pair", "--output-key-prefix", "key"); status != 0 {
-		t.Fatal(stderr)
-	}
 	return th
 }
 
@@ -246,6 +243,11 @@ func everyWay(t *testing.T, of fault.Service, e errand) {
 	stage := fault.NewStage(t, th.Impostor())
 	if of.Name == "identity provider" {
 		stage.Impostor = nil // whose tokens the certificate authority judges
+	}
+	if e.key {
+		if status, stderr := th.run(t, "generate-key-pair", "--output-key-prefix", "key"); status != 0 {
+			t.Fatal(stderr)
+		}
 	}
 	proxy := th.proxy[of.Name]
 	// An answer to keep, and proof that it works at all.
