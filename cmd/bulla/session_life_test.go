@@ -216,6 +216,13 @@ func TestConsent(t *testing.T) {
 	if said := p.want(0, "", "", append(identity, "--bundle", p.path("i2.json"))...); strings.Contains(said, "[y/N]") || !strings.Contains(said, name) {
 		t.Errorf("with COSIGN_YES: %s", said)
 	}
+	// In cosign's place, which asks for identities only, a key goes to the log as it does there.
+	delete(p.env, "COSIGN_YES")
+	inPlace := append([]string{"cosign", "sign-blob", "--key", key, "--bundle", p.path("c.json"), artifact}, p.services...)
+	if said := p.want(0, "", "", inPlace...); strings.Contains(said, "public for ever") {
+		t.Errorf("as cosign: %s", said)
+	}
+	p.want(cli.ExitFailure, name, "n\n", append([]string{"cosign", "sign-blob", "--identity-token", token, "--bundle", p.path("ci.json"), artifact}, p.services...)...)
 	// What goes into no log is nobody's business.
 	unlogged := []string{"bulla", "sign-blob", "--log=none", "--key", key, "--bundle", p.path("n.json"), artifact}
 	if said := p.want(0, "", "", unlogged...); strings.Contains(said, "public for ever") {
