@@ -167,6 +167,9 @@ func (o *attestImages) one(ctx context.Context, c *cli.Call, to storage, claim *
 	if r := there.all(&o.signing); r != nil {
 		return r.skipped(c, o.output.String())
 	}
+	if err := o.outputs.ready(o.Bundle); err != nil {
+		return err
+	}
 	if err := o.ready(ctx, c, &opts); err != nil {
 		return stop(err)
 	}

@@ -188,6 +188,9 @@ func (o *attestBlob) attest(ctx context.Context, c *cli.Call, a blobStatement, o
 			return r.skipped(c, o.output.String())
 		}
 	}
+	if err := o.outputs.ready(a.path, o.Bundle, o.outSignature, o.outAttestation, o.outCertificate, o.timestamp); err != nil {
+		return err
+	}
 	if err := o.ready(ctx, c, &opts); err != nil {
 		return stop(err)
 	}

@@ -187,6 +187,9 @@ func (o *signBlob) one(ctx context.Context, c *cli.Call, ref, path string, opts 
 			return r.skipped(c, o.output)
 		}
 	}
+	if err := o.outputs.ready(path, o.Bundle, o.outSignature, o.outCertificate, o.timestamp); err != nil {
+		return err
+	}
 	b, err := o.sign(ctx, c, to, &opts)
 	if err != nil {
 		return err

@@ -31,6 +31,9 @@ func (o *signImages) one(ctx context.Context, c *cli.Call, run imageRun) error {
 		r.Legacy = old
 		return r.skipped(c, o.output.String())
 	}
+	if err := o.outputs.ready(o.Bundle); err != nil {
+		return err
+	}
 	if err := o.ready(ctx, c, &run.opts); err != nil {
 		return stop(err)
 	}

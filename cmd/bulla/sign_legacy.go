@@ -107,6 +107,9 @@ func (o *signImages) oneInLayers(ctx context.Context, c *cli.Call, run imageRun)
 			return r.skipped(c, o.output.String())
 		}
 	}
+	if err := o.outputs.ready(o.outSignature, o.outPayload, o.outCertificate); err != nil {
+		return err
+	}
 	payloads, err := o.payloads(ctx, run.img, run.annotations)
 	if err != nil {
 		return err

@@ -40,6 +40,7 @@ type signing struct {
 	deferrable   bool          // whether the command has --log=defer
 	spool        spoolDir
 	chosen       []trust.Service // the logs
+	outputs      outputs
 }
 
 func (s *signing) register(fs *pflag.FlagSet) {

@@ -130,19 +130,11 @@ func (s *signing) dated(logs []trust.Service) error {
 	return nil
 }
 
-// probeSize is what a file of the spool takes at least, in bytes.
-const probeSize = 4 << 10
-
 // writable makes sure that files can be put into the spool.
 func writable(dir string) error {
 	err := os.MkdirAll(dir, 0o700)
-	var f *os.File
 	if err == nil {
-		f, err = os.CreateTemp(dir, ".probe-")
-	}
-	if err == nil {
-		_, err = f.Write(make([]byte, probeSize))
-		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+		err = probe(dir)
 	}
 	if err != nil {
 		return cli.Errorf(cli.ExitIO, "signatures cannot be kept in %s until they are logged: %w", dir, err).WithHint("name another directory with --spool")
