@@ -206,3 +206,22 @@ func TestTimestampOfRetiredAuthority(t *testing.T) {
 		}
 	}
 }
+
+// TestPauseWithinDeadline: a pause that would last beyond the caller's deadline ends early enough to try once more.
+func TestPauseWithinDeadline(t *testing.T) {
+	of := actors[3]
+	th := newTheater(t, of)
+	th.fails(of, fault.Fault{Method: of.Method, Path: of.Path, Status: 503})
+	synctest.Test(t, func(t *testing.T) {
+		th.begin()
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		tsa, err := client.NewTSA(th.end(of).URL+of.Path, client.Options{Transport: &th.wire, Now: th.Now, Pause: 12 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tsa.Timestamp(ctx, []byte("x")); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -2,7 +2,10 @@ package client_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/bulla-sign/bulla/algorithm"
@@ -107,5 +110,36 @@ func TestFindRefuses(t *testing.T) {
 	}
 	if e, err := log.Find(t.Context(), made); e == nil || err != nil {
 		t.Errorf("healed: %v", err)
+	}
+}
+
+// Somebody may have entered the same content a thousand times: some of the last are looked at, and no more.
+func TestFindAsksForSome(t *testing.T) {
+	s := services.New(t)
+	log, err := client.NewLogV1(s.URL, options(t, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make([]string, 1000)
+	for i := range names {
+		names[i] = fmt.Sprintf("%064x", i)
+	}
+	list, err := json.Marshal(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Fail(services.Fault{Path: "/api/v1/index/retrieve", Status: 200, Body: string(list), Times: -1})
+	if e, err := log.Find(t.Context(), signed(t, signer(t, algorithm.ECDSAP256SHA256), false)); e != nil || err != nil {
+		t.Errorf("%v, %v", e, err)
+	}
+	if n := s.Count("POST", "/api/v1/log/entries/retrieve"); n != 1+3 {
+		t.Errorf("%d requests: one by content, and three for ten names each", n)
+	}
+	asked := ""
+	for _, r := range s.Requests() {
+		asked += string(r.Body)
+	}
+	if !strings.Contains(asked, names[999]) || !strings.Contains(asked, names[970]) || strings.Contains(asked, names[969]) {
+		t.Error("it did not ask for the last thirty")
 	}
 }
