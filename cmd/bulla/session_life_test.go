@@ -183,9 +183,9 @@ func TestConsent(t *testing.T) {
 	const thing = "the digest of what is signed, the signature and the public key will be public for ever in the transparency log "
 	for _, answer := range []string{"", "\n", "n\n", "N\n"} {
 		p.want(cli.ExitFailure, name, answer, identity...)
-		p.want(cli.ExitFailure, thing+p.s.URL, answer, withKey...)
 		p.want(cli.ExitFailure, name, answer, login...)
 	}
+	p.want(cli.ExitFailure, thing+p.s.URL, "n\n", withKey...)
 	p.want(cli.ExitUsage, name, "yes please\n", identity...)
 	if certificates := p.s.Count("POST", "/api/v2/signingCert"); certificates != 0 {
 		t.Errorf("%d certificates without consent", certificates)
