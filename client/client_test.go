@@ -209,7 +209,7 @@ func TestContextEndsIt(t *testing.T) {
 			}
 			cancel()
 		}
-		if err := svc.call(ctx, t, s, o); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "HTTP 503") {
+		if err := svc.call(ctx, t, s, o); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "HTTP 503: service unavailable") {
 			t.Errorf("%s: %v", svc.name, err)
 		}
 		s.Heal()
