@@ -57,11 +57,11 @@ RACEFLAGS := -race -gcflags=golang.org/x/crypto/scrypt=-race=false -gcflags=gith
 test:
 	for m in $(MODULES); do \
 		echo "--- go test in $$m"; \
-		case $$m in test/*) flags='-count=1 -timeout 30m' ;; *) flags='$(if $(RACE),$(RACEFLAGS)) -timeout 20m -p $(ATONCE)' ;; esac; \
+		case $$m in test/*) flags='-count=1 -timeout 60m' ;; *) flags='$(if $(RACE),$(RACEFLAGS)) -timeout 40m -p $(ATONCE)' ;; esac; \
 		(cd $$m && go test -vet=off $$flags ./...); \
 		case $$m in test/*) continue ;; esac; \
 		again='$(if $(RACE),yes)'; [ -z "$$again" ] || again=$$(go run ./internal/tools/unwatched $$m $(filter ./%,$(WITHOUT))); \
-		[ -z "$$again" ] || { echo "--- without the race detector"; (cd $$m && BULLA_UNWATCHED=1 go test -vet=off -timeout 20m -p $(ATONCE) $$again); }; \
+		[ -z "$$again" ] || { echo "--- without the race detector"; (cd $$m && BULLA_UNWATCHED=1 go test -vet=off -timeout 40m -p $(ATONCE) $$again); }; \
 	done
 
 demo: build
@@ -77,7 +77,7 @@ lint:
 	.ci/lint $(MODULES)
 
 interop:
-	cd test/interop && go test -count=1 -timeout 30m -parallel 4 -v ./... | $(CURDIR)/.ci/brief
+	cd test/interop && go test -count=1 -timeout 60m -parallel 4 -v ./... | $(CURDIR)/.ci/brief
 
 conformance:
 	.ci/conformance

@@ -109,8 +109,8 @@ func (s *stack) everybody(t *testing.T, p *program, d deed) {
 			}
 			v.run(join(d.verify, yes, subject)...).wantOK(t)
 			v.run(join(d.verify, no, subject)...).wantRefused(t)
-			v.run(join(d.verify, yes, other)...).wantRefused(t)
 		}
+		theWorld.bulla.run(join(d.verify, who.verifies, other)...).wantRefused(t)
 		// Who trusts nobody's log does not take it, also from a signer whom he knows.
 		nobody := slices.Clone(who.verifies)
 		nobody[slices.Index(nobody, s.root)] = theWorld.trustedRoot()
