@@ -84,8 +84,8 @@ func (s *stack) signers(t *testing.T, p *program) []signer {
 	}
 }
 
-// everybody has a program do a deed, with an identity and with a key, and everybody verify what came of it: as the signer,
-// as somebody else, of something else, and trusting nobody.
+// everybody has a program do a deed, with an identity and with a key, and everybody verify what came of it, as the signer and
+// as somebody else; bulla also of something else, and trusting nobody.
 func (s *stack) everybody(t *testing.T, p *program, d deed) {
 	for _, who := range s.signers(t, p) {
 		dir := t.TempDir()
