@@ -91,8 +91,9 @@ func (o *signImages) runLegacy(ctx context.Context, c *cli.Call, run imageRun) e
 			return o.onePerFile(c, n, "output-signature", "output-payload", "output-certificate")
 		},
 		do: func(ctx context.Context, c *cli.Call, img *oci.Image) error {
-			run.img = img
-			return o.oneInLayers(ctx, c, run)
+			one := run // the jobs go on side by side
+			one.img = img
+			return o.oneInLayers(ctx, c, one)
 		},
 	})
 }
