@@ -40,7 +40,7 @@ func TestPartialListIsNotAnAnswer(t *testing.T) {
 	for _, args := range [][]string{{"tree", ref}, {"download", "attestation", ref}} {
 		sys := cli.OS()
 		var out, said bytes.Buffer
-		sys.Out, sys.Err, sys.In = &out, &said, strings.NewReader("")
+		sys.Out, sys.Err, sys.In, sys.Dial = &out, &said, strings.NewReader(""), withinThisMachine
 		code := newApp(sys).Main(t.Context(), append([]string{"bulla"}, args...))
 		if out := out.String() + said.String(); code != cli.ExitUnknown || !strings.Contains(out, "not complete") || !strings.Contains(out, "pages") {
 			t.Errorf("%v: status %d\n%s", args, code, out)

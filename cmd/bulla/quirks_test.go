@@ -184,7 +184,7 @@ func expect(t *testing.T, want []int, args ...string) int {
 func quietly(args ...string) (code int, out, said string) {
 	sys := cli.OS()
 	var printed, noise bytes.Buffer
-	sys.Out, sys.Err, sys.In = &printed, &noise, strings.NewReader("")
+	sys.Out, sys.Err, sys.In, sys.Dial = &printed, &noise, strings.NewReader(""), withinThisMachine
 	code = newApp(sys).Main(context.Background(), append([]string{"bulla"}, args...))
 	return code, printed.String(), noise.String()
 }

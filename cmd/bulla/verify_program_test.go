@@ -35,7 +35,7 @@ type outcome struct {
 func program(stdin io.Reader, args ...string) outcome {
 	var out, errs bytes.Buffer
 	sys := cli.OS()
-	sys.In, sys.Out, sys.Err = stdin, &out, &errs
+	sys.In, sys.Out, sys.Err, sys.Dial = stdin, &out, &errs, withinThisMachine
 	sys.LookupEnv = func(string) (string, bool) { return "", false }
 	sys.Environ = func() []string { return nil }
 	status := newApp(sys).Main(context.Background(), args)

@@ -24,7 +24,7 @@ func waiting(t *testing.T, ctx context.Context, args ...string) (status int, sai
 	x.env["COSIGN_PASSWORD"] = ""
 	var out strings.Builder
 	sys := &cli.System{
-		In: silent, Out: &out, Err: &out, Now: time.Now, Environ: func() []string { return nil }, Executable: os.Executable,
+		In: silent, Out: &out, Err: &out, Now: time.Now, Dial: x.dial, Environ: func() []string { return nil }, Executable: os.Executable,
 		LookupEnv:  func(name string) (string, bool) { v, ok := x.env[name]; return v, ok },
 		IsTerminal: func(any) bool { return false }, Width: func() int { return 0 },
 	}
