@@ -141,6 +141,9 @@ func (th *theater) sign(ctx context.Context, t *testing.T, c content, patience t
 	}
 	log := openLog(t, th.log, th.ends[th.log].URL, o)
 	login := &oidc.Login{Issuer: th.Issuer, ClientID: "secretive", ClientSecret: services.Secret, Transport: &th.wire, Patience: patience, Now: th.Now}
+	login.Notify = func(err error, pause time.Duration) {
+		told = append(told, fmt.Sprintf("%v; trying again in %s", err, pause))
+	}
 	session := &sign.Session{Authority: ca, Now: th.Now, Identity: func(ctx context.Context) (sign.Identity, error) {
 		token, err := login.ClientCredentials(ctx)
 		if err != nil {

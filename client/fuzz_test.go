@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"crypto"
 	"math/big"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/bulla-sign/bulla/algorithm"
 	"github.com/bulla-sign/bulla/internal/testenv"
@@ -122,14 +120,11 @@ func FuzzStamp(f *testing.F) {
 	})
 }
 
-func FuzzRetryAfter(f *testing.F) {
-	for _, s := range []string{"", "0", "120", "99999999999999999999", "-1", "Wed, 25 Nov 2026 12:00:00 GMT", "soon"} {
+func FuzzPrintable(f *testing.F) {
+	for _, s := range []string{"", "down for\nmaintenance", "\x1b[31mred", "\u202eturned", "\xff"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if d := retryAfter(http.Header{"Retry-After": {text}}, time.Unix(1700000000, 0)); d < 0 || d > maxRetryAfter {
-			t.Errorf("%q is %s", text, d)
-		}
 		if text := printable(text); strings.ContainsAny(text, "\n\x1b") || len([]rune(text)) > maxText+3 {
 			t.Errorf("not printable: %q", text)
 		}

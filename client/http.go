@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bulla-sign/bulla/internal/retryafter"
 	"github.com/bulla-sign/bulla/trust"
 )
 
@@ -209,7 +210,7 @@ func (s *service) once(ctx context.Context, r *request) (a *answer, wait time.Du
 	a = &answer{resp.StatusCode, resp.Header, body}
 	switch {
 	case !good(resp.StatusCode):
-		return a, retryAfter(resp.Header, s.Now()), temporary(resp.StatusCode), s.refused(a, r)
+		return a, retryafter.Read(resp.Header, s.Now()), temporary(resp.StatusCode), s.refused(a, r)
 	case err != nil:
 		err, again := s.failed(ctx, err)
 		return a, 0, again, err

@@ -3,7 +3,6 @@ package client
 import (
 	"encoding/hex"
 	"errors"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -69,19 +68,6 @@ func TestRecordedEntries(t *testing.T) {
 	}
 	if err := (&LogV2{&service{Options: Options{Now: time.Now}}}).check(jar, v2.Body); !errors.Is(err, ErrAnswer) {
 		t.Errorf("an entry of another kind: %v", err)
-	}
-}
-
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
-	for text, want := range map[string]time.Duration{
-		"": 0, "0": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "-1": 0, "soon": 0, "1.5": 0,
-		"Wed, 25 Nov 2026 12:00:30 GMT": 30 * time.Second, "Wed, 25 Nov 2026 11:00:00 GMT": 0,
-		"99999999999999999999": maxRetryAfter, "Wed, 25 Nov 2099 12:00:30 GMT": maxRetryAfter,
-	} {
-		if got := retryAfter(http.Header{"Retry-After": {text}}, now); got != want {
-			t.Errorf("%q: %s, want %s", text, got, want)
-		}
 	}
 }
 

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -104,27 +101,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// maxRetryAfter bounds what Retry-After may say, against overflow: nobody waits for a day.
-const maxRetryAfter = 24 * time.Hour
-
-// retryAfter reads the header (RFC 9110 10.2.3): seconds or a date. 0: it says nothing that can be used.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	text := strings.TrimSpace(h.Get("Retry-After"))
-	if text == "" {
-		return 0
-	}
-	seconds, err := strconv.ParseUint(text, 10, 64)
-	switch {
-	case err == nil || errors.Is(err, strconv.ErrRange):
-		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
-	}
-	at, err := http.ParseTime(text)
-	if err != nil {
-		return 0
-	}
-	return max(0, min(at.Sub(now), maxRetryAfter))
 }
 
 // fail makes an [Error] of what is wrong with an answer that came.

@@ -2,7 +2,6 @@ package oidc
 
 import (
 	"encoding/json"
-	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -49,17 +48,6 @@ func FuzzDeviceAnswer(f *testing.F) {
 		(&Login{Out: &out}).tell(&a)
 		if strings.Count(out.String(), "\n") != 2 || strings.ContainsAny(out.String(), "\r\x1b\u202e") || a.Expires > maxLife {
 			t.Errorf("%s: said %q", data, out.String())
-		}
-	})
-}
-
-func FuzzRetryAfter(f *testing.F) {
-	for _, text := range []string{"", "0", "120", "99999999999999999999", "-1", "Wed, 21 Oct 2015 07:28:00 GMT", "1e3"} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		if d := retryAfter(http.Header{"Retry-After": {text}}, time.Unix(1700000000, 0)); d < 0 || d > maxRetryAfter {
-			t.Errorf("%q: %s", text, d)
 		}
 	})
 }

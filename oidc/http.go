@@ -9,9 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bulla-sign/bulla/internal/retryafter"
 )
 
 const (
@@ -23,8 +24,6 @@ const (
 	usualPatience = 90 * time.Second
 	// maxPause bounds the growing pauses between attempts, so that a provider that is back is noticed soon.
 	maxPause = 15 * time.Second
-	// maxRetryAfter bounds what Retry-After may say, against overflow: nobody waits for a day.
-	maxRetryAfter = 24 * time.Hour
 )
 
 // ErrUnavailable is wrapped by the errors of providers that did not answer, or said "not now".
@@ -156,19 +155,6 @@ func (f *fetcher) text(ctx context.Context, c call) ([]byte, error) {
 	}
 }
 
-// retryAfter reads the header (RFC 9110 10.2.3): seconds or a date. 0: it says nothing that can be used.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	text := strings.TrimSpace(h.Get("Retry-After"))
-	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
-	}
-	at, err := http.ParseTime(text)
-	if err != nil {
-		return 0
-	}
-	return max(0, min(at.Sub(now), maxRetryAfter)).Round(time.Second)
-}
-
 func (f *fetcher) once(ctx context.Context, c call) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -203,7 +189,7 @@ func (f *fetcher) once(ctx context.Context, c call) ([]byte, error) {
 	case len(body) > maxAnswer:
 		return nil, fmt.Errorf("the answer has more than %d bytes", maxAnswer)
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return nil, &statusError{resp.StatusCode, body, retryAfter(resp.Header, time.Now())}
+		return nil, &statusError{resp.StatusCode, body, retryafter.Read(resp.Header, time.Now()).Round(time.Second)}
 	}
 	return body, nil
 }

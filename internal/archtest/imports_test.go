@@ -17,7 +17,7 @@ var (
 	layers = [][]string{
 		bottom,
 		{"verify"},
-		{"policy", "internal/durable", "internal/pipe"},
+		{"policy", "internal/durable", "internal/pipe", "internal/retryafter"},
 		{"sign", "oci", "keys", "oidc", "client", "tuf", "predicate"},
 		{"internal"}, // the plumbing of commands, unless named elsewhere
 		{"cmd"},

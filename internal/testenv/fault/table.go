@@ -178,13 +178,10 @@ var exceptions = map[string]Want{
 	// What is read of a log is a checkpoint or a tile; an earlier one does not reach as far.
 	"log v2, read: a web page":       {unknown, "the checkpoint: |has [0-9]+ bytes, want"},
 	"log v2, read: another's answer": {unknown, "covers [0-9]+ entries, and not yet the entry|has [0-9]+ bytes, want"},
-	// An identity provider is asked three times, and what it says to the last is told. It has no Retry-After to honour.
+	// An identity provider is asked by another client, which has its own words for connections that end.
 	"identity provider: 409":                        {22, "HTTP 409: .*there is one already"},
 	"identity provider: refused connection":         {0, ""},
 	"identity provider: dropped after it was done":  {0, ""},
-	"identity provider: 503 for a while":            {0, ""},
-	"identity provider: 429, come back in a second": {0, ""},
-	"identity provider: 429, come back in an hour":  {unknown, "HTTP 429: too many requests"},
 	"identity provider: cut off once":               {0, ""},
 	"identity provider: cut off":                    {unknown, "EOF|cut off"},
 	"identity provider: a web page":                 {22, "the answer is not the JSON that it should be"},
